@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planning cases of vifplug_bridge: folders of vif.json, host.json and what comes of them.
+
+plan.txt and interface.xml are what ``vifplug plan`` and ``vifplug xml`` print; a case that must be
+refused has error.txt instead. ``python -m tests.bridge.planning`` writes them anew, for review.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from vifplug.errors import VifplugError
+from vifplug.host import Host
+from vifplug.mark import Owner
+from vifplug.vif import VIF
+from vifplug.wiring import Plan, Wiring, plan
+from vifplug_bridge.plugin import BridgePlugin, TapPlugin
+
+CASES = Path(__file__).with_name("cases")
+PLUGINS = {"bridge": BridgePlugin, "tap": TapPlugin}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def read(self, name: str) -> object:
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    @property
+    def vif(self) -> VIF:
+        return VIF.from_dict(self.read("vif.json"))
+
+    @property
+    def host(self) -> Host:
+        return Host.from_dict(self.read("host.json"))
+
+    @property
+    def wiring(self) -> Wiring:
+        plugin = PLUGINS[self.vif.vif_type](self.read("options.json"))
+        plugin.check(self.vif)
+        return plugin.wire(self.vif, self.host)
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(vif_id=self.vif.id, vif_type=self.vif.vif_type, process=self.wiring.process)
+
+    def plan(self) -> Plan:
+        return plan(self.owner, self.wiring, self.host)
+
+    def expected(self) -> dict[str, str]:
+        names = ("plan.txt", "interface.xml", "error.txt")
+        paths = {name: self.folder / name for name in names}
+        return {name: path.read_text() for name, path in paths.items() if path.exists()}
+
+    def actual(self) -> dict[str, str]:
+        try:
+            text = f"{self.plan()}\n"
+        except VifplugError as error:
+            return {"error.txt": f"{type(error).__name__}: {error}\n"}
+        return {"plan.txt": text, "interface.xml": f"{self.wiring.interface.to_xml()}\n"}
+
+
+ALL = [Case(folder) for folder in sorted(CASES.iterdir())]
+GOOD = [case for case in ALL if "error.txt" not in case.expected()]
+
+if __name__ == "__main__":
+    for case in ALL:
+        for name in case.expected():
+            (case.folder / name).unlink()
+        for name, text in case.actual().items():
+            (case.folder / name).write_text(text)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a planning case's host.json true in a network namespace, with ip(8) and sysctls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vifplug.host import Host, Link
+from vifplug.testing import NetworkNamespace
+
+CONF = Path("/proc/sys/net")
+
+
+def make_real(host: Host, namespace: NetworkNamespace) -> None:
+    """Make every device of the host; the calling thread is in the namespace."""
+    for name, link in host.links.items():
+        if name != "lo":
+            _make(name, link, namespace)
+    for name, link in host.links.items():
+        if link.master and link.master in host.links:
+            namespace.ip("link", "set", name, "master", link.master)
+
+
+def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
+    match link.kind:
+        case "bridge":
+            namespace.ip("link", "add", name, "address", "02:00:00:00:00:01", "type", "bridge")
+            stp, delay = int(link.stp or 0), link.forward_delay
+            settings = ["stp_state", str(stp)]
+            settings += ["forward_delay", str(delay)] if delay is not None else []
+            namespace.ip("link", "set", name, "type", "bridge", *settings)
+        case "tap":
+            more = ["multi_queue"] if link.multi_queue else []
+            namespace.ip("tuntap", "add", name, "mode", "tap", "vnet_hdr", *more)
+            if link.address:
+                namespace.ip("link", "set", name, "address", link.address)
+        case "physical" | "veth":
+            namespace.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-p"[:15])
+        case other:
+            raise NotImplementedError(other)
+    for path, value in (
+        ("ipv6/conf/{}/disable_ipv6", None if link.ipv6 is None else int(not link.ipv6)),
+        ("ipv4/conf/{}/arp_ignore", link.arp_ignore),
+        ("ipv4/conf/{}/arp_announce", link.arp_announce),
+    ):
+        if value is not None:
+            (CONF / path.format(name)).write_text(f"{value}\n")
+    namespace.ip("link", "set", name, "mtu", str(link.mtu))
+    for altname in link.altnames:
+        namespace.ip("link", "property", "add", "dev", name, "altname", altname)
+    if link.up:
+        namespace.ip("link", "set", name, "up")
+    for address in link.addresses:
+        namespace.ip("addr", "add", address, "dev", name)

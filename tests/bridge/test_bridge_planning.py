@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planning: what a VIF needs on a given host, as people and libvirt see it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bridge.planning import ALL, GOOD, Case
+from vifplug.parts import CORE, build
+from vifplug.testing import validate
+from vifplug.wiring import compare
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_a_case_gives_what_its_folder_says(case: Case) -> None:
+    assert case.expected(), "the folder says nothing of what comes of it"
+    assert case.actual() == case.expected()
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_a_plan_fits_eighty_columns(case: Case) -> None:
+    plan = case.actual().get("plan.txt", "")
+    assert all(len(line) <= 80 for line in plan.splitlines())
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_the_interface_keeps_to_libvirts_schema(case: Case) -> None:
+    validate(case.wiring.interface.to_xml())
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_after_its_own_plan_nothing_is_left_to_do(case: Case) -> None:
+    plan = case.plan()
+    after = case.host.after(plan.operations)
+    assert [
+        str(o) for step in compare(case.owner, case.wiring.parts, after) for o in step.operations
+    ] == []
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_parts_survive_the_way_to_the_privileged_side(case: Case) -> None:
+    for part in case.wiring.parts:
+        assert build(part.to_dict(), CORE) == part

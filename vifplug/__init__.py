@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connects virtual machines to networks: a VIF in, a working port and libvirt XML out.
+
+Names are loaded when they are first used, so that the import alone costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vifplug.driver import GenericVIFDriver, Result
+    from vifplug.errors import (
+        Conflict,
+        DeadlineExceeded,
+        InvalidHost,
+        InvalidVIF,
+        OVSDBError,
+        PlugFailed,
+        PluginFailed,
+        PrivilegeError,
+        UnknownVIFType,
+        UnplugFailed,
+        VifplugError,
+    )
+    from vifplug.host import Host, Link
+    from vifplug.interface import Interface
+    from vifplug.plugin import Check, VIFPlugin
+    from vifplug.vif import VIF, Instance, Network, QoS, Subnet
+    from vifplug.wiring import Plan, Plugged, Wiring
+
+_FROM = {
+    "driver": ("GenericVIFDriver", "Result"),
+    "errors": (
+        "Conflict",
+        "DeadlineExceeded",
+        "InvalidHost",
+        "InvalidVIF",
+        "OVSDBError",
+        "PlugFailed",
+        "PluginFailed",
+        "PrivilegeError",
+        "UnknownVIFType",
+        "UnplugFailed",
+        "VifplugError",
+    ),
+    "host": ("Host", "Link"),
+    "interface": ("Interface",),
+    "plugin": ("Check", "VIFPlugin"),
+    "vif": ("VIF", "Instance", "Network", "QoS", "Subnet"),
+    "wiring": ("Plan", "Plugged", "Wiring"),
+}
+_MODULES = {name: module for module, names in _FROM.items() for name in names}
+
+__all__ = [
+    "VIF",
+    "Check",
+    "Conflict",
+    "DeadlineExceeded",
+    "GenericVIFDriver",
+    "Host",
+    "Instance",
+    "Interface",
+    "InvalidHost",
+    "InvalidVIF",
+    "Link",
+    "Network",
+    "OVSDBError",
+    "Plan",
+    "PlugFailed",
+    "Plugged",
+    "PluginFailed",
+    "PrivilegeError",
+    "QoS",
+    "Result",
+    "Subnet",
+    "UnknownVIFType",
+    "UnplugFailed",
+    "VIFPlugin",
+    "VifplugError",
+    "Wiring",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GenericVIFDriver: the registry, the host, plans and their application, as one API.
+
+The one driver of the LibvirtVIFDrivers blueprint: driven by vif_type, nothing to choose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from vifplug import fields, locks, look, opts
+from vifplug.errors import InvalidVIF, PluginFailed, UnknownVIFType, VifplugError, shown
+from vifplug.host import ASSUMED_LIBVIRT, Host
+from vifplug.interface import Interface
+from vifplug.mark import Owner
+from vifplug.plugin import VIFPlugin
+from vifplug.registry import Registry
+from vifplug.vif import VIF, Instance
+from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged
+
+LOG = logging.getLogger(__name__)
+
+_FORGET = 10.0
+"""Seconds after which a libvirt that did not answer is asked again."""
+
+Pair = tuple[Mapping[str, Any] | None, VIF]
+"""An instance (a mapping with uuid and name, or None for the VIF's own) and its VIF."""
+
+_BATCH = 8
+"""From so many VIFs on, the host is read in one dump instead of name by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a plug or unplug did for one VIF; ``devices`` are the VIF's own."""
+
+    id: str
+    vif_type: str
+    process: str | None
+    changed: bool
+    devices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as ``-f json`` prints it."""
+        found = dataclasses.asdict(self)
+        return {**found, "devices": list(self.devices), "error": None}
+
+
+Outcomes = list[Result | VifplugError]
+_Plans = list[Plan | VifplugError]
+_Request = dict[str, Any]
+_Reply = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wired:
+    """A VIF with its plugin, and what the plugin answered."""
+
+    vif: VIF
+    plugin: VIFPlugin
+    wiring: Wiring
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(vif_id=self.vif.id, vif_type=self.vif.vif_type, process=self.wiring.process)
+
+    @property
+    def lock_names(self) -> tuple[str, ...]:
+        """The locks under which this VIF is plugged."""
+        shared = (name for part in self.wiring.parts for name in part.shared)
+        return locks.names(self.vif.id, shared)
+
+    def result(self, *, changed: bool, devices: Iterable[str]) -> Result:
+        """Return what became of this VIF."""
+        return Result(
+            id=self.vif.id,
+            vif_type=self.vif.vif_type,
+            process=self.wiring.process or None,
+            changed=changed,
+            devices=tuple(devices),
+        )
+
+    def answered(self, reply: _Reply) -> Result | VifplugError:
+        """Return what the privileged side says became of this VIF."""
+        if "error" in reply:
+            return VifplugError.from_dict(reply)
+        return self.result(changed=reply["changed"], devices=reply["devices"])
+
+    def request(self) -> _Request:
+        """Return what the privileged side must know, as plain data."""
+        owner = dataclasses.asdict(self.owner)
+        owner["id"] = owner.pop("vif_id")
+        return {**owner, "parts": [part.to_dict() for part in self.wiring.parts]}
+
+
+class GenericVIFDriver:
+    """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
+
+    def __init__(self, conf: Any = None, *, registry: Registry | None = None) -> None:
+        """``conf`` is an oslo.config configuration; the process' own where not given."""
+        self._conf = cfg.CONF if conf is None else conf
+        self._group = opts.register(self._conf)
+        self.registry = registry or Registry(options=self._options)
+        self._libvirt: look.Libvirt | None = None
+        self._ask_again = 0.0
+
+    # What the API promises (docs/api.md).
+
+    def get_config(
+        self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
+    ) -> Interface:
+        """Return the guest's side of the VIF, without touching anything.
+
+        ``host`` plans for another host, without this one's facts and marks. Raises InvalidVIF,
+        UnknownVIFType, PluginFailed, Conflict.
+        """
+        return self._wire((instance, vif), host or self.host()).wiring.interface
+
+    def plan(
+        self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
+    ) -> Plan:
+        """Return what :meth:`plug` would do. Raises as :meth:`get_config`."""
+        found = self.plan_all([(instance, vif)], host=host)[0]
+        if isinstance(found, VifplugError):
+            raise found
+        return found
+
+    def check(
+        self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
+    ) -> Plan:
+        """Return what differs from "plugged as asked"; an empty plan is false in a condition."""
+        return self.plan(instance, vif, host=host)
+
+    def plug(
+        self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
+    ) -> Result:
+        """Make the host connect the VIF; a VIF that is connected already is left alone.
+
+        ``timeout`` in seconds replaces the configured one. Raises InvalidVIF, UnknownVIFType,
+        PluginFailed, Conflict before any change; PlugFailed, DeadlineExceeded, PrivilegeError.
+        """
+        return _one(self.plug_all([(instance, vif)], timeout=timeout))
+
+    def unplug(
+        self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
+    ) -> Result:
+        """Remove all that is the VIF's; what is gone already is no error.
+
+        Raises UnplugFailed where something is left, DeadlineExceeded, PrivilegeError.
+        """
+        return _one(self.unplug_all([(instance, vif)], timeout=timeout))
+
+    def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
+        """Return a plan for each VIF, in order, each with what those before it will have made."""
+        now = host or self.host(batch=len(pairs) >= _BATCH)
+        plans: _Plans = []
+        for pair in pairs:
+            try:
+                wired = self._wire(pair, now)
+                found = plan(wired.owner, wired.wiring, now)
+            except VifplugError as error:
+                plans.append(error)
+                continue
+            plans.append(found)
+            now = now.after(found.operations)
+        return plans
+
+    def plug_all(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        timeout: float | None = None,
+        host: Host | None = None,
+    ) -> Outcomes:
+        """Plug VIFs in one privileged call a plugin; one that fails hurts no other.
+
+        Returns, in order, a Result or the error for each.
+        """
+        deadline = self._deadline(timeout)
+        folder = locks.folder(self._group.lock_path)
+        since = locks.stamp(folder)
+        now = host or self.host(batch=len(pairs) >= _BATCH)
+        found: list[Result | VifplugError | None] = [None] * len(pairs)
+        wired: dict[int, _Wired] = {}
+        for position, pair in enumerate(pairs):
+            try:
+                one = self._wire(pair, now)
+                todo = plan(one.owner, one.wiring, now)
+            except VifplugError as error:
+                found[position] = error
+                continue
+            # What is plugged already, and what nobody is at work on, needs no privilege to tell.
+            if not todo and locks.idle(folder, one.lock_names, since=since):
+                found[position] = one.result(changed=False, devices=todo.devices)
+            else:
+                wired[position] = one
+        self._warn(tuple(wired.values()))
+        for module, group in _by_module(wired):
+            requests = [one.request() for one in group.values()]
+            replies = self._call(module, "plug", requests, deadline)
+            for (position, one), reply in zip(group.items(), replies, strict=True):
+                found[position] = one.answered(reply)
+        return [one for one in found if one is not None]
+
+    def unplug_all(self, pairs: Sequence[Pair], *, timeout: float | None = None) -> Outcomes:
+        """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
+        return self._unplug([(vif.id, vif.vif_type) for _, vif in pairs], timeout)
+
+    def unplug_ids(self, ids: Iterable[str], *, timeout: float | None = None) -> Outcomes:
+        """Unplug VIFs of which only the ids are known, by what the host carries.
+
+        A result's vif_type is empty where no mark tells it. Raises InvalidVIF for an id that is
+        not a UUID.
+        """
+        wanted = [_uuid(given) for given in ids]
+        types = {one.id: one.vif_type for one in self.list()}
+        return self._unplug([(vif_id, types.get(vif_id, "")) for vif_id in wanted], timeout)
+
+    def list(self) -> list[Plugged]:
+        """Return what this host has plugged, as its marks and claims tell."""
+        links = look.RunningLinks()
+        links.read_all()
+        return plugged(Host(links=links))
+
+    # What the command line needs besides.
+
+    def host(self, *, batch: bool = False, told: Mapping[str, Any] | None = None) -> Host:
+        """Return the running host; ``told`` facts are taken instead of looking.
+
+        ``batch`` reads all devices in one dump. Raises InvalidHost.
+        """
+        links = look.RunningLinks()
+        if batch:
+            links.read_all()
+        facts, found = self._facts(dict(told or {}))
+        host = Host.from_dict(facts)
+        return dataclasses.replace(host, links=links, found=found)
+
+    def plugin(self, vif: VIF) -> VIFPlugin:
+        """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
+        plugin = self.registry.plugin(vif.vif_type, vif_id=vif.id)
+        plugin.check(vif)
+        return plugin
+
+    def libvirt(self) -> look.Libvirt:
+        """Return what libvirt says of itself; asked once, and again where it didn't answer."""
+        now = time.monotonic()
+        known = self._libvirt is not None and (self._libvirt.version or now < self._ask_again)
+        if self._libvirt is None or not known:
+            self._libvirt = look.libvirt(self._group.libvirt_uri)
+            self._ask_again = now + _FORGET
+        return self._libvirt
+
+    def close(self) -> None:
+        """End the privileged daemons that this process started."""
+        for plugin in self.registry.loaded:
+            module = sys.modules.get(plugin.privileged())
+            if module is not None:
+                module.context.stop()
+
+    def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
+        if not plugin.opts:
+            return {}
+        self._conf.register_opts(plugin.opts, group=plugin.group)
+        group = self._conf[plugin.group]
+        return {opt.dest: group[opt.dest] for opt in plugin.opts}
+
+    def _facts(self, told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the host's facts, and of each where it comes from: told, configured, found."""
+        group = self._group
+        found = dict.fromkeys(told, "told")
+        configured = {
+            "libvirt_version": group.libvirt_version,
+            "virt_type": group.virt_type,
+            "firewall": opts.firewall_required(group.firewall_driver) or None,
+        }
+        for name, value in configured.items():
+            if name not in told and value is not None:
+                told[name], found[name] = value, "configured"
+        if "libvirt_version" not in told:
+            self._find_libvirt(told, found)
+        if "virt_type" not in told:
+            virt_type = self.libvirt().virt_type or _virt_type()
+            told["virt_type"], found["virt_type"] = virt_type, "found"
+        for name in ("rx_queue_size", "tx_queue_size"):
+            told[name] = str(group[name]) if group[name] else None
+        kernel = re.match(r"\d+\.\d+(\.\d+)?", os.uname().release)
+        if kernel:
+            told["kernel"] = kernel[0] if kernel[1] else f"{kernel[0]}.0"
+        return {"mtu": group.mtu, "tun": Path("/dev/net/tun").exists(), **told}, found
+
+    def _find_libvirt(self, told: dict[str, Any], found: dict[str, str]) -> None:
+        answer = self.libvirt()
+        if answer.version:
+            told["libvirt_version"], found["libvirt_version"] = answer.version, "found"
+        else:
+            told["libvirt_version"] = ASSUMED_LIBVIRT
+            found["libvirt_version"] = f"assumed: {answer.error}"[:255]
+
+    def _wire(self, pair: Pair, host: Host) -> _Wired:
+        vif = _with_instance(*pair)
+        plugin = self.plugin(vif)
+        try:
+            wiring = plugin.wire(vif, host)
+        except VifplugError:
+            raise
+        except Exception as error:
+            source = type(plugin).__module__.partition(".")[0]
+            why = f"{type(error).__name__}: {error}"
+            raise PluginFailed(vif.id, vif.vif_type, source, why) from error
+        return _Wired(vif=vif, plugin=plugin, wiring=wiring)
+
+    def _warn(self, wired: Sequence[_Wired]) -> None:
+        """Log what a person should know before a guest starts, each VIF named."""
+        for one in wired:
+            for note in one.wiring.notes:
+                LOG.warning("VIF %s: %s", one.vif.id, note)
+        filters = {w.vif.id: f.name for w in wired if (f := w.wiring.interface.filterref)}
+        if not filters:
+            return
+        known = look.libvirt(self._group.libvirt_uri, filters=tuple(set(filters.values()))).filters
+        for vif_id, name in filters.items():
+            if known.get(name) is False:
+                LOG.warning(
+                    "VIF %s: libvirt does not know the filter %s: the guest won't start until "
+                    "it is defined (virsh nwfilter-define)",
+                    vif_id,
+                    name,
+                )
+
+    def _deadline(self, timeout: float | None) -> float:
+        return time.monotonic() + (self._group.timeout if timeout is None else timeout)
+
+    def _call(
+        self,
+        module: str,
+        entrypoint: str,
+        requests: Sequence[_Request],
+        deadline: float,
+        **options: bool,
+    ) -> Sequence[_Reply]:
+        """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
+        from vifplug import privileged  # oslo.privsep: only those who plug need it
+
+        try:
+            context = importlib.import_module(module).context
+            return privileged.call(
+                context, entrypoint, list(requests), deadline=deadline, **options
+            )
+        except ImportError as error:
+            failed = PluginFailed(requests[0]["id"], module, module, str(error))
+            return [failed.to_dict()] * len(requests)
+        except VifplugError as error:
+            return [error.to_dict()] * len(requests)
+
+    def _unplug(self, vifs: Sequence[tuple[str, str]], timeout: float | None) -> Outcomes:
+        deadline = self._deadline(timeout)
+        groups: dict[tuple[str, bool], list[int]] = {}
+        found: list[Result | VifplugError | None] = [None] * len(vifs)
+        for position, (vif_id, vif_type) in enumerate(vifs):
+            try:
+                # What no mark tells of has at most a derived name: any plugin may remove it.
+                plugin = self.registry.plugin(vif_type or self._any_type(vif_id), vif_id=vif_id)
+            except VifplugError as error:
+                found[position] = error
+                continue
+            unused = bool(plugin.options.get("remove_unused"))
+            groups.setdefault((plugin.privileged(), unused), []).append(position)
+        for (module, unused), positions in groups.items():
+            requests = [{"id": vifs[position][0]} for position in positions]
+            replies = self._call(module, "unplug", requests, deadline, remove_unused=unused)
+            for position, reply in zip(positions, replies, strict=True):
+                found[position] = _unplugged(*vifs[position], reply)
+        return [one for one in found if one is not None]
+
+    def _any_type(self, vif_id: str) -> str:
+        good = [claim.vif_type for claim in self.registry.claims() if claim.state == "ok"]
+        if not good:
+            raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
+        return good[0]
+
+
+def _one(found: Outcomes) -> Result:
+    if isinstance(found[0], VifplugError):
+        raise found[0]
+    return found[0]
+
+
+def _unplugged(vif_id: str, vif_type: str, reply: _Reply) -> Result | VifplugError:
+    if "error" in reply:
+        return VifplugError.from_dict(reply)
+    return Result(
+        id=vif_id,
+        vif_type=vif_type,
+        process=None,
+        changed=reply["changed"],
+        devices=tuple(reply["devices"]),
+    )
+
+
+def _by_module(wired: Mapping[int, _Wired]) -> Iterable[tuple[str, dict[int, _Wired]]]:
+    groups: dict[str, dict[int, _Wired]] = {}
+    for position, one in wired.items():
+        groups.setdefault(one.plugin.privileged(), {})[position] = one
+    return groups.items()
+
+
+def _with_instance(instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
+    if instance is None:
+        return vif
+
+    def refuse(field: str, value: str, allowed: str) -> Exception:
+        error = vif.refuse(field, None, allowed)
+        return type(error)(vif.id, field, value, allowed)
+
+    known = {name: instance[name] for name in ("uuid", "name") if name in instance}
+    found = fields.load(Instance, known, refuse, at="instance")
+    return dataclasses.replace(vif, instance=found)
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(fields.UUID.check(text, lenient=False))
+    except fields.NotAllowed:
+        raise InvalidVIF(shown(text), "id", shown(text), fields.UUID.allowed) from None
+
+
+def _virt_type() -> str:
+    return "kvm" if Path("/dev/kvm").exists() else "qemu"

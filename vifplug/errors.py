@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong, as one tree.
+
+Every error takes plain positional arguments (text, numbers, lists of text): oslo.privsep sends an
+exception as its class and ``args``, so one that was raised by the privileged side arrives whole.
+``exit_status`` is what the command line ends with (see ``vifplug --help``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+NO_VIF = "-"
+"""Stands for the VIF's id where the input names none."""
+
+
+def shown(value: object) -> str:
+    """Return value as one short printable line, for an error message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class VifplugError(Exception):
+    """The root of all errors that vifplug raises on purpose."""
+
+    exit_status: ClassVar[int] = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data, for a reply of the privileged side."""
+        return {"error": type(self).__name__, "args": list(self.args)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> VifplugError:
+        """Return the error that :meth:`to_dict` wrote; an unknown class becomes VifplugError."""
+        kind = ERRORS.get(data["error"], VifplugError)
+        return kind(*data["args"])
+
+
+class InvalidVIF(VifplugError):
+    """A VIF's field is missing, malformed, unknown, or not allowed together with another.
+
+    Args: the VIF's id (``-`` where it has none), the field's path, its value, what is allowed.
+    """
+
+    exit_status = 2
+
+    def __init__(self, vif_id: str, field: str, value: str, allowed: str) -> None:
+        super().__init__(vif_id, field, value, allowed)
+        self.vif_id, self.field, self.value, self.allowed = vif_id, field, value, allowed
+
+    def __str__(self) -> str:
+        return f"VIF {self.vif_id}: {self.field} is {self.value}; allowed: {self.allowed}"
+
+
+class UnknownVIFType(VifplugError):
+    """No working plugin claims the VIF's vif_type.
+
+    Args: the VIF's id, its vif_type, why (which are known, or which plugin failed and how).
+    """
+
+    exit_status = 2
+
+    def __init__(self, vif_id: str, vif_type: str, why: str) -> None:
+        super().__init__(vif_id, vif_type, why)
+        self.vif_id, self.vif_type, self.why = vif_id, vif_type, why
+
+    def __str__(self) -> str:
+        return f"VIF {self.vif_id}: no plugin for vif_type {shown(self.vif_type)}: {self.why}"
+
+
+class InvalidHost(VifplugError):
+    """What was told about the host (an option, host.json) is not possible.
+
+    Args: the field, its value, what is allowed.
+    """
+
+    exit_status = 2
+
+    def __init__(self, field: str, value: str, allowed: str) -> None:
+        super().__init__(field, value, allowed)
+        self.field, self.value, self.allowed = field, value, allowed
+
+    def __str__(self) -> str:
+        return f"host: {self.field} is {self.value}; allowed: {self.allowed}"
+
+
+class PluginFailed(VifplugError):
+    """The plugin that a VIF needs is installed but can't be used.
+
+    Args: the VIF's id, its vif_type, the distribution, why.
+    """
+
+    def __init__(self, vif_id: str, vif_type: str, distribution: str, why: str) -> None:
+        super().__init__(vif_id, vif_type, distribution, why)
+        self.vif_id, self.vif_type = vif_id, vif_type
+        self.distribution, self.why = distribution, why
+
+    def __str__(self) -> str:
+        return (
+            f"VIF {self.vif_id}: the plugin for vif_type {shown(self.vif_type)} "
+            f"({self.distribution}) can't be used: {self.why}"
+        )
+
+
+class PlugFailed(VifplugError):
+    """A plug failed on the host; what it had done was undone.
+
+    Args: the VIF's id, the step, the reason, and what the undo could not take back (text each).
+    """
+
+    def __init__(self, vif_id: str, step: str, reason: str, left: Sequence[str] = ()) -> None:
+        super().__init__(vif_id, step, reason, list(left))
+        self.vif_id, self.step, self.reason, self.left = vif_id, step, reason, tuple(left)
+
+    def __str__(self) -> str:
+        left = "; not undone: " + "; ".join(self.left) if self.left else "; undone"
+        return f"VIF {self.vif_id}: plug failed at {self.step}: {self.reason}{left}"
+
+
+class UnplugFailed(VifplugError):
+    """An unplug went on past errors and removed all it could; this names what is left.
+
+    Args: the VIF's id, the failures (text each).
+    """
+
+    def __init__(self, vif_id: str, failures: Sequence[str]) -> None:
+        super().__init__(vif_id, list(failures))
+        self.vif_id, self.failures = vif_id, tuple(failures)
+
+    def __str__(self) -> str:
+        return f"VIF {self.vif_id}: unplug left something behind: {'; '.join(self.failures)}"
+
+
+class Conflict(VifplugError):
+    """A device that the VIF needs is there, but is another's or of another shape.
+
+    Args: the VIF's id, the device, what was found, what is needed.
+    """
+
+    def __init__(self, vif_id: str, device: str, found: str, needed: str) -> None:
+        super().__init__(vif_id, device, found, needed)
+        self.vif_id, self.device, self.found, self.needed = vif_id, device, found, needed
+
+    def __str__(self) -> str:
+        return f"VIF {self.vif_id}: {self.device} {self.found}; needed: {self.needed}"
+
+
+class DeadlineExceeded(VifplugError):
+    """The call's deadline has passed.
+
+    Args: the VIF's id, the step it stood at, the outcome: ``failed`` (the host is as before) or
+    ``unknown`` (the privileged side did not answer; it undoes the call when it goes on).
+    """
+
+    def __init__(self, vif_id: str, step: str, outcome: str) -> None:
+        super().__init__(vif_id, step, outcome)
+        self.vif_id, self.step, self.outcome = vif_id, step, outcome
+
+    def __str__(self) -> str:
+        end = "failed, undone" if self.outcome == "failed" else "outcome unknown, being undone"
+        return f"VIF {self.vif_id}: the deadline passed at {self.step}: {end}"
+
+
+class PrivilegeError(VifplugError):
+    """The privileged side can't be started, reached or used.
+
+    Args: what was tried, why it failed, what to mend.
+    """
+
+    def __init__(self, what: str, why: str, mend: str) -> None:
+        super().__init__(what, why, mend)
+        self.what, self.why, self.mend = what, why, mend
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}; to mend: {self.mend}"
+
+
+class OVSDBError(VifplugError):
+    """The Open vSwitch database can't be reached or refused a transaction.
+
+    Args: the endpoint, why.
+    """
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(endpoint, why)
+        self.endpoint, self.why = endpoint, why
+
+    def __str__(self) -> str:
+        return f"OVSDB at {self.endpoint}: {self.why}"
+
+
+ERRORS: Mapping[str, type[VifplugError]] = {
+    kind.__name__: kind
+    for kind in (
+        InvalidVIF,
+        UnknownVIFType,
+        InvalidHost,
+        PluginFailed,
+        PlugFailed,
+        UnplugFailed,
+        Conflict,
+        DeadlineExceeded,
+        PrivilegeError,
+        OVSDBError,
+    )
+}

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host as planning may know it: a plain value, without any way to change or read the real one.
+
+Tests build it from ``host.json``. In production ``vifplug.look`` fills it from the running host,
+each link read when it is first asked for, and kept: planning sees one consistent snapshot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vifplug import fields
+from vifplug.errors import InvalidHost
+from vifplug.fields import (
+    BOOLEAN,
+    CIDR,
+    DEVICE,
+    MTU,
+    WORD,
+    Choice,
+    Integer,
+    Many,
+    Record,
+    Table,
+    Text,
+    declared,
+)
+from vifplug.mark import Mark
+
+VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
+ASSUMED_LIBVIRT = "9.0.0"
+"""The libvirt version that plans assume where none can be found; they say so."""
+
+_VERSION = Text(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", "a version, as 9.0.0")
+_ALTNAME = Text(r"[^\s]{1,127}", "an alternative name of 1 to 127 characters")
+_QUEUE = Choice("256", "512", "1024")
+_COUNT = Integer(0, 2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One network device. What a kind of device does not have, or nobody read, is None.
+
+    ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
+    physical or loopback where the kernel has none. ``forward_delay`` is in hundredths of a second.
+    """
+
+    kind: str = declared(WORD)
+    index: int = declared(_COUNT, default=0)
+    mtu: int = declared(_COUNT, default=1500)
+    up: bool = declared(BOOLEAN, default=False)
+    carrier: bool = declared(BOOLEAN, default=False)
+    address: str | None = declared(fields.LINE, default=None)
+    master: str | None = declared(DEVICE, default=None)
+    altnames: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    addresses: tuple[str, ...] = declared(Many(CIDR), default=())
+    ipv6: bool | None = declared(BOOLEAN, default=None)
+    arp_ignore: int | None = declared(_COUNT, default=None)
+    arp_announce: int | None = declared(_COUNT, default=None)
+    forward_delay: int | None = declared(_COUNT, default=None)
+    stp: bool | None = declared(BOOLEAN, default=None)
+    multi_queue: bool | None = declared(BOOLEAN, default=None)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The marks and claims among the alternative names."""
+        return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
+
+
+class Operation(Protocol):
+    """A change of one device, as far as planning must know it (``vifplug.operations``)."""
+
+    @property
+    def device(self) -> str: ...
+
+    def on(self, link: Link | None) -> Link | None:
+        """Return the device as it will be."""
+
+
+class Links(Mapping[str, Link]):
+    """The host's devices by name. This one holds them all; that of ``look`` reads on demand."""
+
+    def __init__(self, links: Mapping[str, Link]) -> None:
+        self._links = dict(links)
+
+    def __getitem__(self, name: str) -> Link:
+        return self._links[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._links)
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has this alternative name."""
+        return next(((n, k) for n, k in self.items() if altname in k.altnames), None)
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry a mark or claim of the VIF."""
+        return {n: k for n, k in self.items() if any(m.vif_id == vif_id for m in k.marks)}
+
+    def ports(self, bridge: str) -> Mapping[str, Link]:
+        """Return the devices whose master is the bridge."""
+        return {n: k for n, k in self.items() if k.master == bridge}
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses with their prefix lengths."""
+        return self[name].addresses if name in self else ()
+
+
+class Planned(Links):
+    """The devices as they will be: those of a base, with some changed, made or removed."""
+
+    def __init__(self, base: Links, changed: Mapping[str, Link | None]) -> None:
+        super().__init__({})
+        self._base, self._changed = base, dict(changed)
+
+    def __getitem__(self, name: str) -> Link:
+        if name not in self._changed:
+            return self._base[name]
+        link = self._changed[name]
+        if link is None:
+            raise KeyError(name)
+        return link
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in self._base if name not in self._changed)
+        yield from (name for name, link in self._changed.items() if link)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has, or will have, this alternative name."""
+        for name, link in self._changed.items():
+            if link and altname in link.altnames:
+                return name, link
+        found = self._base.carrying(altname)
+        return None if found and found[0] in self._changed else found
+
+    def _seen(self, base: Mapping[str, Link], want: Callable[[Link], bool]) -> dict[str, Link]:
+        kept = {name: link for name, link in base.items() if name not in self._changed}
+        return kept | {name: link for name, link in self._changed.items() if link and want(link)}
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry, or will carry, a mark or claim of the VIF."""
+        return self._seen(
+            self._base.marked(vif_id), lambda link: any(m.vif_id == vif_id for m in link.marks)
+        )
+
+    def ports(self, bridge: str) -> Mapping[str, Link]:
+        """Return the devices whose master is, or will be, the bridge."""
+        return self._seen(self._base.ports(bridge), lambda link: link.master == bridge)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses."""
+        return self._base.addresses(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What ``wire()`` and planning may ask.
+
+    ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
+    guest's ring sizes where configured; ``tun``: taps can be made. ``found`` says of each fact
+    where it comes from.
+    """
+
+    libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
+    virt_type: str = declared(Choice(*VIRT_TYPES), default="kvm")
+    firewall: bool = declared(BOOLEAN, default=False)
+    mtu: int = declared(MTU, default=1500)
+    rx_queue_size: str | None = declared(_QUEUE, default=None)
+    tx_queue_size: str | None = declared(_QUEUE, default=None)
+    kernel: str = declared(_VERSION, default="6.1.0")
+    tun: bool = declared(BOOLEAN, default=True)
+    links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
+    found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.links, Links):
+            object.__setattr__(self, "links", Links(self.links))
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Host:
+        """Return the host that plain data (host.json) describes. Raises InvalidHost."""
+        return fields.load(cls, data, InvalidHost)
+
+    @property
+    def _links(self) -> Links:
+        assert isinstance(self.links, Links)  # noqa: S101 - made so in __post_init__
+        return self.links
+
+    def libvirt_at_least(self, *version: int) -> bool:
+        """Whether the host's libvirt is of this version or newer."""
+        return tuple(int(word) for word in self.libvirt_version.split(".")) >= version
+
+    def link(self, name: str) -> Link | None:
+        """Return the device of this name, or None."""
+        return self.links.get(name)
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the name and device that has this alternative name, or None."""
+        return self._links.carrying(altname)
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return by name the devices that carry a mark or claim of the VIF."""
+        return self._links.marked(vif_id)
+
+    def ports(self, bridge: str) -> Mapping[str, Link]:
+        """Return by name the devices whose master is the bridge."""
+        return self._links.ports(bridge)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses with their prefix lengths."""
+        return self._links.addresses(name)
+
+    def after(self, operations: Iterable[Operation]) -> Host:
+        """Return the host as it will be once the operations are done; the plan of a batch."""
+        changed: dict[str, Link | None] = {}
+        for operation in operations:
+            name = operation.device
+            changed[name] = operation.on(changed[name] if name in changed else self.link(name))
+        if not changed:
+            return self
+        return dataclasses.replace(self, links=Planned(self._links, changed))

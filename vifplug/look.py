@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fills a Host from the running one: links on demand, libvirt's facts within a short time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vifplug.host import Link, Links
+from vifplug.mark import PREFIX
+from vifplug.netlink import Netlink
+
+_LIBVIRT_WAIT = 3.0
+
+
+class RunningLinks(Links):
+    """The devices of the network namespace of the thread that makes this.
+
+    Each is read when it is first asked for, then kept: one consistent snapshot for one plan.
+    """
+
+    def __init__(self, netlink: Netlink | None = None) -> None:
+        super().__init__({})
+        self._netlink = netlink or Netlink()
+        self._kept: dict[str, Link | None] = {}
+        self._complete = False
+
+    def read_all(self) -> None:
+        """Read every device in one dump, as a batch does."""
+        self._kept = dict(self._netlink.links())
+        self._complete = True
+
+    def __getitem__(self, name: str) -> Link:
+        if name not in self._kept and not self._complete:
+            found = self._netlink.link(name)
+            # A device found by an alternative name is not the one that was asked for.
+            self._kept[name] = found[1] if found and found[0] == name else None
+        link = self._kept.get(name)
+        if link is None:
+            raise KeyError(name)
+        return link
+
+    def __iter__(self) -> Iterator[str]:
+        if not self._complete:
+            self.read_all()
+        return iter([name for name, link in self._kept.items() if link])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has this alternative name: one look-up, no dump."""
+        if self._complete:
+            return super().carrying(altname)
+        found = self._netlink.link(altname)
+        if found is None:
+            return None
+        name, link = found
+        kept = self._kept.setdefault(name, link)
+        return (name, kept) if kept else None
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry a mark or claim of the VIF: one raw dump."""
+        if self._complete:
+            return super().marked(vif_id)
+        found = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
+        self._kept.update(found)
+        return found
+
+    def ports(self, bridge: str) -> Mapping[str, Link]:
+        """Return the devices whose master is the bridge: a dump that the kernel filters."""
+        return super().ports(bridge) if self._complete else self._netlink.links(master=bridge)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses."""
+        return self._netlink.addresses(name)
+
+
+def network_namespace() -> int:
+    """Return the inode that identifies the calling thread's network namespace."""
+    return Path("/proc/thread-self/ns/net").stat().st_ino
+
+
+@dataclass
+class Libvirt:
+    """What a libvirt says of itself; ``error`` says why it could not be asked."""
+
+    uri: str
+    version: str | None = None
+    virt_type: str | None = None
+    error: str = ""
+    filters: dict[str, bool] = field(default_factory=dict)
+
+
+def libvirt(uri: str, *, filters: tuple[str, ...] = ()) -> Libvirt:
+    """Ask the libvirt at a URI for its version, and which of some nwfilters it knows.
+
+    Never raises and never takes long: a hung libvirtd gives an ``error`` after some seconds.
+    """
+    answer = Libvirt(uri)
+    thread = threading.Thread(target=_ask_libvirt, args=(answer, filters), daemon=True)
+    thread.start()
+    thread.join(_LIBVIRT_WAIT)
+    if thread.is_alive():
+        return Libvirt(uri, error=f"no answer from {uri} in {_LIBVIRT_WAIT:g} s")
+    return answer
+
+
+def _ask_libvirt(answer: Libvirt, filters: tuple[str, ...]) -> None:
+    try:
+        import libvirt as binding  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        answer.error = f"libvirt-python is not installed ({error}); pip install 'vifplug[libvirt]'"
+        return
+    # Otherwise libvirt prints every error on standard error by itself.
+    binding.registerErrorHandler(lambda context, error: None, None)
+    try:
+        connection = binding.openReadOnly(answer.uri)
+        try:
+            number = connection.getLibVersion()
+            major, minor, micro = number // 1_000_000, number // 1000 % 1000, number % 1000
+            answer.version = f"{major}.{minor}.{micro}"
+            kvm = "<domain type='kvm'" in connection.getCapabilities()
+            answer.virt_type = "kvm" if kvm else "qemu"
+            for name in filters:
+                answer.filters[name] = _knows_filter(binding, connection, name)
+        finally:
+            connection.close()
+    except binding.libvirtError as error:
+        answer.error = str(error)
+
+
+def _knows_filter(binding: object, connection: object, name: str) -> bool:
+    try:
+        connection.nwfilterLookupByName(name)  # type: ignore[attr-defined]
+    except binding.libvirtError as error:  # type: ignore[attr-defined]
+        if error.get_error_code() == binding.VIR_ERR_NO_NWFILTER:  # type: ignore[attr-defined]
+            return False
+        raise
+    return True

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The core's options (oslo.config), the same in the caller and in the privileged daemons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg, types
+
+from vifplug.host import VIRT_TYPES
+
+GROUP = "vifplug"
+NO_FIREWALL = ("NoopFirewallDriver", "noop")
+"""The firewall drivers that apply no firewall: nova's no-op class, and neutron's word for it."""
+
+_RINGS = types.Integer(choices=[256, 512, 1024])
+
+OPTS = [
+    cfg.FloatOpt(
+        "timeout",
+        default=30.0,
+        min=0.1,
+        max=3600.0,
+        help="Seconds that one plug or unplug may take, reads and privileged work included.",
+    ),
+    cfg.StrOpt(
+        "libvirt_uri",
+        default="qemu:///system",
+        help="The libvirt whose version and firewall filters are looked up.",
+    ),
+    cfg.StrOpt(
+        "libvirt_version",
+        regex=r"^\d{1,3}\.\d{1,3}\.\d{1,3}$",
+        help="libvirt's version, as 9.0.0. Found by itself where not set; 9.0.0 is assumed, "
+        "and said, where none can be found.",
+    ),
+    cfg.StrOpt("virt_type", choices=VIRT_TYPES, help="The hypervisor. Found where not set."),
+    cfg.StrOpt(
+        "firewall_driver",
+        help="The firewall driver that filters traffic on this host. Not set, or a no-op "
+        "driver, means that no firewall is required.",
+    ),
+    cfg.IntOpt(
+        "mtu", default=1500, min=68, max=65535, help="MTU in octets of networks that name none."
+    ),
+    cfg.StrOpt(
+        "lock_path",
+        default="/run/vifplug",
+        help="Folder of the lock files, which must be on the host itself.",
+    ),
+    cfg.Opt("rx_queue_size", type=_RINGS, help="Receive ring of virtio NICs under vhost."),
+    cfg.Opt("tx_queue_size", type=_RINGS, help="Transmit ring of vhost-user and vDPA NICs."),
+]
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options for oslo.config's sample generator (entry point oslo.config.opts)."""
+    return [(GROUP, OPTS)]
+
+
+def register(conf: Any) -> Any:
+    """Register the options with a configuration and return their group's values."""
+    conf.register_opts(OPTS, group=GROUP)
+    return conf[GROUP]
+
+
+def firewall_required(driver: str | None) -> bool:
+    """Return whether a configured firewall driver means that VIFs must be filtered here."""
+    return bool(driver) and str(driver).rpartition(".")[2] not in NO_FIREWALL

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole contract between vifplug and a plugin.
+
+A plugin is a class under the entry-point group ``vifplug.plugins``, one entry for each vif_type it
+claims. It says what a VIF of that type needs; comparing, ordering, applying, undoing, verifying
+and removing are the core's. See docs/writing-a-plugin.md.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vifplug import fields
+from vifplug.host import Host
+from vifplug.vif import VIF
+from vifplug.wiring import Wiring
+
+API_VERSION = 1
+GROUP = "vifplug.plugins"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDetails:
+    """The details of a plugin that takes none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of ``vifplug doctor``: what was looked at, whether it is well, how to mend it."""
+
+    check: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
+class VIFPlugin(abc.ABC):
+    """Connects VIFs of one type (or of several that are much alike).
+
+    ``api_version``  the contract's version that the plugin was written for
+    ``details``      the dataclass of its own fields, each ``fields.declared``
+    ``required``     paths of the VIF's fields without which it can't work, as ``network.bridge``
+    ``group``        its section of the configuration file, and the ``opts`` in it
+    """
+
+    api_version: ClassVar[int]
+    details: ClassVar[type[Any]] = NoDetails
+    required: ClassVar[tuple[str, ...]] = ()
+    group: ClassVar[str] = ""
+    opts: ClassVar[Sequence[Any]] = ()
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        """``options`` are the values of ``opts`` by name; their defaults where not given."""
+        self.options = {opt.dest: opt.default for opt in self.opts} | dict(options or {})
+
+    @abc.abstractmethod
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        """Return what this VIF needs on this host.
+
+        Pure: no input or output but the arguments; what it must know of the host, it asks
+        ``host``. The VIF has passed :meth:`check`. May raise InvalidVIF or Conflict.
+        """
+
+    def doctor(self, host: Host) -> Iterable[Check]:
+        """Return what this plugin needs of a host and whether it is there. Pure as well."""
+        return ()
+
+    # What follows is the core's; a plugin leaves it as it is.
+
+    def check(self, vif: VIF) -> None:
+        """Raise InvalidVIF where the VIF lacks a required field or its details are wrong."""
+        for path in self.required:
+            value: Any = vif
+            kind: Any = None
+            for name in path.split("."):
+                kind, value = fields.kinds(type(value))[name], getattr(value, name)
+            if value is None:
+                needed = f"{kind.allowed} (vif_type {vif.vif_type} needs it)"
+                raise vif.refuse(path, None, needed)
+        self.details_of(vif)
+
+    def details_of(self, vif: VIF) -> Any:
+        """Return the VIF's details as this plugin's own dataclass. Raises InvalidVIF."""
+
+        def refuse(field: str, value: str, allowed: str) -> Exception:
+            error = vif.refuse(field, None, allowed)
+            return type(error)(error.vif_id, field, value, allowed)
+
+        return fields.load(self.details, vif.details, refuse, at="details")
+
+    @classmethod
+    def privileged(cls) -> str:
+        """Return the name of the module that holds the plugin's PrivContext and entrypoints."""
+        return f"{cls.__module__.rpartition('.')[0]}.privileged"
+
+    @classmethod
+    def schema(cls, vif_type: str) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of a VIF of this type."""
+        found = fields.schema(VIF)
+        found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        found["title"] = f"A VIF of type {vif_type}"
+        found["properties"]["vif_type"] = {"const": vif_type}
+        found["properties"]["details"] = fields.schema(cls.details)
+        for path in cls.required:
+            place = found
+            *outer, last = path.split(".")
+            for name in outer:
+                place.setdefault("required", [])
+                if name not in place["required"]:
+                    place["required"].append(name)
+                place = place["properties"][name]
+            place.setdefault("required", []).append(last)
+        return found

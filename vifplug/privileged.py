@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every plugin's privileged side needs: its oslo.privsep context, and the way through it.
+
+A plugin's own ``privileged`` module is a few lines: a :class:`Context` named for the module, and
+the entrypoints ``plug`` and ``unplug`` that hand their request to the functions below. The caller's
+side is :func:`call`. msgpack carries plain types only, so a part travels as a dict, and is built
+and checked again here: this side trusts nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+from oslo_privsep import capabilities, priv_context
+from oslo_privsep.comm import PrivsepTimeout
+from oslo_privsep.daemon import FailedToDropPrivileges
+from oslo_privsep.daemon import _ClientChannel as ClientChannel
+
+from vifplug import apply, fields, locks, opts
+from vifplug.errors import NO_VIF, DeadlineExceeded, PlugFailed, PrivilegeError, VifplugError
+from vifplug.look import network_namespace
+from vifplug.mark import Owner
+from vifplug.netlink import Netlink
+from vifplug.parts import Part, build
+
+Reply = dict[str, Any]
+
+_GRACE = 1.0
+"""Seconds past the deadline in which the daemon may still say that it has undone the call."""
+
+_STOP = 2.0
+"""Seconds that the end of a daemon may take."""
+
+_PROCESS = fields.Text(r"[a-z]{0,16}", "a process' name")
+_MEND = "see helper_command in the plugin's _privileged group, and docs/security.md"
+
+
+class Context(priv_context.PrivContext):
+    """The privilege context of one plugin: one daemon, with these capabilities and no others."""
+
+    def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
+        """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
+        package = module.partition(".")[0]
+        super().__init__(
+            module,
+            cfg_section=f"{package}_privileged",
+            pypath=f"{module}.context",
+            capabilities=[capabilities.CAP_NET_ADMIN, *needs],
+        )
+        opts.register(cfg.CONF)
+        self._started: tuple[int, int] | None = None
+        self._child: int | None = None
+
+    def helper_command(self, sockpath: str) -> list[str]:
+        """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
+        command: list[str] = super().helper_command(sockpath)
+        if self.conf.helper_command or os.geteuid() != 0:
+            return command
+        main = "from oslo_privsep.daemon import helper_main; helper_main()"
+        return [sys.executable, "-P", "-c", main, *command[2:]]
+
+    def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
+        """Start the daemon, and remember a forked one's process id, to end it by."""
+        before = _children()
+        super().start(method)
+        forked = method is priv_context.Method.FORK
+        self._child = next(iter(_children() - before), None) if forked else None
+
+    def stop(self) -> None:
+        """End the daemon; never wait long for one that hangs."""
+        channel, self.channel = self.channel, None
+        child, self._child = self._child, None
+        if channel is None:
+            return
+        with contextlib.suppress(OSError):
+            channel.writer.close()
+        channel.reader_thread.join(_STOP)
+        # oslo.privsep leaves a forked daemon as a zombie.
+        end = time.monotonic() + _STOP
+        with contextlib.suppress(ChildProcessError):
+            while child and time.monotonic() < end and os.waitpid(child, os.WNOHANG) == (0, 0):
+                time.sleep(0.002)
+
+    def ready(self) -> ClientChannel:
+        """Return the way to a daemon that this process started in this network namespace."""
+        here = (os.getpid(), network_namespace())
+        if self.channel is not None and self._started != here:
+            if self._started and self._started[0] == here[0]:
+                self.stop()
+            else:  # a fork's copy: the channel and its locks are the parent's
+                self.channel = self._child = None
+                self.start_lock = threading.Lock()
+        if self.channel is not None and not _alive(self.channel):
+            self.stop()
+        if self.channel is None:
+            self.start(self._method())
+            self._started = here
+        assert self.channel is not None  # noqa: S101 - what start() is for
+        return self.channel
+
+    def _method(self) -> priv_context.Method:
+        """Root in a process of one thread forks its daemon, a fraction of a second sooner."""
+        single = os.geteuid() == 0 and threading.active_count() == 1
+        fork = single and not self.conf.helper_command
+        return priv_context.Method.FORK if fork else priv_context.Method.ROOTWRAP
+
+
+def _children() -> set[int]:
+    """Return the process ids of this thread's children."""
+    return {int(pid) for pid in Path("/proc/thread-self/children").read_text().split()}
+
+
+def _alive(channel: ClientChannel) -> bool:
+    # oslo.privsep's reader may die of a reset connection and leave ``running`` true.
+    return channel.running and channel.reader_thread.is_alive()
+
+
+# The caller's side.
+
+
+def call(
+    context: Context,
+    entrypoint: str,
+    vifs: list[dict[str, Any]],
+    *,
+    deadline: float,
+    **options: bool,
+) -> list[Reply]:
+    """Call a plugin's privileged entrypoint for some VIFs; return one reply for each.
+
+    Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded with the
+    outcome ``unknown`` where it doesn't answer in time.
+    """
+    first = vifs[0]["id"] if vifs else NO_VIF
+    request = {"namespace": network_namespace(), "deadline": deadline, "vifs": vifs, **options}
+    try:
+        channel = context.ready()
+        name = f"{context.prefix}.{entrypoint}"
+        wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+        replies: list[Reply] = channel.remote_call(name, (request,), {}, wait)
+    except PrivsepTimeout as error:
+        raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
+    except FailedToDropPrivileges as error:
+        raise PrivilegeError("privileged daemon", str(error), _MEND) from error
+    except OSError as error:
+        why = f"it can't be started or has ended: {error}"
+        raise PrivilegeError("privileged daemon", why, _MEND) from error
+    return list(replies)
+
+
+# The privileged side.
+
+
+def plug(request: Mapping[str, Any], *, kinds: Iterable[type[Part]]) -> list[Reply]:
+    """Plug each VIF of a request; one that fails hurts no other."""
+    known = tuple(kinds)
+
+    def one(vif: Mapping[str, Any], netlink: Netlink, deadline: float) -> apply.Applied:
+        owner = _owner(vif)
+        parts = [build(part, known) for part in vif["parts"]]
+        names = locks.names(owner.vif_id, (name for part in parts for name in part.shared))
+        with locks.held(_folder(), names, vif_id=owner.vif_id, deadline=deadline):
+            return apply.plug(owner, parts, netlink=netlink, deadline=deadline)
+
+    return _each(request, one)
+
+
+def unplug(request: Mapping[str, Any]) -> list[Reply]:
+    """Unplug each VIF of a request; one that fails hurts no other."""
+    remove_unused = request.get("remove_unused") is True
+
+    def one(vif: Mapping[str, Any], netlink: Netlink, deadline: float) -> apply.Applied:
+        vif_id = fields.UUID.check(vif["id"], lenient=False)
+        hold = partial(locks.held, _folder(), vif_id=vif_id, deadline=deadline)
+        with hold(locks.names(vif_id)):
+            # Only under its lock may a shared part be found unused and go.
+            shared = apply.used_by(vif_id, netlink=netlink) if remove_unused else ()
+            with hold(locks.names(vif_id, shared)[1:]):
+                return apply.unplug(
+                    vif_id, netlink=netlink, remove_unused=remove_unused, deadline=deadline
+                )
+
+    return _each(request, one)
+
+
+def _each(
+    request: Mapping[str, Any],
+    one: Callable[[Mapping[str, Any], Netlink, float], apply.Applied],
+) -> list[Reply]:
+    if request["namespace"] != network_namespace():
+        why = "the daemon is in another network namespace than its caller"
+        raise PrivilegeError("privileged daemon", why, "start it from where the VIFs are")
+    replies = []
+    deadline = float(request["deadline"])
+    with Netlink() as netlink:
+        for vif in request["vifs"]:
+            replies.append(_reply(vif, lambda v: one(v, netlink, deadline)))
+    return replies
+
+
+def _reply(vif: Mapping[str, Any], one: Callable[[Mapping[str, Any]], apply.Applied]) -> Reply:
+    try:
+        applied = one(vif)
+    except VifplugError as error:
+        return error.to_dict()
+    except (fields.NotAllowed, KeyError, TypeError, ValueError) as error:
+        refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
+        return refused.to_dict()
+    except OSError as error:
+        return PlugFailed(str(vif["id"]), "reading the host", str(error)).to_dict()
+    return {"changed": applied.changed, "devices": list(applied.devices)}
+
+
+def _owner(vif: Mapping[str, Any]) -> Owner:
+    return Owner(
+        vif_id=fields.UUID.check(vif["id"], lenient=False),
+        vif_type=fields.WORD.check(vif["vif_type"], lenient=False),
+        process=_PROCESS.check(vif["process"], lenient=False),
+    )
+
+
+def _folder() -> Path:
+    return locks.folder(cfg.CONF[opts.GROUP].lock_path)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which plugin connects which vif_type: entry points, loaded by stevedore, one when it is needed.
+
+stevedore passes over a plugin that doesn't import, and lets the last of two that claim one name
+win. Here each such plugin is kept and reported, by name and distribution, and hurts no other.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stevedore.named import NamedExtensionManager
+
+from vifplug.errors import PluginFailed, UnknownVIFType, VifplugError
+from vifplug.plugin import API_VERSION, GROUP, VIFPlugin
+
+EntryPoint = importlib.metadata.EntryPoint
+Options = Callable[[type[VIFPlugin]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One entry point's claim on a vif_type, and what came of it.
+
+    ``state`` is ok, failed (it does not import or is no VIFPlugin), duplicate (another claims the
+    same vif_type) or incompatible (written for another version of the contract).
+    """
+
+    vif_type: str
+    class_name: str
+    distribution: str
+    version: str
+    state: str
+    error: str = ""
+    plugin: type[VIFPlugin] | None = None
+
+    @property
+    def source(self) -> str:
+        """The distribution with its version."""
+        return f"{self.distribution} {self.version}"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the claim as ``vifplug plugins -f json`` prints it."""
+        return {
+            "vif_type": self.vif_type,
+            "class": self.class_name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "state": self.state,
+            "error": self.error or None,
+        }
+
+
+class _Loader(NamedExtensionManager[Any]):
+    """stevedore's loading, on a list of our own: its cache misses a change within 128 seconds."""
+
+    def __init__(self, entry: EntryPoint) -> None:
+        self._entry = entry
+        self.error = ""
+        try:
+            super().__init__(
+                GROUP,
+                [entry.name],
+                on_load_failure_callback=self._failed,
+                warn_on_missing_entrypoint=False,
+            )
+        except (AssertionError, SystemExit) as error:  # these, stevedore lets through
+            self._failed(self, entry, error)
+
+    def list_entry_points(self) -> list[EntryPoint]:
+        return [self._entry]
+
+    def _failed(self, manager: Any, entry: EntryPoint, error: BaseException) -> None:
+        self.error = f"{type(error).__name__}: {error}"
+
+
+class Registry:
+    """The installed plugins. Nothing is imported before it is asked for."""
+
+    def __init__(self, *, options: Options = lambda plugin: {}) -> None:
+        """``options`` gives the configured values of a plugin's options."""
+        self._options = options
+        self._entries: dict[str, list[EntryPoint]] = {}
+        for entry in importlib.metadata.entry_points(group=GROUP):
+            self._entries.setdefault(entry.name, []).append(entry)
+        self._plugins: dict[str, VIFPlugin] = {}
+
+    @property
+    def vif_types(self) -> tuple[str, ...]:
+        """The vif_types that some distribution claims."""
+        return tuple(sorted(self._entries))
+
+    @property
+    def loaded(self) -> tuple[VIFPlugin, ...]:
+        """The plugins that some VIF has needed so far."""
+        return tuple(self._plugins.values())
+
+    def plugin(self, vif_type: str, *, vif_id: str) -> VIFPlugin:
+        """Return the plugin for a vif_type, for the VIF that the error names.
+
+        Raises UnknownVIFType where nobody claims it, PluginFailed where it can't be used.
+        """
+        if vif_type not in self._plugins:
+            self._plugins[vif_type] = self._load(vif_type, vif_id)
+        return self._plugins[vif_type]
+
+    def claims(self) -> list[Claim]:
+        """Return every claim, each loaded, in the order of vif_types."""
+        return [claim for vif_type in self.vif_types for claim in self._claims(vif_type)]
+
+    def _load(self, vif_type: str, vif_id: str) -> VIFPlugin:
+        claims = self._claims(vif_type)
+        if not claims:
+            known = ", ".join(self.vif_types) or "none, no plugin is installed"
+            raise UnknownVIFType(vif_id, vif_type, f"no installed distribution has one ({known})")
+        bad = [claim for claim in claims if claim.state != "ok"]
+        if bad:
+            sources = " and ".join(claim.source for claim in claims)
+            raise PluginFailed(vif_id, vif_type, sources, bad[0].error)
+        plugin = claims[0].plugin
+        assert plugin is not None  # noqa: S101 - what state ok means
+        try:
+            return plugin(self._options(plugin))
+        except VifplugError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise PluginFailed(vif_id, vif_type, claims[0].source, why) from error
+
+    def _claims(self, vif_type: str) -> list[Claim]:
+        entries = self._entries.get(vif_type, [])
+        if len(entries) < 2:
+            return [_claim(entry) for entry in entries]
+        names = " and ".join(_distribution(entry)[0] for entry in entries)
+        error = f"claimed by {len(entries)}: {names}; uninstall all but one"
+        return [_claim(entry, duplicate=error) for entry in entries]
+
+
+def _claim(entry: EntryPoint, *, duplicate: str = "") -> Claim:
+    plugin: Any = None
+    state, error = ("duplicate", duplicate) if duplicate else ("ok", "")
+    if not duplicate:
+        loader = _Loader(entry)
+        plugin = None if loader.error else loader[entry.name].plugin
+        state, error = ("failed", loader.error) if loader.error else _judge(plugin)
+    name, version = _distribution(entry)
+    return Claim(
+        vif_type=entry.name,
+        class_name=entry.value.replace(":", "."),
+        distribution=name,
+        version=version,
+        state=state,
+        error=error,
+        plugin=plugin if state == "ok" else None,
+    )
+
+
+def _judge(plugin: Any) -> tuple[str, str]:
+    if not (isinstance(plugin, type) and issubclass(plugin, VIFPlugin)):
+        return "failed", f"{plugin!r} is not a VIFPlugin"
+    version = getattr(plugin, "api_version", None)
+    if version != API_VERSION:
+        return "incompatible", f"made for api_version {version}; this vifplug has {API_VERSION}"
+    if plugin.__abstractmethods__:
+        return "failed", f"does not have {', '.join(sorted(plugin.__abstractmethods__))}()"
+    return "ok", ""
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The messages of rtnetlink(7), as bytes: the few that vifplug needs, and nothing that does I/O.
+
+Written here because a plug is mostly such messages: pyroute2 takes 0.6 to 1.1 ms to decode one
+device and 0.15 s to import, this takes 0.03 ms and nothing (docs/design.md has the numbers).
+Numbers are those of linux/rtnetlink.h, if_link.h, if_addr.h and netlink.h.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vifplug.host import Link
+
+NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
+GETADDR = 22
+NEWLINKPROP, DELLINKPROP = 108, 109
+ERROR, DONE = 2, 3
+REQUEST, ACK, DUMP, INTERRUPTED = 0x1, 0x4, 0x300, 0x10
+CREATE_NEW = 0x200 | 0x400  # NLM_F_EXCL | NLM_F_CREATE
+UP, LOOPBACK = 0x1, 0x8
+
+ADDRESS, IFNAME, MTU, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 10, 18, 26, 29
+CARRIER, PROP_LIST, ALT_IFNAME = 33, 52, 53
+INFO_KIND, INFO_DATA = 1, 2
+BR_FORWARD_DELAY, BR_STP_STATE = 1, 5
+TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
+INET_CONF, INET6_CONF = 1, 2
+IFA_ADDRESS, IFA_LOCAL = 1, 2
+SKIP_STATS = 1 << 3
+TAP = 2
+# Positions in the arrays of per-device sysctls that the kernel reports with a device.
+_ARP_ANNOUNCE, _ARP_IGNORE, _DISABLE_IPV6 = 17, 18, 26
+
+NESTED = 1 << 15
+_TYPE = 0x3FFF
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_ADDR = struct.Struct("=BBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+_U32 = struct.Struct("=I")
+
+
+def u32(value: int) -> bytes:
+    """Return a 32-bit attribute's payload."""
+    return _U32.pack(value)
+
+
+def text(value: str) -> bytes:
+    """Return a text attribute's payload."""
+    return value.encode() + b"\0"
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """Return one attribute, padded."""
+    size = _ATTRIBUTE.size + len(payload)
+    return _ATTRIBUTE.pack(size, kind) + payload + b"\0" * (-size % 4)
+
+
+def nest(kind: int, *inner: bytes) -> bytes:
+    """Return an attribute that holds attributes."""
+    return attribute(kind | NESTED, b"".join(inner))
+
+
+def message(kind: int, flags: int, number: int, body: bytes) -> bytes:
+    """Return a whole netlink message."""
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | REQUEST, number, 0) + body
+
+
+def link_body(*attributes: bytes, index: int = 0, up: bool | None = None) -> bytes:
+    """Return the body of a message about a device; ``up`` None leaves its state alone."""
+    state, change = (UP if up else 0), (0 if up is None else UP)
+    return _LINK.pack(0, 0, index, state, change) + b"".join(attributes)
+
+
+def address_body(index: int) -> bytes:
+    """Return the body of a request for a device's addresses."""
+    return _ADDR.pack(0, 0, 0, 0, index)
+
+
+def prop_body(index: int, altname: str) -> bytes:
+    """Return the body that adds or takes an alternative name, by the device's index."""
+    return link_body(nest(PROP_LIST, attribute(ALT_IFNAME, text(altname))), index=index)
+
+
+def split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield (type, flags, sequence number, body) of each message in a datagram."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, flags, number, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size:
+            return
+        yield kind, flags, number, data[at + _HEADER.size : at + length]
+        at += (length + 3) & ~3
+
+
+def attributes(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield (type, payload) of each attribute from a position on."""
+    at = start
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & _TYPE, data[at + _ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3
+
+
+def failure(body: bytes) -> tuple[int, str] | None:
+    """Return errno and words of an answer that refuses, or None for one that acknowledges.
+
+    The words are the system's, and the kernel's own where it sends any (extended ACK).
+    """
+    (code,) = struct.unpack_from("=i", body)
+    if code == 0:
+        return None
+    # The refused request's header stands between, without its payload (NETLINK_CAP_ACK).
+    said = dict(attributes(body, 4 + _HEADER.size)).get(1, b"").rstrip(b"\0")
+    words = os.strerror(-code)
+    return -code, f"{words} ({said.decode(errors='replace')})" if said else words
+
+
+def decode_link(body: bytes) -> tuple[str, int, int | None, Link]:
+    """Return a device's name, index, the index of its master, and the device."""
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    found = dict(attributes(body, _LINK.size))
+    kind, more = _kind(dict(attributes(found.get(LINKINFO, b""))))
+    if not kind:
+        kind = "loopback" if flags & LOOPBACK else "physical"
+    up = bool(flags & UP)
+    props = attributes(found.get(PROP_LIST, b""))
+    link = Link(
+        kind=kind,
+        index=index,
+        mtu=_number(found[MTU]),
+        up=up,
+        carrier=up and found.get(CARRIER) == b"\1",
+        address=found[ADDRESS].hex(":") if ADDRESS in found else None,
+        altnames=tuple(_text(name) for kind, name in props if kind == ALT_IFNAME),
+        **more,
+        **_sysctls(found.get(AF_SPEC, b"")),
+    )
+    master = _number(found[MASTER]) if MASTER in found else None
+    return _text(found[IFNAME]), index, master, link
+
+
+def decode_address(body: bytes) -> tuple[int, str]:
+    """Return the index of an address' device, and the address with its prefix length."""
+    family, length, _, _, index = _ADDR.unpack_from(body)
+    found = dict(attributes(body, _ADDR.size))
+    raw = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
+    return index, f"{socket.inet_ntop(family, raw)}/{length}"
+
+
+def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
+    kind = _text(info.get(INFO_KIND, b""))
+    data = dict(attributes(info.get(INFO_DATA, b"")))
+    if kind == "bridge" and BR_FORWARD_DELAY in data:
+        delay, stp = _number(data[BR_FORWARD_DELAY]), bool(_number(data[BR_STP_STATE]))
+        return kind, {"forward_delay": delay, "stp": stp}
+    if kind == "tun" and data.get(TUN_TYPE) == bytes([TAP]):
+        return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
+    return kind, {}
+
+
+def _sysctls(spec: bytes) -> dict[str, Any]:
+    """Return the sysctls that come with a device; for a device without IPv6, nothing of it."""
+    found: dict[str, Any] = {}
+    families = dict(attributes(spec))
+    inet = dict(attributes(families.get(socket.AF_INET, b""))).get(INET_CONF)
+    if inet:
+        found["arp_ignore"] = _at(inet, _ARP_IGNORE)
+        found["arp_announce"] = _at(inet, _ARP_ANNOUNCE)
+    inet6 = dict(attributes(families.get(socket.AF_INET6, b""))).get(INET6_CONF)
+    if inet6:
+        found["ipv6"] = not _at(inet6, _DISABLE_IPV6)
+    return found
+
+
+def _at(array: bytes, position: int) -> int:
+    (value,) = struct.unpack_from("=i", array, 4 * position)
+    return int(value)
+
+
+def _number(payload: bytes) -> int:
+    (value,) = _U32.unpack(payload)
+    return int(value)
+
+
+def _text(payload: bytes) -> str:
+    return payload.rstrip(b"\0").decode(errors="replace")

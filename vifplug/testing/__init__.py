@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests that connect VMs to networks for real; the extra ``vifplug[testing]``.
+
+Network namespaces, frames at either end of a wire, and a libvirtd with guests that need no KVM,
+all of the test's own: nothing of the machine's is touched, and nothing is left. They need root and
+Linux; :class:`Libvirt` needs Debian's libvirt-daemon-system, qemu-system-x86, ipxe-qemu and tini.
+All are ``fixtures.Fixture`` classes: ``useFixture``, or a with block.
+"""
+
+from __future__ import annotations
+
+from vifplug.testing.capture import Capture, Predicate, TapEnd, dhcp_discover_from
+from vifplug.testing.libvirt import Guest, Libvirt, LibvirtRefused, validate
+from vifplug.testing.namespace import CommandFailed, NetworkNamespace, veth
+
+__all__ = [
+    "Capture",
+    "CommandFailed",
+    "Guest",
+    "Libvirt",
+    "LibvirtRefused",
+    "NetworkNamespace",
+    "Predicate",
+    "TapEnd",
+    "dhcp_discover_from",
+    "validate",
+    "veth",
+]

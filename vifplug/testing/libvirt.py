@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A libvirtd of a test's own, guests without KVM, and libvirt's schema."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+from vifplug.testing import netlink_port
+from vifplug.testing.fixture import PlainFixture
+from vifplug.testing.namespace import NetworkNamespace
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+_SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
+_PACKAGES = "libvirt-daemon-system, qemu-system-x86, ipxe-qemu, tini"
+_NEEDED = {
+    "libvirtd": "libvirt-daemon-system",
+    "virsh": "libvirt-clients",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "tini": "tini",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+}
+_ROMS = ("/usr/lib/ipxe/qemu", "/usr/share/qemu")
+_STARTS_WITHIN = 30.0
+
+# The pid comes from /proc before that is mounted anew, so it is the test's number for it.
+# /dev stays the machine's: macvtap's /dev/tapN exists in no other. A read-only plain file makes
+# libvirt find KVM unusable, where a missing one would be looked for again and again.
+_HOLD = """
+read -r pid rest </proc/self/stat
+mount -t proc proc /proc
+umount -l /sys
+mount -t sysfs sysfs /sys
+for at in /run /dev/shm /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
+    mount -t tmpfs tmpfs "$at"
+done
+mkdir /run/lock
+printf %s "$1" >/etc/libvirt/qemu.conf
+printf %s "$2" >/etc/libvirt/libvirtd.conf
+if [ -e /dev/kvm ]; then
+    : >/run/no-kvm
+    mount --bind /run/no-kvm /dev/kvm
+    mount -o remount,bind,ro /dev/kvm
+fi
+shift 2
+echo "$pid"
+exec tini -s -- "$@" >&2
+"""
+
+_QEMU_CONF = """\
+user = "root"
+group = "root"
+security_driver = "none"
+stdio_handler = "file"
+namespaces = []
+cgroup_controllers = []
+remember_owner = 0
+"""
+
+_LIBVIRTD_CONF = """\
+host_uuid = "{host_uuid}"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_level = 3
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+"""
+
+_DOMAIN = """\
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='network'/></os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+{interface}
+  </devices>
+</domain>
+"""
+
+
+class LibvirtRefused(RuntimeError):
+    """virsh ended with an error; the text is libvirt's own message."""
+
+
+def _domain(interface_xml: str, name: str, memory_mib: int) -> str:
+    emulator = shutil.which("qemu-system-x86_64") or "/usr/bin/qemu-system-x86_64"
+    return _DOMAIN.format(
+        name=escape(name), memory_mib=memory_mib, emulator=emulator, interface=interface_xml
+    )
+
+
+@functools.cache
+def _schema() -> etree.RelaxNG:
+    from lxml import etree
+
+    if not _SCHEMA.exists():
+        raise RuntimeError(f"{_SCHEMA} is missing: install libvirt0 (Debian)")
+    return etree.RelaxNG(etree.parse(str(_SCHEMA)))
+
+
+def validate(interface_xml: str) -> None:
+    """Check one ``<interface>`` with libvirt's RELAX NG schema; needs lxml and libvirt0.
+
+    ValueError with the schema's errors, or with the parser's if it is not XML. The schema knows
+    less than libvirt: see :meth:`Libvirt.define`.
+    """
+    from lxml import etree
+
+    schema = _schema()
+    try:
+        domain = etree.fromstring(_domain(interface_xml, "validate", 64))
+    except etree.XMLSyntaxError as error:
+        raise ValueError(f"not XML: {error}: {interface_xml}") from error
+    if not schema.validate(domain):
+        lines = "\n".join(f"  {entry.message}" for entry in schema.error_log)
+        raise ValueError(f"libvirt's schema refuses it:\n{lines}\n{interface_xml}")
+
+
+class Guest:
+    """A running guest of a :class:`Libvirt`, with one interface and no disk."""
+
+    def __init__(self, libvirt: Libvirt, name: str) -> None:
+        self._libvirt = libvirt
+        self.name = name
+
+    @property
+    def pid(self) -> int:
+        """The pid of the guest's QEMU; LookupError if it does not run."""
+        try:
+            text = (self._libvirt.root / f"run/libvirt/qemu/{self.name}.pid").read_text()
+        except FileNotFoundError:
+            raise LookupError(f"{self.name} does not run") from None
+        return self._libvirt.pid_outside(int(text))
+
+    def domain_xml(self) -> str:
+        """Return the domain as it runs, with what libvirt filled in (``<target dev=...>``)."""
+        return self._libvirt.virsh("dumpxml", self.name)
+
+    def destroy(self) -> None:
+        """Stop the guest as a power failure would, and forget it; nothing if that was done."""
+        if self.name in self._libvirt.virsh("list", "--name").split():
+            self._libvirt.virsh("destroy", self.name)
+        if self.name in self._libvirt.virsh("list", "--all", "--name").split():
+            self._libvirt.virsh("undefine", self.name)
+
+
+class Libvirt(PlainFixture):
+    """A libvirtd in a network namespace, with mounts and pids of its own; needs root.
+
+    Guests run without KVM (TCG). All its files are in memory; it and its guests end with the
+    fixture, or with the thread that set it up, also when that is killed. RuntimeError in setUp:
+    a missing package, by its Debian name, or what kept libvirtd from starting.
+    """
+
+    def __init__(self, namespace: NetworkNamespace) -> None:
+        super().__init__()
+        self._namespace = namespace
+        self._names = (f"guest{number}" for number in itertools.count(1))
+        self._pid = 0
+
+    def _setUp(self) -> None:  # noqa: N802 (fixtures' name)
+        _check_packages()
+        after = contextlib.ExitStack()
+        self.addCleanup(after.close)
+        said = after.enter_context(tempfile.TemporaryFile())
+        argv = ["setpriv", "--pdeathsig", "KILL",
+                "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+                "sh", "-euc", _HOLD, "sh",
+                _QEMU_CONF, _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()),
+                sys.executable, "-IS", netlink_port.__file__,
+                "libvirtd", "--pid-file", "/run/libvirtd.pid"]  # fmt: skip
+        with self._namespace.entered():
+            holder = subprocess.Popen(
+                argv, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
+            )
+        self.addCleanup(self._end, holder)
+        assert holder.stdin is not None and holder.stdout is not None
+        line = holder.stdout.readline()
+        deadline = time.monotonic() + _STARTS_WITHIN
+        if line:
+            self._pid = int(line)
+            self._init = os.pidfd_open(self._pid)
+            while time.monotonic() < deadline and holder.poll() is None:
+                if self._answers():
+                    holder.stdin.close()  # netlink_port holds the ports until then
+                    self.addCleanup(self._destroy_all)
+                    return
+                time.sleep(0.01)
+        said.seek(0)
+        raise RuntimeError(f"libvirtd did not start: {said.read().decode(errors='replace')}")
+
+    def _answers(self) -> bool:
+        # The socket is there a moment before libvirtd listens on it.
+        with contextlib.suppress(LibvirtRefused):
+            return self._socket.exists() and bool(self.virsh("uri", timeout=_STARTS_WITHIN))
+        return False
+
+    def _destroy_all(self) -> None:
+        # The mounts and processes end in any case; this takes away what is in the namespace, which
+        # the test may have entered for longer.
+        with contextlib.suppress(LibvirtRefused, subprocess.TimeoutExpired):
+            for name in self.virsh("list", "--name", timeout=10).split():
+                self.virsh("destroy", name, check=False, timeout=10)
+
+    def _end(self, holder: subprocess.Popen[bytes]) -> None:
+        if self._pid:
+            # The kernel ends all of the pid namespace with its first process, before that is gone.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            select.select([self._init], [], [], 10)
+            os.close(self._init)
+            self._pid = 0
+        else:
+            holder.kill()
+        with holder:  # closes its pipes
+            holder.wait(timeout=10)
+
+    @property
+    def root(self) -> Path:
+        """The root directory as libvirtd sees it: its /run, /var/log/libvirt and so on."""
+        return Path(f"/proc/{self._pid}/root")
+
+    @property
+    def _socket(self) -> Path:
+        return self.root / "run/libvirt/libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        """The URI for libvirt's clients (virsh, libvirt-python) in the test process."""
+        return f"qemu:///system?socket={self._socket}"
+
+    @property
+    def log(self) -> str:
+        """What libvirtd wrote to its log: warnings and errors."""
+        return (self.root / "var/log/libvirt/libvirtd.log").read_text()
+
+    def run(
+        self, *argv: str, check: bool = True, input: str | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command with libvirtd's network, mounts and pids; see NetworkNamespace.run."""
+        enter = ("nsenter", "--target", str(self._pid), "--mount", "--pid", "--")
+        return self._namespace.run(*enter, *argv, check=check, input=input, timeout=timeout)
+
+    def virsh(
+        self, *args: str, check: bool = True, input: str | None = None, timeout: float = 60
+    ) -> str:
+        """Run ``virsh`` with args and return what it printed.
+
+        ``input`` is what it reads from /dev/stdin. LibvirtRefused with libvirt's message if it
+        fails and ``check`` is true; subprocess.TimeoutExpired after ``timeout`` seconds.
+        """
+        done = subprocess.run(
+            ("virsh", "--quiet", "--connect", self.uri, *args),
+            input=input, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise LibvirtRefused("\n".join(line.removeprefix("error: ") for line in lines))
+        return done.stdout
+
+    def start_guest(
+        self, interface_xml: str, *, name: str | None = None, memory_mib: int = 64
+    ) -> Guest:
+        """Define, with validation, and start a guest that has one ``<interface>``.
+
+        It boots from the network: the NIC's ROM sends DHCP discovers, the first some seconds after
+        the start. LibvirtRefused with libvirt's message; then nothing is left defined.
+        """
+        name = name or next(self._names)
+        self.virsh(
+            "define", "--validate", "/dev/stdin", input=_domain(interface_xml, name, memory_mib)
+        )
+        try:
+            self.virsh("start", name)
+        except BaseException:
+            self.virsh("undefine", name, check=False)
+            raise
+        return Guest(self, name)
+
+    def define(self, interface_xml: str) -> str:
+        """Define a guest that has one ``<interface>``, with validation, and undefine it again.
+
+        Returns the domain as libvirt read it; LibvirtRefused with libvirt's message.
+        """
+        name = next(self._names)
+        self.virsh("define", "--validate", "/dev/stdin", input=_domain(interface_xml, name, 64))
+        try:
+            return self.virsh("dumpxml", "--inactive", name)
+        finally:
+            self.virsh("undefine", name)
+
+    def nwfilter_define(self, xml: str) -> None:
+        """Define a ``<filter>``; there is none from the start. LibvirtRefused if it is refused."""
+        self.virsh("nwfilter-define", "/dev/stdin", input=xml)
+
+    def pid_outside(self, inside: int) -> int:
+        """Return the test's number for a pid of libvirtd's pid namespace, or LookupError."""
+        namespace = Path(f"/proc/{self._pid}/ns/pid").readlink()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if (entry / "ns/pid").readlink() != namespace:
+                    continue
+                fields: dict[str, Any] = dict(
+                    line.split(":", 1) for line in (entry / "status").read_text().splitlines()
+                )
+                if fields["NSpid"].split()[-1] == str(inside):
+                    return int(entry.name)
+        raise LookupError(f"no process {inside} in libvirtd's pid namespace")
+
+
+def _check_packages() -> None:
+    missing = {package for command, package in _NEEDED.items() if not shutil.which(command)}
+    if not any(list(Path(at).glob("*.rom")) for at in _ROMS):
+        missing.add("ipxe-qemu")
+    if missing:
+        raise RuntimeError(
+            f"missing Debian packages: {', '.join(sorted(missing))} (a guest needs {_PACKAGES})"
+        )

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wiring: all that one VIF needs. Plan: what of it differs from a host. Both are plain values."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vifplug.host import Host, Link
+from vifplug.interface import Interface
+from vifplug.mark import DERIVED, Owner, derived_name, shared_mark
+from vifplug.operations import Operation, RemoveAltname, RemoveLink
+from vifplug.parts import Part
+
+COLUMNS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """What ``VIFPlugin.wire()`` returns.
+
+    ``parts`` are in building order. ``process`` names how the VIF is connected where its type
+    knows several ways, ``why`` says what decided. ``notes`` are things that a person should know,
+    such as a wish that could not be met.
+    """
+
+    parts: tuple[Part, ...]
+    interface: Interface
+    process: str = ""
+    why: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a plan does about one part: make, change, move or keep it."""
+
+    action: str
+    part: Part
+    detail: str
+    operations: tuple[Operation, ...]
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the step as ``vifplug plan -f json`` prints it."""
+        return {
+            "action": self.action,
+            "part": self.part.kind,
+            "name": self.part.title,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One VIF's parts compared with a host. False in a condition when nothing would change."""
+
+    owner: Owner
+    steps: tuple[Step, ...]
+    why: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The changes, in order."""
+        return tuple(operation for step in self.steps for operation in step.operations)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are, or will be, the VIF's own."""
+        return tuple(name for step in self.steps for name in step.part.devices)
+
+    @property
+    def title(self) -> str:
+        """The VIF, its type, and the process with its reason."""
+        words = [self.owner.vif_id, self.owner.vif_type]
+        if self.owner.process:
+            words.append(f"{self.owner.process} ({self.why})" if self.why else self.owner.process)
+        return "  ".join(words)
+
+    def __str__(self) -> str:
+        """Return the plan as text of at most 80 columns; the form is that of plan.txt."""
+        lines = [self.title]
+        for step in self.steps:
+            start = f"  {step.action:6}  {step.part.kind:6}  {step.part.title:15}  "
+            lines += _wrapped(start, step.detail)
+        for note in self.notes:
+            lines += _wrapped("  note    ", note)
+        return "\n".join(lines)
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    room = max(COLUMNS - len(start), 20)
+    first, *more = textwrap.wrap(text, room) or [""]
+    return [(start + first).rstrip(), *(" " * len(start) + line for line in more)]
+
+
+def plan(owner: Owner, wiring: Wiring, host: Host) -> Plan:
+    """Compare a wiring's parts with a host. Raises Conflict."""
+    steps = compare(owner, wiring.parts, host)
+    return Plan(owner=owner, steps=steps, why=wiring.why, notes=wiring.notes)
+
+
+def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]:
+    """Compare parts with a host in order, each with what the ones before it will have made."""
+    steps = []
+    for part in parts:
+        operations = part.operations(owner, host)
+        action, detail = part.step(operations, host)
+        steps.append(Step(action=action, part=part, detail=detail, operations=operations))
+        host = host.after(operations)
+    return tuple(steps)
+
+
+def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Operation, ...]:
+    """Return what unplugs a VIF: all that carries its mark or claim, or bears its derived names.
+
+    A bridge that we made goes with its last user only when ``remove_unused`` says so.
+    """
+    devices: list[Operation] = []
+    claims: list[Operation] = []
+    for name, link in host.marked(vif_id).items():
+        own = [mark for mark in link.marks if mark.vif_id == vif_id]
+        made = [mark for mark in own if not mark.claim]
+        if made:
+            devices.append(RemoveLink(device=name, mark=str(made[0])))
+        else:
+            claims += [RemoveAltname(device=name, altname=str(mark)) for mark in own]
+    for name, link in _unmarked(vif_id, host).items():
+        devices.append(RemoveLink(device=name, kind=link.kind))
+    unused = []
+    for name in used(vif_id, host) if remove_unused else ():
+        bridge, mark = host.link(name), shared_mark("bridge", name)
+        if bridge and mark in bridge.altnames:
+            unused.append(RemoveLink(device=name, mark=mark, unless_used=True))
+    return (*devices, *claims, *unused)
+
+
+def used(vif_id: str, host: Host) -> tuple[str, ...]:
+    """Return the shared devices that a VIF uses: it claims them, or its devices are their ports."""
+    found: set[str | None] = set()
+    for name, link in (host.marked(vif_id) | _unmarked(vif_id, host)).items():
+        claims = all(mark.claim for mark in link.marks if mark.vif_id == vif_id) and link.marks
+        found.add(name if claims else link.master)
+    return tuple(sorted(name for name in found if name))
+
+
+def _unmarked(vif_id: str, host: Host) -> dict[str, Link]:
+    """Return the devices that Nova or os-vif made for the VIF: by derived name, kind, no mark."""
+    found = {}
+    for prefix, kind in DERIVED.items():
+        name = derived_name(prefix, vif_id)
+        link = host.link(name)
+        if link and link.kind == kind and not link.marks:
+            found[name] = link
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugged:
+    """One VIF that the host has plugged, as its marks and claims tell.
+
+    ``in_use``: a guest holds the VIF's tap open (the tap has carrier).
+    """
+
+    id: str
+    vif_type: str
+    process: str | None
+    devices: tuple[str, ...]
+    bridge: str | None
+    in_use: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``vifplug list -f json`` prints it."""
+        return {
+            "id": self.id,
+            "vif_type": self.vif_type,
+            "process": self.process,
+            "devices": list(self.devices),
+            "bridge": self.bridge,
+            "in_use": self.in_use,
+        }
+
+
+def plugged(host: Host) -> list[Plugged]:
+    """Return what a host has plugged, in the order of the VIFs' ids."""
+    found: dict[str, list[tuple[str, Link, bool]]] = {}
+    types: dict[str, tuple[str, str]] = {}
+    for name, link in host.links.items():
+        for mark in link.marks:
+            if not mark.shared:
+                found.setdefault(mark.vif_id, []).append((name, link, mark.claim))
+                types[mark.vif_id] = (mark.vif_type, mark.process)
+    return [_plugged(vif_id, *types[vif_id], found[vif_id], host) for vif_id in sorted(found)]
+
+
+def _plugged(
+    vif_id: str, vif_type: str, process: str, on: list[tuple[str, Link, bool]], host: Host
+) -> Plugged:
+    own = {name: link for name, link, claim in on if not claim}
+    bridge = next((name for name, link, claim in on if claim and link.kind == "bridge"), None)
+    if bridge is None:
+        bridge = next((link.master for link in own.values() if link.master), None)
+    # A tap that libvirt makes bears the derived name; it shows that the guest runs.
+    tap = host.link(derived_name("tap", vif_id))
+    taps = [link for link in (*own.values(), tap) if link and link.kind == "tap"]
+    return Plugged(
+        id=vif_id,
+        vif_type=vif_type,
+        process=process or None,
+        devices=tuple(own),
+        bridge=bridge,
+        in_use=any(link.carrier for link in taps),
+    )

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of vifplug_bridge, section ``[vifplug_bridge]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "vifplug_bridge"
+
+OPTS = [
+    cfg.BoolOpt(
+        "create_tap",
+        default=False,
+        help="Make the tap before the guest starts, instead of letting libvirt make it.",
+    ),
+    cfg.BoolOpt(
+        "remove_unused",
+        default=False,
+        help="On unplug, remove a bridge that vifplug made once nothing uses it.",
+    ),
+    cfg.StrOpt(
+        "filter_name",
+        default="nova-instance-{instance}-{mac}",
+        help="libvirt's nwfilter of a VIF where a firewall is required. {instance} is the "
+        "instance's name, {mac} the VIF's address without colons, {id} its id.",
+    ),
+    cfg.BoolOpt(
+        "filter_parameters",
+        default=False,
+        help="Give the filter its parameters (IP, DHCPSERVER, RASERVER, PROJNET, PROJMASK, "
+        "PROJNET6, PROJMASK6) in the interface's XML.",
+    ),
+    cfg.BoolOpt("use_ipv6", default=False, help="Give the filter its IPv6 parameters too."),
+]
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options for oslo.config's sample generator (entry point oslo.config.opts)."""
+    return [(GROUP, OPTS)]

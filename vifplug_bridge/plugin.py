@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VIF on a Linux bridge needs, and what a bare tap needs. Pure: see VIFPlugin.wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vifplug.fields import MAC, declared
+from vifplug.host import Host
+from vifplug.interface import FilterRef, GuestSide, Interface, left_out
+from vifplug.mark import Owner, derived_name
+from vifplug.parts import MOST_TAP_MTU, Bridge, BridgePort, Claim, Part, Tap, host_side_address
+from vifplug.plugin import Check, VIFPlugin
+from vifplug.vif import VIF
+from vifplug.wiring import Wiring
+from vifplug_bridge import opts
+from vifplug_bridge.filter import filter_of
+
+
+class BridgePlugin(VIFPlugin):
+    """vif_type ``bridge``: the guest on a shared Linux bridge.
+
+    libvirt makes the tap, or with the option create_tap it is made beforehand and handed over. A
+    VIF that is plugged keeps the way that it has, whatever the option says today.
+    """
+
+    api_version = 1
+    required = ("network.bridge",)
+    group = opts.GROUP
+    opts = opts.OPTS
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        bridge = vif.network.bridge
+        assert bridge is not None  # noqa: S101 - required
+        tap_name = vif.devname or derived_name("tap", vif.id)
+        mtu = vif.network.mtu or host.mtu
+        guest = GuestSide.of(vif, host)
+        notes = [*left_out(vif, guest)]
+        if vif.network.interface or vif.network.should_create_vlan:
+            notes.append("network.interface and VLANs are not joined to the bridge yet")
+        filterref = self._filter(vif, host)
+        parts: list[Part] = [
+            Bridge(
+                name=bridge,
+                create=vif.network.should_create_bridge and not vif.network.multi_host,
+                mtu=mtu,
+                ipv6=_routable_ipv6(host, bridge, vif.network.interface),
+            )
+        ]
+        if not self._makes_tap(vif, host, tap_name, bridge):
+            parts.append(Claim(on=bridge))
+            interface = Interface(
+                type="bridge",
+                mac=vif.address,
+                guest=guest,
+                source=(("bridge", bridge),),
+                mtu=vif.network.mtu,
+                target=tap_name,
+                filterref=filterref,
+            )
+            return Wiring(parts=tuple(parts), interface=interface, notes=tuple(notes))
+        tap = _tap(vif, host, tap_name, guest)
+        parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
+        interface = _handed_over(vif, host, tap, guest, filterref)
+        return Wiring(parts=tuple(parts), interface=interface, notes=tuple(notes))
+
+    def doctor(self, host: Host) -> Iterable[Check]:
+        return _checks(host)
+
+    def _filter(self, vif: VIF, host: Host) -> FilterRef | None:
+        if not host.firewall or vif.filtered:
+            return None
+        return filter_of(
+            vif,
+            name=self.options["filter_name"],
+            parameters=self.options["filter_parameters"],
+            ipv6=self.options["use_ipv6"],
+        )
+
+    def _makes_tap(self, vif: VIF, host: Host, tap_name: str, bridge: str) -> bool:
+        owner = Owner(vif_id=vif.id, vif_type=vif.vif_type)
+        link = host.link(tap_name)
+        if link and owner.mark("tap") in link.altnames:
+            return True
+        claimed = host.link(bridge) and host.carrying(owner.claim("bridge"))
+        return bool(self.options["create_tap"]) and not claimed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TapDetails:
+    """The details of vif_type tap; ``mac_address`` is that of the tap's host side."""
+
+    mac_address: str | None = declared(MAC, default=None)
+
+
+class TapPlugin(VIFPlugin):
+    """vif_type ``tap``: a tap made beforehand; an agent on the host wires it."""
+
+    api_version = 1
+    details = TapDetails
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        guest = GuestSide.of(vif, host)
+        name = vif.devname or derived_name("tap", vif.id)
+        tap = _tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
+        interface = _handed_over(vif, host, tap, guest, None)
+        return Wiring(parts=(tap,), interface=interface, notes=left_out(vif, guest))
+
+    def doctor(self, host: Host) -> Iterable[Check]:
+        return _checks(host)
+
+
+def _tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | None = None) -> Tap:
+    mtu = vif.network.mtu or host.mtu
+    if mtu > MOST_TAP_MTU:
+        raise vif.refuse("network.mtu", mtu, f"at most {MOST_TAP_MTU} where a tap is made")
+    return Tap(
+        name=name,
+        address=address or host_side_address(vif.address),
+        mtu=mtu,
+        multi_queue=guest.queues is not None,
+    )
+
+
+def _handed_over(
+    vif: VIF, host: Host, tap: Tap, guest: GuestSide, filterref: FilterRef | None
+) -> Interface:
+    """Return the interface of a tap that is there before the guest.
+
+    Before 9.5, libvirt takes over a tap that it finds, and leaves it when the guest ends.
+    """
+    return Interface(
+        type="ethernet",
+        mac=vif.address,
+        guest=guest,
+        mtu=vif.network.mtu,
+        target=tap.name,
+        managed=False if host.libvirt_at_least(9, 5) else None,
+        filterref=filterref,
+    )
+
+
+def _routable_ipv6(host: Host, *devices: str | None) -> bool:
+    """Whether one of the devices has an IPv6 address beyond its link: then the host uses IPv6."""
+    found = [a for name in devices if name and host.link(name) for a in host.addresses(name)]
+    return any(":" in address and not address.lower().startswith("fe80:") for address in found)
+
+
+def _checks(host: Host) -> Iterable[Check]:
+    yield Check(
+        check="taps",
+        ok=host.tun,
+        detail="/dev/net/tun is there" if host.tun else "/dev/net/tun is missing",
+        mend="" if host.tun else "modprobe tun",
+    )
