@@ -50,11 +50,12 @@ class Context(priv_context.PrivContext):
     def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
         """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
         package = module.partition(".")[0]
+        self._capabilities = [capabilities.CAP_NET_ADMIN, *needs]
         super().__init__(
             module,
             cfg_section=f"{package}_privileged",
             pypath=f"{module}.context",
-            capabilities=[capabilities.CAP_NET_ADMIN, *needs],
+            capabilities=self._capabilities,
         )
         opts.register(cfg.CONF)
         self._started: tuple[int, int] | None = None
@@ -70,10 +71,13 @@ class Context(priv_context.PrivContext):
 
     def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
         """Start the daemon, and remember a forked one's process id, to end it by."""
+        # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
+        cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
         before = _children()
         super().start(method)
         forked = method is priv_context.Method.FORK
         self._child = next(iter(_children() - before), None) if forked else None
+        self._started = (os.getpid(), network_namespace())
 
     def stop(self) -> None:
         """End the daemon; never wait long for one that hangs."""
@@ -103,7 +107,6 @@ class Context(priv_context.PrivContext):
             self.stop()
         if self.channel is None:
             self.start(self._method())
-            self._started = here
         assert self.channel is not None  # noqa: S101 - what start() is for
         return self.channel
 

@@ -65,7 +65,7 @@ class _Loader(NamedExtensionManager[Any]):
                 GROUP,
                 [entry.name],
                 on_load_failure_callback=self._failed,
-                warn_on_missing_entrypoint=False,
+                on_missing_entrypoints_callback=lambda names: None,
             )
         except (AssertionError, SystemExit) as error:  # these, stevedore lets through
             self._failed(self, entry, error)

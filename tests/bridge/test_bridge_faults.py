@@ -17,6 +17,7 @@ import pytest
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
+from tests.bridge.dumps import differences
 from tests.bridge.planning import GOOD, Case
 from tests.bridge.realhost import make_real
 from vifplug import GenericVIFDriver, PlugFailed
@@ -68,7 +69,6 @@ def saboteur(
     found = Saboteur()
     monkeypatch.setattr(Netlink, "perform", lambda self, operation: found.perform(self, operation))
     privileged.context.start(Method.FORK)
-    privileged.context._started = None
     yield found
     privileged.context.stop()
 
@@ -88,7 +88,7 @@ def test_a_fault_at_any_step_leaves_the_host_as_it_was(
     make_real(case.host, namespace)
     for name, value in (case.read("options.json") or {}).items():
         conf.config(group="vifplug_bridge", **{name: value})
-    conf.config(group="vifplug", libvirt_version=case.host.libvirt_version)
+    conf.config(group="vifplug", libvirt_version=case.host.libvirt_version, mtu=case.host.mtu)
     driver, before = GenericVIFDriver(), namespace.everything()
     steps = [str(operation) for operation in case.plan().operations]
 
@@ -96,12 +96,17 @@ def test_a_fault_at_any_step_leaves_the_host_as_it_was(
     for position, step in enumerate(steps):
         for fault in FAULTS:
             saboteur.arm(position, fault)
-            with pytest.raises(PlugFailed) as failure:
-                driver.plug(None, case.vif)
+            failed = _plug_fails(driver, case)
             assert saboteur.hits == 1
-            assert failure.value.left == ()
-            assert failure.value.step == (step if fault != "not done" else "the look at the result")
-            assert namespace.everything() == before
+            if fault != "not done":
+                assert failed and failed.step == step
+            elif failed:
+                assert failed.step in (*steps[position + 1 :], "the look at the result")
+            else:  # the kernel had it so by itself: nothing was missing
+                assert not driver.check(None, case.vif)
+                saboteur.arm(NONE, fault)
+                _take_back(case)
+            assert differences(before, namespace.everything()) == []
             tried.append((step, fault))
     assert len(tried) == len(steps) * len(FAULTS)
 
@@ -110,3 +115,19 @@ def test_a_fault_at_any_step_leaves_the_host_as_it_was(
     assert not driver.check(None, case.vif)
     driver.unplug(None, case.vif)
     assert case.vif.id not in str(namespace.everything())
+
+
+def _plug_fails(driver: GenericVIFDriver, case: Case) -> PlugFailed | None:
+    try:
+        driver.plug(None, case.vif)
+    except PlugFailed as failure:
+        assert failure.left == ()
+        return failure
+    return None
+
+
+def _take_back(case: Case) -> None:
+    with Netlink() as netlink:
+        for operation in reversed(case.plan().operations):
+            if back := operation.undo():
+                netlink.perform(back)

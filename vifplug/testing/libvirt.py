@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -180,9 +179,8 @@ class Libvirt(PlainFixture):
 
     def _setUp(self) -> None:  # noqa: N802 (fixtures' name)
         _check_packages()
-        after = contextlib.ExitStack()
-        self.addCleanup(after.close)
-        said = after.enter_context(tempfile.TemporaryFile())
+        said = os.fdopen(os.memfd_create("libvirtd-stderr"), "w+b")
+        self.addCleanup(said.close)
         argv = ["setpriv", "--pdeathsig", "KILL",
                 "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
                 "sh", "-euc", _HOLD, "sh",

@@ -25,7 +25,8 @@ _THROWAWAY_GROUP = 0x7601
 _FOREVER = 0xFFFFFFFF
 _SYSCTLS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh", "bridge")
 
-_LINK_NOISE = frozenset(("operstate", "qdisc", "promiscuity", "allmulti"))
+_LINK_NOISE = frozenset(("operstate", "qdisc", "promiscuity", "allmulti",
+                         "tso_max_size", "tso_max_segs"))  # fmt: skip
 _FLAG_NOISE = frozenset(("LOWER_UP", "NO-CARRIER"))
 _INFO_NOISE = frozenset(("state", "topology_change", "topology_change_detected",
                          "topology_change_ack", "config_pending"))  # fmt: skip
@@ -192,10 +193,12 @@ class NetworkNamespace(PlainFixture):
         ``sysctls`` (net/ipv4 and net/ipv6, conf and neigh, each interface's; net/bridge).
 
         Left out is what moves by itself: counters, timers, carrier and what follows from it
-        (operstate, LOWER_UP, NO-CARRIER, a bridge port's state, link-local addresses and their
-        routes that the kernel made, tentative), the kernel's default qdiscs, learned fdb entries,
-        multicast joins, how many listen (promiscuity), and how long an address is still valid:
-        a lifetime is either "forever" or "limited". Not looked at: tc filters, nftables.
+        (operstate, LOWER_UP, NO-CARRIER, a bridge port's state, link-local addresses that the
+        kernel made, tentative), what the kernel's table local and fe80::/64 routes say again of
+        addresses, default qdiscs, learned fdb entries, multicast joins, how many listen
+        (promiscuity), what a bridge's ports let it do (tso_max_*), and how long an address is
+        still valid: a lifetime is either "forever" or "limited". A bridge without an address of
+        its own takes that of its ports, and that shows. Not looked at: tc filters, nftables.
 
         Waits, up to 1 s, until two dumps in a row are equal.
         """
@@ -220,7 +223,7 @@ class NetworkNamespace(PlainFixture):
                 family: [
                     _route(route)
                     for route in self.ip_json("-d", option, "route", "show", "table", "all")
-                    if not _follows_link(route)
+                    if not _follows(route)
                 ]
                 for family, option in (("inet", "-4"), ("inet6", "-6"))
             },
@@ -284,8 +287,10 @@ def _by_link(address: dict[str, Any]) -> bool:
     """Tell whether the kernel made the address because the link came up."""
     if address["family"] != "inet6" or address["scope"] != "link":
         return False
-    # Kernels before 5.18 and ip before 6.0 do not say who made an address.
-    return bool(address.get("protocol", "kernel_ll") == "kernel_ll")
+    if "protocol" in address:
+        return bool(address["protocol"] == "kernel_ll")
+    # ip 6.1 does not say who made an address; the kernel's are of the MAC (EUI-64).
+    return socket.inet_pton(socket.AF_INET6, address["local"])[11:13] == b"\xff\xfe"
 
 
 def _address(address: dict[str, Any]) -> dict[str, Any]:
@@ -296,9 +301,12 @@ def _address(address: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _follows_link(route: dict[str, Any]) -> bool:
+def _follows(route: dict[str, Any]) -> bool:
+    """Tell whether the kernel made the route of an address (if IPv6: once it is known unique)."""
+    if route.get("protocol") != "kernel":
+        return False
     target: str = route["dst"]
-    return route.get("protocol") == "kernel" and target.startswith(("fe80:", "ff00:"))
+    return route["type"] != "unicast" or target.startswith("fe80:")
 
 
 def _route(route: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between two full dumps of a namespace, one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[str]:
+    """Return the paths at which two dumps differ, with both values; empty where none does."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for key in sorted(set(before) | set(after), key=str)
+            for line in differences(before.get(key), after.get(key), f"{path}/{key}")
+        ]
+    return [] if before == after else [f"{path}: {before!r} -> {after!r}"]

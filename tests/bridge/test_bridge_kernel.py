@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plug, check, list and unplug on a real kernel, through the real privileged daemon."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+from oslo_config.fixture import Config
+
+from tests.bridge.dumps import differences
+from tests.bridge.planning import GOOD, Case
+from tests.bridge.realhost import make_real
+from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
+from vifplug.mark import Mark
+from vifplug.testing import Capture, NetworkNamespace, TapEnd
+
+IDS = (
+    "0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11",
+    "1c7bae1f-8b4d-4b7f-8e66-4a2a1b4d3c22",
+    "2d8cbf20-9c5e-4c80-9f77-5b3b2c5e4d33",
+)
+
+
+def bridge_vif(number: int = 0, **network: object) -> VIF:
+    network = {"bridge": "br100", "should_create_bridge": True, "mtu": 1450, **network}
+    address = f"fa:16:3e:11:22:{number:02x}"
+    data = {"id": IDS[number], "vif_type": "bridge", "address": address, "network": network}
+    return VIF.from_dict(data)
+
+
+def tap_of(vif: VIF) -> str:
+    return f"tap{vif.id[:11]}"
+
+
+def arrives(end: TapEnd, frame: bytes) -> bool:
+    """Whether a frame comes out of a tap within 5 seconds; the bridge's own queries may come too."""
+    until = time.monotonic() + 5
+    while (left := until - time.monotonic()) > 0:
+        if end.receive(timeout=left) == frame:
+            return True
+    return False
+
+
+def sysctl(path: str) -> str:
+    return Path("/proc/sys/net", path).read_text().strip()
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
+    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    make_real(case.host, namespace)
+    for name, value in (case.read("options.json") or {}).items():
+        conf.config(group="vifplug_bridge", **{name: value})
+    facts = {"libvirt_version": case.host.libvirt_version, "virt_type": case.host.virt_type}
+    if case.host.firewall:
+        facts["firewall_driver"] = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
+    conf.config(group="vifplug", mtu=case.host.mtu, rx_queue_size=None, **facts)
+    if case.host.rx_queue_size:
+        conf.config(group="vifplug", rx_queue_size=int(case.host.rx_queue_size))
+    driver = GenericVIFDriver()
+    expected = case.expected()
+
+    assert f"{driver.plan(None, case.vif)}\n" == expected["plan.txt"]
+    assert driver.plug(None, case.vif).changed == bool(case.plan())
+    assert not driver.check(None, case.vif)
+    assert f"{driver.get_config(None, case.vif).to_xml()}\n" == expected["interface.xml"]
+    assert [one.id for one in driver.list()] == [case.vif.id]
+
+    plugged = namespace.everything()
+    again = driver.plug(None, case.vif)
+    assert not again.changed
+    assert differences(plugged, namespace.everything()) == []
+
+    assert driver.unplug(None, case.vif).changed
+    assert case.vif.id not in str(namespace.everything())
+    assert not namespace.ip_json("link", "show", "type", "tun")
+    assert driver.list() == []
+    assert not driver.unplug(None, case.vif).changed
+
+
+def test_the_bridge_made_on_demand_is_quiet_and_forwards_at_once(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif())
+    (link,) = namespace.ip_json("-d", "link", "show", "br100")
+    settings = link["linkinfo"]["info_data"]
+    assert (settings["forward_delay"], settings["stp_state"]) == (0, 0)
+    assert settings["ageing_time"] == 30000, "ageing is left as the kernel has it"
+    assert (link["mtu"], "UP" in link["flags"]) == (1450, True)
+    assert sysctl("ipv4/conf/br100/arp_ignore") == "1"
+    assert sysctl("ipv4/conf/br100/arp_announce") == "2"
+    assert sysctl("ipv6/conf/br100/disable_ipv6") == "1"
+    assert [a for a in namespace.ip_json("-6", "addr") if a.get("ifname") == "br100"] == []
+
+
+def test_a_bridge_that_was_there_keeps_its_settings(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "name", "br100", "type", "bridge")
+    before = namespace.everything()
+    driver.plug(None, bridge_vif())
+    driver.unplug(None, bridge_vif())
+    assert differences(before, namespace.everything()) == []
+
+
+def test_a_bridge_of_a_network_that_uses_ipv6_keeps_ipv6(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "eth1-peer")
+    namespace.ip("addr", "add", "2001:db8::7/64", "dev", "eth1", "nodad")
+    driver.plug(None, bridge_vif(interface="eth1"))
+    assert sysctl("ipv6/conf/br100/disable_ipv6") == "0"
+
+
+def test_what_libvirts_tap_leaves_to_us_is_a_claim_that_list_and_unplug_know(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    driver.plug(None, bridge_vif(1))
+    assert [(one.id, one.bridge, one.devices) for one in driver.list()] == [
+        (IDS[0], "br100", ()),
+        (IDS[1], "br100", ()),
+    ]
+    (link,) = namespace.ip_json("link", "show", "br100")
+    claims = {mark.vif_id for name in link["altnames"] if (mark := Mark.parse(name)) and mark.claim}
+    assert claims == {IDS[0], IDS[1]}
+    (result,) = driver.unplug_ids([IDS[0]])
+    assert getattr(result, "changed", None) is True
+    assert [one.id for one in driver.list()] == [IDS[1]]
+
+
+@pytest.mark.parametrize("queues", [None, 4])
+def test_a_frame_crosses_between_two_taps_made_beforehand(
+    queues: int | None, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    vifs = [dataclasses.replace(bridge_vif(number), queues=queues) for number in (0, 1)]
+    for vif in vifs:
+        assert driver.plug(None, vif).devices == (tap_of(vif),)
+    (link,) = namespace.ip_json("-d", "link", "show", tap_of(vifs[0]))
+    tun = link["linkinfo"]["info_data"]
+    assert (tun["persist"], tun["multi_queue"]) == (True, queues is not None)
+    assert link["address"] == "fe:16:3e:11:22:00", "never the guest's own: the bridge would eat it"
+    assert (link["mtu"], link["master"]) == (1450, "br100")
+    assert sysctl(f"ipv6/conf/{tap_of(vifs[0])}/disable_ipv6") == "1"
+
+    count = queues or 1
+    with TapEnd(namespace, tap_of(vifs[0]), queues=count) as one:
+        with TapEnd(namespace, tap_of(vifs[1]), queues=count) as two:
+            assert all(plugged.in_use for plugged in driver.list())
+            frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"across the bridge".ljust(50)
+            one.send(frame)
+            assert arrives(two, frame)
+    assert not any(plugged.in_use for plugged in driver.list())
+
+
+def test_a_live_nic_loses_no_frame_while_it_is_plugged_again(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    with TapEnd(namespace, tap_of(bridge_vif(0))) as one:
+        with TapEnd(namespace, tap_of(bridge_vif(1))) as two:
+            for number in range(50):
+                assert not driver.plug(None, bridge_vif(number % 2)).changed
+                frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"%050d" % number
+                one.send(frame)
+                assert arrives(two, frame)
+
+
+def test_drift_is_shown_and_repaired(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    vif = bridge_vif()
+    driver.plug(None, vif)
+    plugged = namespace.everything()
+    namespace.ip("link", "set", tap_of(vif), "nomaster", "mtu", "1280", "down")
+    (Path("/proc/sys/net/ipv6/conf") / tap_of(vif) / "disable_ipv6").write_text("0\n")
+    drift = str(driver.check(None, vif))
+    assert "change  tap     tap0b6a9d0e-7a   IPv6 off, MTU 1450, up" in drift
+    assert "make    port" in drift
+    assert driver.plug(None, vif).changed
+    assert differences(plugged, namespace.everything()) == []
+
+
+def test_the_last_user_takes_our_unused_bridge_along_only_when_told(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    driver.unplug(None, bridge_vif(0))
+    assert namespace.ip_json("link", "show", "br100"), "kept: the option is off"
+
+    conf.config(group="vifplug_bridge", remove_unused=True)
+    for number in (0, 1):
+        GenericVIFDriver().plug(None, bridge_vif(number))
+    GenericVIFDriver().unplug(None, bridge_vif(0))
+    assert namespace.ip_json("link", "show", "br100"), "kept: another VIF claims it"
+    namespace.ip("tuntap", "add", "stranger", "mode", "tap")
+    namespace.ip("link", "set", "stranger", "master", "br100")
+    GenericVIFDriver().unplug(None, bridge_vif(1))
+    assert namespace.ip_json("link", "show", "br100"), "kept: a stranger's port is on it"
+    namespace.ip("link", "del", "stranger")
+    GenericVIFDriver().plug(None, bridge_vif(0))
+    GenericVIFDriver().unplug(None, bridge_vif(0))
+    assert "br100" not in namespace.everything()["links"]
+
+
+def test_a_bridge_that_others_made_is_never_removed(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", remove_unused=True)
+    namespace.ip("link", "add", "name", "br100", "type", "bridge")
+    driver = GenericVIFDriver()
+    driver.plug(None, bridge_vif())
+    driver.unplug(None, bridge_vif())
+    assert namespace.ip_json("link", "show", "br100")
+
+
+def test_unplug_also_removes_what_nova_plugged(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    vif = bridge_vif()
+    namespace.ip("tuntap", "add", tap_of(vif), "mode", "tap")
+    namespace.ip("tuntap", "add", "tap-stranger", "mode", "tap")
+    assert driver.unplug(None, vif).devices == (tap_of(vif),)
+    assert set(namespace.everything()["links"]) == {"lo", "tap-stranger"}
+
+
+def test_unplug_of_one_vif_spares_another_whose_names_collide(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    mine = bridge_vif()
+    twin = dataclasses.replace(mine, id=f"{mine.id[:-1]}9", address="fa:16:3e:11:22:99")
+    driver.plug(None, mine)
+    with pytest.raises(Conflict, match=f"belongs to VIF {mine.id}"):
+        driver.plug(None, twin)
+    assert not driver.unplug(None, twin).changed
+    assert not driver.check(None, mine)
+
+
+def test_one_bad_vif_in_a_batch_fails_alone(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    namespace.ip("link", "add", tap_of(bridge_vif(1)), "type", "bridge")
+    found = driver.plug_all([(None, bridge_vif(number)) for number in (0, 1, 2)])
+    assert isinstance(found[1], Conflict)
+    assert [getattr(one, "changed", None) for one in (found[0], found[2])] == [True, True]
+    assert [one.id for one in driver.list()] == [IDS[0], IDS[2]]
+
+
+def test_a_batch_of_vifs_on_a_missing_bridge_is_planned_once(driver: GenericVIFDriver) -> None:
+    first, second = driver.plan_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    assert "make    bridge  br100" in str(first)
+    assert "keep    bridge  br100" in str(second)
+
+
+def test_a_kernel_that_refuses_is_quoted_and_all_is_undone(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    # A second bridge can't be a bridge's port: the kernel says so only when it is asked.
+    conf.config(group="vifplug_bridge", create_tap=True)
+    namespace.ip("link", "add", "name", "br100", "type", "bridge")
+    namespace.ip("link", "add", "filler", "type", "bridge")
+    namespace.ip("link", "property", "add", "dev", "filler", "altname", f"tap{IDS[0][:11]}")
+    before = namespace.everything()
+    with pytest.raises(PlugFailed) as failure:
+        driver.plug(None, bridge_vif())
+    assert failure.value.step == f"make tap {tap_of(bridge_vif())}"
+    assert differences(before, namespace.everything()) == []
+
+
+def test_a_wrong_mtu_for_a_tap_is_refused_before_anything_is_touched(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    before = namespace.everything()
+    with pytest.raises(InvalidVIF, match="network.mtu is 65535; allowed: at most 65521"):
+        driver.plug(None, bridge_vif(mtu=65535))
+    assert differences(before, namespace.everything()) == []
+
+
+def test_the_daemon_holds_one_capability(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif())
+    (pid,) = Path("/proc/thread-self/children").read_text().split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    held = {
+        line.split(":")[0]: int(line.split()[1], 16)
+        for line in status.splitlines()
+        if line.startswith("Cap")
+    }
+    assert held["CapEff"] == held["CapPrm"] == 1 << 12, "CAP_NET_ADMIN and nothing else"
+
+
+def test_the_tap_vif_type_makes_a_tap_and_leaves_its_wiring_to_an_agent(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    vif = VIF.from_dict(
+        {
+            "id": IDS[0],
+            "vif_type": "tap",
+            "address": "fa:16:3e:11:22:33",
+            "network": {"mtu": 1400},
+            "details": {"mac_address": "02:00:00:00:00:07"},
+        }
+    )
+    driver.plug(None, vif)
+    (link,) = namespace.ip_json("-d", "link", "show", tap_of(vif))
+    assert (link["address"], link["mtu"], link.get("master")) == ("02:00:00:00:00:07", 1400, None)
+    assert sysctl(f"ipv6/conf/{tap_of(vif)}/disable_ipv6") == "1"
+    with TapEnd(namespace, tap_of(vif)) as guest, Capture(namespace, tap_of(vif)) as agent:
+        frame = bytes.fromhex("ffffffffffff fa163e112233 88b5") + b"to the agent".ljust(50)
+        guest.send(frame)
+        assert agent.wait_for(lambda seen: seen == frame, 5)
