@@ -52,8 +52,9 @@ class RunningLinks(Links):
 
     def carrying(self, altname: str) -> tuple[str, Link] | None:
         """Return the device that has this alternative name: one look-up, no dump."""
-        if self._complete:
-            return super().carrying(altname)
+        known = next(((n, k) for n, k in self._kept.items() if k and altname in k.altnames), None)
+        if known or self._complete:
+            return known
         found = self._netlink.link(altname)
         if found is None:
             return None
@@ -75,7 +76,7 @@ class RunningLinks(Links):
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses."""
-        return self._netlink.addresses(name)
+        return self._netlink.addresses(self[name].index) if name in self else ()
 
 
 def network_namespace() -> int:

@@ -70,6 +70,7 @@ class Netlink:
         self._socket.settimeout(_WAIT)
         self._socket.bind((0, 0))
         self._sequence = 0
+        self._names: dict[int, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -112,12 +113,8 @@ class Netlink:
         raw = self._dump(rt.GETLINK, rt.link_body(_NO_STATS))
         return self._decoded([body for body in raw if text.encode() in body])
 
-    def addresses(self, name: str) -> tuple[str, ...]:
-        """Return a device's IP addresses with prefix lengths, in the kernel's order."""
-        found = self.link(name)
-        if found is None:
-            return ()
-        index = found[1].index
+    def addresses(self, index: int) -> tuple[str, ...]:
+        """Return the IP addresses of the device of this index, in the kernel's order."""
         raw = self._dump(rt.GETADDR, rt.address_body(index))
         # A kernel that doesn't filter (before strict checking) sends every device's.
         return tuple(text for at, text in map(rt.decode_address, raw) if at == index)
@@ -133,19 +130,16 @@ class Netlink:
 
     def _decoded(self, raw: Sequence[bytes]) -> dict[str, Link]:
         decoded = [rt.decode_link(body) for body in raw]
-        names: dict[int, str | None] = {index: name for name, index, _, _ in decoded}
-        found = {}
-        for name, _, master, link in decoded:
-            if master and master not in names:
-                other = self._get_name(master)
-                names[master] = other
-            found[name] = replace(link, master=names[master]) if master else link
-        return found
+        self._names |= {index: name for name, index, _, _ in decoded}
+        return {
+            name: replace(link, master=self._name(master)) if master else link
+            for name, _, master, link in decoded
+        }
 
-    def _get_name(self, index: int) -> str | None:
-        body = rt.link_body(_NO_STATS, index=index)
-        (found,) = self._request((rt.GETLINK, rt.ACK, body))
-        return rt.decode_link(found[0])[0] if found else None
+    def _name(self, index: int) -> str | None:
+        if index not in self._names:
+            self.link_at(index)
+        return self._names.get(index)
 
     # Changing.
 

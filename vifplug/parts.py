@@ -189,7 +189,8 @@ class Claim(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         claim = owner.claim(self.role)
-        found = host.carrying(claim)
+        link = host.link(self.on)
+        found = (self.on, link) if link and claim in link.altnames else host.carrying(claim)
         if found is None:
             return (AddAltname(device=self.on, altname=claim),)
         if found[0] == self.on:

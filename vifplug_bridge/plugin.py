@@ -83,8 +83,9 @@ class BridgePlugin(VIFPlugin):
         link = host.link(tap_name)
         if link and owner.mark("tap") in link.altnames:
             return True
-        claimed = host.link(bridge) and host.carrying(owner.claim("bridge"))
-        return bool(self.options["create_tap"]) and not claimed
+        if not self.options["create_tap"]:
+            return False
+        return not (host.link(bridge) and host.carrying(owner.claim("bridge")))
 
 
 @dataclass(frozen=True, kw_only=True)
