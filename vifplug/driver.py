@@ -164,17 +164,14 @@ class GenericVIFDriver:
 
     def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
-        now = host or self.host(batch=len(pairs) >= _BATCH)
+        now, _ = (host or self.host(batch=len(pairs) >= _BATCH)).planning()
         plans: _Plans = []
         for pair in pairs:
             try:
                 wired = self._wire(pair, now)
-                found = plan(wired.owner, wired.wiring, now)
+                plans.append(plan(wired.owner, wired.wiring, now))
             except VifplugError as error:
                 plans.append(error)
-                continue
-            plans.append(found)
-            now = now.after(found.operations)
         return plans
 
     def plug_all(

@@ -125,7 +125,7 @@ class Interface:
     """One ``<interface>``: how the guest is attached, and what it sees.
 
     ``source`` are the attributes of ``<source>``. ``managed`` False says that libvirt neither
-    makes nor removes the target (libvirt >= 9.5 keeps its hands off its settings too).
+    makes nor removes the target.
     """
 
     type: str

@@ -13,7 +13,6 @@ from typing import Any
 
 from vifplug.host import Link
 
-
 _WORDS = {"ipv6": "IPv6", "mtu": "MTU", "stp": "STP", "forward_delay": "forward delay"}
 
 

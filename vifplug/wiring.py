@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from vifplug.errors import VifplugError
 from vifplug.host import Host, Link
 from vifplug.interface import Interface
 from vifplug.mark import DERIVED, Owner, derived_name, shared_mark
@@ -106,13 +107,24 @@ def plan(owner: Owner, wiring: Wiring, host: Host) -> Plan:
 
 
 def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]:
-    """Compare parts with a host in order, each with what the ones before it will have made."""
-    steps = []
-    for part in parts:
-        operations = part.operations(owner, host)
-        action, detail = part.step(operations, host)
-        steps.append(Step(action=action, part=part, detail=detail, operations=operations))
-        host = host.after(operations)
+    """Compare parts with a host in order, each with what the ones before it will have made.
+
+    Raises Conflict; then nothing of these parts stays noted on the host's scratch pad.
+    """
+    host, planned = host.planning()
+    steps: list[Step] = []
+    try:
+        for part in parts:
+            operations = part.operations(owner, host)
+            action, detail = part.step(operations, host)
+            steps.append(Step(action=action, part=part, detail=detail, operations=operations))
+            for operation in operations:
+                planned.change(operation)
+    except VifplugError:
+        for operation in reversed([o for step in steps for o in step.operations]):
+            if back := operation.undo():
+                planned.change(back)
+        raise
     return tuple(steps)
 
 

@@ -18,6 +18,11 @@ from vifplug_bridge import opts
 from vifplug_bridge.filter import filter_of
 
 
+# From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
+# unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
+_REFUSES_TAPS = (8, 10)
+
+
 class BridgePlugin(VIFPlugin):
     """vif_type ``bridge``: the guest on a shared Linux bridge.
 
@@ -127,17 +132,14 @@ def _tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | No
 def _handed_over(
     vif: VIF, host: Host, tap: Tap, guest: GuestSide, filterref: FilterRef | None
 ) -> Interface:
-    """Return the interface of a tap that is there before the guest.
-
-    Before 9.5, libvirt takes over a tap that it finds, and leaves it when the guest ends.
-    """
+    """Return the interface of a tap that is there before the guest."""
     return Interface(
         type="ethernet",
         mac=vif.address,
         guest=guest,
         mtu=vif.network.mtu,
         target=tap.name,
-        managed=False if host.libvirt_at_least(9, 5) else None,
+        managed=False if host.libvirt_at_least(*_REFUSES_TAPS) else None,
         filterref=filterref,
     )
 

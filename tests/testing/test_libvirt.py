@@ -249,6 +249,15 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_libvirtd
+def test_a_libvirtd_that_does_not_start_says_why(
+    host: NetworkNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LIBVIRTD_CONF", "log_level = three")
+    with pytest.raises(RuntimeError, match=r"(?s)did not start: .*libvirtd\.conf"), Libvirt(host):
+        pass
+
+
+@needs_libvirtd
 def test_the_schema_accepts_and_refuses() -> None:
     validate(ON_BRIDGE)
     validate("<interface type='ethernet'><target dev='tap0' managed='no'/></interface>")

@@ -77,7 +77,7 @@ host_uuid = "{host_uuid}"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 log_level = 3
-log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log 4:stderr"
 """
 
 _DOMAIN = """\

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU guests under a libvirtd of the tests' own, attached by our XML, with real traffic.
+
+The guest's iPXE ROM asks for an address by DHCP; the far side is another namespace behind a wire.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+from oslo_config.fixture import Config
+
+from tests.bridge.planning import GOOD, Case
+from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
+from vifplug import VIF, GenericVIFDriver
+from vifplug.testing import (
+    Capture,
+    Libvirt,
+    LibvirtRefused,
+    NetworkNamespace,
+    dhcp_discover_from,
+    veth,
+)
+from vifplug_bridge import opts, privileged
+
+DISCOVERED = 45.0
+"""Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
+
+
+class Hypervisor:
+    """A host with a libvirtd, a bridge to the far side, and our driver."""
+
+    def __init__(self, host: NetworkNamespace, far: NetworkNamespace, libvirt: Libvirt) -> None:
+        self.host, self.far, self.libvirt = host, far, libvirt
+
+
+@pytest.fixture(scope="module")
+def hypervisor() -> Iterator[Hypervisor]:
+    with NetworkNamespace(enter=True) as host, NetworkNamespace() as far:
+        host.ip("link", "add", "name", "br100", "type", "bridge", "forward_delay", "0")
+        host.ip("link", "set", "br100", "up")
+        veth(host, "uplink", far, "far")
+        host.ip("link", "set", "uplink", "master", "br100")
+        with Libvirt(host) as libvirt:
+            yield Hypervisor(host, far, libvirt)
+
+
+@pytest.fixture
+def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
+    with Config(cfg.CONF) as config:
+        cfg.CONF([], project="vifplug", default_config_files=[])
+        config.register_opts(opts.OPTS, group=opts.GROUP)
+        GenericVIFDriver()
+        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+        config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
+        yield config
+        driver = GenericVIFDriver()
+        driver.unplug_ids([one.id for one in driver.list()])
+        privileged.context.stop()
+
+
+def arrives(hypervisor: Hypervisor, vif: VIF, xml: str) -> None:
+    """Start a guest with the interface and see its DHCP request on the far side."""
+    with Capture(hypervisor.far, "far") as wire:
+        guest = hypervisor.libvirt.start_guest(xml)
+        try:
+            frame = wire.wait_for(dhcp_discover_from(vif.address), DISCOVERED)
+            assert frame[6:12].hex(":") == vif.address
+        finally:
+            guest.destroy()
+
+
+@pytest.mark.parametrize("queues", [None, 2])
+def test_a_guest_whose_tap_libvirt_makes(
+    queues: int | None, hypervisor: Hypervisor, options: Config
+) -> None:
+    driver = GenericVIFDriver()
+    vif = dataclasses.replace(bridge_vif(should_create_bridge=False), queues=queues)
+    assert driver.host().found["libvirt_version"] == "found"
+    assert driver.host().virt_type == "qemu", "as this libvirt says: it has no KVM"
+    driver.plug(None, vif)
+    with Capture(hypervisor.far, "far") as wire:
+        guest = hypervisor.libvirt.start_guest(driver.get_config(None, vif).to_xml())
+        assert wire.wait_for(dhcp_discover_from(vif.address), DISCOVERED)
+        assert [(one.id, one.in_use) for one in driver.list()] == [(vif.id, True)]
+        assert not driver.check(None, vif)
+        assert not driver.plug(None, vif).changed
+        (link,) = hypervisor.host.ip_json("-d", "link", "show", tap_of(vif))
+        assert (link["mtu"], link["master"]) == (1450, "br100")
+        guest.destroy()
+    driver.unplug(None, vif)
+    assert driver.list() == []
+
+
+@pytest.mark.parametrize("queues", [None, 2])
+def test_a_guest_on_a_tap_made_beforehand(
+    queues: int | None, hypervisor: Hypervisor, options: Config
+) -> None:
+    options.config(group="vifplug_bridge", create_tap=True)
+    driver = GenericVIFDriver()
+    vif = dataclasses.replace(bridge_vif(should_create_bridge=False), queues=queues)
+    driver.plug(None, vif)
+    xml = driver.get_config(None, vif).to_xml()
+    assert 'managed="no"' in xml
+    arrives(hypervisor, vif, xml)
+    assert not driver.check(None, vif), "the guest's end left the tap as we made it"
+    arrives(hypervisor, vif, driver.get_config(None, vif).to_xml())
+    driver.unplug(None, vif)
+    assert not hypervisor.host.ip_json("link", "show", "type", "tun")
+
+
+def test_without_managed_no_this_libvirt_starts_no_guest_on_a_tap_made_beforehand(
+    hypervisor: Hypervisor, options: Config
+) -> None:
+    # Why we say it from 8.10 on, and not from 9.5 as Nova does.
+    options.config(group="vifplug_bridge", create_tap=True)
+    options.config(group="vifplug", libvirt_version="8.9.0")
+    driver, vif = GenericVIFDriver(), bridge_vif(should_create_bridge=False)
+    driver.plug(None, vif)
+    xml = driver.get_config(None, vif).to_xml()
+    assert "managed" not in xml
+    with pytest.raises(LibvirtRefused, match="interface already exists"):
+        hypervisor.libvirt.start_guest(xml)
+    assert driver.check(None, vif), "and it took the tap away"
+    driver.unplug(None, vif)
+
+
+def test_a_guest_on_a_bare_tap_that_an_agent_wires(hypervisor: Hypervisor, options: Config) -> None:
+    data = {"id": IDS[0], "vif_type": "tap", "address": "fa:16:3e:11:22:44"}
+    driver, vif = GenericVIFDriver(), VIF.from_dict(data)
+    driver.plug(None, vif)
+    hypervisor.host.ip("link", "set", tap_of(vif), "master", "br100")
+    assert not driver.check(None, vif), "the wiring is the agent's, and no drift"
+    arrives(hypervisor, vif, driver.get_config(None, vif).to_xml())
+    driver.unplug(None, vif)
+
+
+def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
+    hypervisor: Hypervisor, options: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    options.config(group="vifplug", firewall_driver="nova.virt.libvirt.firewall.IptablesFirewall")
+    options.config(group="vifplug_bridge", filter_parameters=True)
+    driver, instance = GenericVIFDriver(), {"name": "instance-00000001"}
+    subnets = [{"cidr": "10.0.0.0/24", "ips": ["10.0.0.5"], "dhcp_server": "10.0.0.2"}]
+    vif = bridge_vif(should_create_bridge=False, subnets=subnets)
+    name = "nova-instance-instance-00000001-fa163e112200"
+    with caplog.at_level(logging.WARNING, "vifplug"):
+        driver.plug(instance, vif)
+    assert f"VIF {vif.id}: libvirt does not know the filter {name}" in caplog.text
+    xml = driver.get_config(instance, vif).to_xml()
+    with pytest.raises(LibvirtRefused, match=name):
+        hypervisor.libvirt.start_guest(xml)
+
+    # Once it is defined there is no warning, the guest starts, and the filter has our parameters.
+    hypervisor.libvirt.nwfilter_define(f"<filter name='{name}' chain='root'/>")
+    caplog.clear()
+    driver.unplug(instance, vif)
+    driver.plug(instance, vif)
+    assert "does not know" not in caplog.text
+    arrives(hypervisor, vif, xml)
+    driver.unplug(instance, vif)
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
+    hypervisor.libvirt.define(case.wiring.interface.to_xml())
