@@ -11,18 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from oslo_config import cfg
 from oslo_privsep import capabilities, priv_context
-from oslo_privsep.comm import PrivsepTimeout
-from oslo_privsep.daemon import FailedToDropPrivileges
+from oslo_privsep.comm import PrivsepTimeout, ServerChannel
+from oslo_privsep.daemon import (
+    Daemon,
+    FailedToDropPrivileges,
+    PrivsepLogHandler,
+    replace_logging,
+)
 from oslo_privsep.daemon import _ClientChannel as ClientChannel
 
 from vifplug import apply, fields, locks, opts
@@ -59,7 +66,6 @@ class Context(priv_context.PrivContext):
         )
         opts.register(cfg.CONF)
         self._started: tuple[int, int] | None = None
-        self._child: int | None = None
 
     def helper_command(self, sockpath: str) -> list[str]:
         """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
@@ -70,29 +76,26 @@ class Context(priv_context.PrivContext):
         return [sys.executable, "-P", "-c", main, *command[2:]]
 
     def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
-        """Start the daemon, and remember a forked one's process id, to end it by."""
+        """Start the daemon. It ignores SIGINT: Ctrl-C in a terminal is the caller's to handle."""
         # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
         cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
-        before = _children()
-        super().start(method)
-        forked = method is priv_context.Method.FORK
-        self._child = next(iter(_children() - before), None) if forked else None
+        with _ignoring_interrupts():
+            if method is priv_context.Method.FORK:
+                self.channel = _ForkedChannel(self)
+            else:
+                super().start(method)
         self._started = (os.getpid(), network_namespace())
 
     def stop(self) -> None:
         """End the daemon; never wait long for one that hangs."""
         channel, self.channel = self.channel, None
-        child, self._child = self._child, None
         if channel is None:
             return
         with contextlib.suppress(OSError):
             channel.writer.close()
         channel.reader_thread.join(_STOP)
-        # oslo.privsep leaves a forked daemon as a zombie.
-        end = time.monotonic() + _STOP
-        with contextlib.suppress(ChildProcessError):
-            while child and time.monotonic() < end and os.waitpid(child, os.WNOHANG) == (0, 0):
-                time.sleep(0.002)
+        if isinstance(channel, _ForkedChannel):
+            channel.reap()
 
     def ready(self) -> ClientChannel:
         """Return the way to a daemon that this process started in this network namespace."""
@@ -101,7 +104,7 @@ class Context(priv_context.PrivContext):
             if self._started and self._started[0] == here[0]:
                 self.stop()
             else:  # a fork's copy: the channel and its locks are the parent's
-                self.channel = self._child = None
+                self.channel = None
                 self.start_lock = threading.Lock()
         if self.channel is not None and not _alive(self.channel):
             self.stop()
@@ -117,9 +120,56 @@ class Context(priv_context.PrivContext):
         return priv_context.Method.FORK if fork else priv_context.Method.ROOTWRAP
 
 
-def _children() -> set[int]:
-    """Return the process ids of this thread's children."""
-    return {int(pid) for pid in Path("/proc/thread-self/children").read_text().split()}
+class _ForkedChannel(ClientChannel):
+    """The way to a daemon that is this process' own fork.
+
+    Unlike oslo.privsep's, it ends only after the calls it works on are done or undone, also when
+    its caller goes away in the middle of one.
+    """
+
+    def __init__(self, context: Context) -> None:
+        ours, theirs = socket.socketpair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            _serve(theirs, context)
+        theirs.close()
+        super().__init__(ours, context)
+
+    def reap(self) -> None:
+        """Wait for the daemon's end, but not for one that hangs."""
+        end = time.monotonic() + _STOP
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(self.pid, os.WNOHANG) == (0, 0) and time.monotonic() < end:
+                time.sleep(0.002)
+
+
+def _serve(connection: socket.socket, context: Context) -> NoReturn:
+    try:
+        channel = ServerChannel(connection)
+        replace_logging(PrivsepLogHandler(channel, processName=str(context)))
+        daemon = Daemon(channel, context)
+        try:
+            daemon.run()
+        finally:
+            daemon.thread_pool.shutdown(wait=True)
+    finally:
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Have processes that are started meanwhile ignore SIGINT; a thread can't say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _alive(channel: ClientChannel) -> bool:

@@ -19,6 +19,8 @@ from tests.bridge.dumps import differences
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug import locks as vifplug_locks
+from vifplug.netlink import Netlink
+from vifplug.operations import Operation
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
 
@@ -132,6 +134,43 @@ def test_a_daemon_killed_while_idle_is_started_again(
     os.kill(int(pid), signal.SIGKILL)
     time.sleep(0.1)
     assert driver.plug(None, bridge_vif(1)).changed
+
+
+def test_a_caller_killed_in_mid_step_leaves_a_whole_plug_and_no_daemon(
+    namespace: NetworkNamespace, conf: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    perform, begun = Netlink.perform, multiprocessing.Event()
+
+    def slowly(netlink: Netlink, operation: Operation) -> None:
+        perform(netlink, operation)
+        begun.set()
+        time.sleep(0.1)
+
+    monkeypatch.setattr(Netlink, "perform", slowly)
+    caller = multiprocessing.Process(target=lambda: GenericVIFDriver().plug(None, bridge_vif()))
+    caller.start()
+    assert begun.wait(10)
+    assert caller.pid
+    daemon = int(Path(f"/proc/{caller.pid}/task/{caller.pid}/children").read_text())
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.join()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{daemon}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{daemon}").exists()
+    assert not GenericVIFDriver().check(None, bridge_vif())
+
+
+def test_ctrl_c_ends_the_caller_and_not_the_daemon_in_mid_step(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    (pid,) = map(int, Path("/proc/thread-self/children").read_text().split())
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.1)
+    assert driver.plug(None, bridge_vif(1)).changed
+    assert Path("/proc/thread-self/children").read_text().split() == [str(pid)]
 
 
 def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on(
