@@ -123,5 +123,6 @@ def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: floa
         failures = [f"{operation}: still to do" for operation in again]
     if failures:
         raise UnplugFailed(vif_id, failures)
-    devices = tuple(o.device for o in operations if isinstance(o, RemoveLink))
+    own = (o for o in operations if isinstance(o, RemoveLink) and not o.unless_used)
+    devices = tuple(operation.device for operation in own)
     return Applied(changed=bool(operations), devices=devices)

@@ -143,6 +143,13 @@ class GenericVIFDriver:
         """Return what differs from "plugged as asked"; an empty plan is false in a condition."""
         return self.plan(instance, vif, host=host)
 
+    def check_one(self, vif: VIF, *, host: Host) -> Plan | VifplugError:
+        """Return what :meth:`check` returns, or the error that it raises."""
+        try:
+            return self.check(None, vif, host=host)
+        except VifplugError as error:
+            return error
+
     def plug(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
     ) -> Result:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: global options, configuration, logging, and which commands there are."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib.metadata import EntryPoint
+
+import cliff.app
+from cliff.commandmanager import CommandManager
+from oslo_config import cfg
+
+import vifplug
+from vifplug.cli import REFUSED
+
+COMMANDS = {
+    "check": "check:Check",
+    "demo": "demo:Demo",
+    "doctor": "doctor:Doctor",
+    "list": "list:List",
+    "plan": "plan:Plan",
+    "plug": "plug:Plug",
+    "plugins": "plugins:Plugins",
+    "schema": "schema:Schema",
+    "unplug": "unplug:Unplug",
+    "xml": "xml:Xml",
+}
+"""A table, since looking for entry points in all that is installed takes longer than a command."""
+
+
+class _Commands(CommandManager):
+    def _load_commands(self) -> None:
+        self.commands = {
+            name: EntryPoint(name, f"vifplug.cli.{place}", "vifplug.cli")
+            for name, place in COMMANDS.items()
+        }
+
+
+class _Words(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+class App(cliff.app.App):
+    """``vifplug`` itself."""
+
+    NAME = "vifplug"
+
+    def __init__(self) -> None:
+        super().__init__(
+            description="Connect virtual machines to networks: VIFs in, ports and libvirt XML out.",
+            version=vifplug.__version__,
+            command_manager=_Commands(),
+        )
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, object] | None = None,
+    ) -> argparse.ArgumentParser:
+        """Return cliff's parser with ``--config-file``."""
+        more = {"prog": self.NAME, **(argparse_kwargs or {})}
+        parser = super().build_option_parser(description, version, more)
+        parser.add_argument(
+            "--config-file",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="oslo.config file, may be repeated (default: /etc/vifplug/vifplug.conf if there)",
+        )
+        return parser
+
+    @property
+    def verbose(self) -> bool:
+        """Whether ``-v`` or ``--debug`` asks for tracebacks and the log."""
+        return bool(self.options.debug or self.options.verbose_level > self.DEFAULT_VERBOSE_LEVEL)
+
+    def configure_logging(self) -> None:
+        """Send warnings to standard error, one line each; with -v everything, with -q errors."""
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Words())
+        quiet = self.options.verbose_level == 0
+        level = logging.ERROR if quiet else logging.WARNING
+        handler.setLevel(logging.DEBUG if self.verbose else level)
+        logging.basicConfig(handlers=[handler], level=handler.level, force=True)
+
+    def run(self, argv: list[str]) -> int:
+        """Run a command line; without a command, say which there are."""
+        if not argv:
+            self.parser.print_usage(sys.stderr)
+            print(f"commands: {', '.join(COMMANDS)}; see vifplug --help", file=sys.stderr)
+            return REFUSED
+        return int(super().run(argv))
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run one command; unlike cliff, complain on standard error."""
+        if argv[0] not in (*COMMANDS, "help", "complete"):
+            known = ", ".join(COMMANDS)
+            print(f"vifplug: no command {argv[0]!r}; known: {known}", file=sys.stderr)
+            return REFUSED
+        return int(super().run_subcommand(argv))
+
+    def initialize_app(self, argv: list[str]) -> None:
+        """Read the configuration. Ends the program with 2 where it can't be read."""
+        if not argv:
+            self.parser.error("a command is missing; see vifplug --help")
+        files = self.options.config_file or None
+        try:
+            # In the process' own CONF: the privileged daemon is started with the same files.
+            cfg.CONF([], project="vifplug", default_config_files=files)
+        except cfg.Error as error:
+            self.parser.exit(REFUSED, f"vifplug: configuration: {_one_line(error)}\n")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug check``: whether VIFs are plugged as asked; the drift where not."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from vifplug.cli import DONE, DRIFT, FAILED
+from vifplug.cli.plan import Plan
+from vifplug.driver import Result
+from vifplug.vif import VIF
+from vifplug.wiring import Plan as VIFPlan
+
+
+class Check(Plan):
+    """Compare VIFs with the host; exit 3 where one is not plugged as asked."""
+
+    def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
+        host = self.host(arguments, len(vifs))
+        # Each on its own: what another VIF of the list lacks is no excuse for this one.
+        checks = [self.driver.check_one(vif, host=host) for vif in vifs]
+        status = self.show(vifs, checks, arguments)
+        drift = any(isinstance(found, VIFPlan) and found for found in checks)
+        return FAILED if status == FAILED else DRIFT if drift else DONE
+
+    def show_one(self, outcome: VIFPlan | Result) -> None:
+        if outcome:
+            super().show_one(outcome)
+        elif isinstance(outcome, VIFPlan):
+            print(f"{outcome.title}  as asked")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug doctor``: what this host can do, per plugin, and what to mend."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from oslo_config import cfg
+
+from vifplug.cli import DONE, FAILED
+from vifplug.cli.command import Command
+from vifplug.driver import GenericVIFDriver
+from vifplug.host import Host
+from vifplug.plugin import Check
+from vifplug.registry import Claim
+
+CORE = "vifplug"
+
+
+class Doctor(Command):
+    """Look at what plugs need of this host; exit 1 where something is to be mended."""
+
+    def act(self, arguments: argparse.Namespace) -> int:
+        driver = GenericVIFDriver()
+        host = driver.host()
+        claims = driver.registry.claims()
+        found = [(CORE, check) for check in _core(driver, host)]
+        found += [(claim.distribution, _claimed(claim)) for claim in claims]
+        plugins = {claim.plugin: claim.distribution for claim in claims if claim.plugin}
+        seen = set()
+        for plugin, distribution in plugins.items():
+            for check in plugin().doctor(host):
+                if (distribution, check) not in seen:
+                    seen.add((distribution, check))
+                    found.append((distribution, check))
+        if arguments.format == "json":
+            self.print_json([{"plugin": name, **vars(check)} for name, check in found])
+        else:
+            _print(found)
+        return DONE if all(check.ok for _, check in found) else FAILED
+
+
+def _core(driver: GenericVIFDriver, host: Host) -> Iterator[Check]:
+    version = tuple(int(word) for word in host.kernel.split(".")[:2])
+    yield Check(
+        check="kernel",
+        ok=version >= (5, 5),
+        detail=f"{host.kernel}; alternative interface names need 5.5",
+        mend="" if version >= (5, 5) else "a newer kernel",
+    )
+    libvirt = driver.libvirt()
+    yield Check(
+        check="libvirt",
+        ok=libvirt.version is not None,
+        detail=f"{libvirt.version} at {libvirt.uri}" if libvirt.version else libvirt.error,
+        mend="" if libvirt.version else "start libvirtd, or set [vifplug] libvirt_version",
+    )
+    yield _privilege()
+    yield _locks()
+
+
+def _privilege() -> Check:
+    if os.geteuid() == 0:
+        return Check(check="privilege", ok=True, detail="running as root")
+    sudo = shutil.which("sudo")
+    return Check(
+        check="privilege",
+        ok=sudo is not None,
+        detail="an ordinary user; privileged daemons start by sudo or helper_command",
+        mend="" if sudo else "install sudo, or set helper_command in each _privileged group",
+    )
+
+
+def _locks() -> Check:
+    path = Path(cfg.CONF.vifplug.lock_path)
+    there = next(p for p in (path, *path.parents) if p.exists())
+    usable = os.geteuid() != 0 or (there.is_dir() and os.access(there, os.W_OK))
+    return Check(
+        check="locks",
+        ok=usable,
+        detail=f"{path}" + ("" if usable else f": {there} can't be written"),
+        mend="" if usable else "set [vifplug] lock_path to a folder on this host",
+    )
+
+
+def _claimed(claim: Claim) -> Check:
+    return Check(
+        check=f"vif_type {claim.vif_type}",
+        ok=claim.state == "ok",
+        detail=claim.error or f"{claim.class_name}, {claim.source}",
+        mend="" if claim.state == "ok" else f"reinstall or remove {claim.distribution}",
+    )
+
+
+def _print(found: list[tuple[str, Check]]) -> None:
+    for name in dict.fromkeys(name for name, _ in found):
+        print(name)
+        for check in (check for plugin, check in found if plugin == name):
+            print(f"  {'ok  ' if check.ok else 'MEND'}  {check.check:18}  {check.detail}")
+            if check.mend:
+                print(f"        {'':18}  mend: {check.mend}")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug list``: what this host has plugged."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from vifplug.cli import DONE
+from vifplug.cli.command import Command
+from vifplug.driver import GenericVIFDriver
+from vifplug.wiring import Plugged
+
+
+class List(Command):
+    """Print what this host has plugged, as a tree of bridges, VIFs and their devices."""
+
+    def act(self, arguments: argparse.Namespace) -> int:
+        found = GenericVIFDriver().list()
+        if arguments.format == "json":
+            self.print_json([one.to_dict() for one in found])
+        else:
+            print(tree(found), end="")
+        return DONE
+
+
+def tree(plugged: Sequence[Plugged]) -> str:
+    """Return what is plugged as text: each bridge with its VIFs, each VIF with its devices."""
+    lines = []
+    for bridge in sorted({one.bridge for one in plugged}, key=lambda name: name or ""):
+        on = [one for one in plugged if one.bridge == bridge]
+        lines.append(bridge or "no bridge")
+        for one in on:
+            last = one is on[-1]
+            process = f"  {one.process}" if one.process else ""
+            use = "in use" if one.in_use else "not in use"
+            lines.append(f"{'└─' if last else '├─'} {one.id}  {one.vif_type}{process}  {use}")
+            bar = "   " if last else "│  "
+            lines += [f"{bar}{'└─' if d == one.devices[-1] else '├─'} {d}" for d in one.devices]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug plan``: what plug would do, and what it would leave."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from vifplug.cli.vifs import VIFCommand
+from vifplug.driver import Result
+from vifplug.errors import VifplugError
+from vifplug.vif import VIF
+from vifplug.wiring import Plan as VIFPlan
+
+COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim"}
+
+
+class Plan(VIFCommand):
+    """Print what plug would do, and what it would leave. Changes nothing."""
+
+    def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
+        host = self.host(arguments, len(vifs))
+        plans = self.driver.plan_all([(None, vif) for vif in vifs], host=host)
+        found = host.found.get("libvirt_version", "")
+        if plans and found.startswith("assumed"):
+            print(f"libvirt {host.libvirt_version} {found}", file=sys.stderr)
+        return self.show(vifs, plans, arguments)
+
+    def show_one(self, outcome: VIFPlan | Result) -> None:
+        if isinstance(outcome, VIFPlan) and sys.stdout.isatty():
+            _draw(outcome)
+        else:
+            print(outcome)
+
+    def more(self, outcome: VIFPlan | Result | VifplugError) -> dict[str, Any]:
+        steps = outcome.steps if isinstance(outcome, VIFPlan) else ()
+        return {"steps": [step.to_dict() for step in steps]}
+
+
+def _draw(plan: VIFPlan) -> None:
+    """Print a plan as a coloured tree, for a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(plan.title, style="bold"))
+    for step in plan.steps:
+        line = Text(f"{step.action:6}  ", style=COLOURS[step.action])
+        line.append(f"{step.part.kind:6}  {step.part.title:15}  ", style="default")
+        line.append(step.detail, style="dim")
+        tree.add(line)
+    for note in plan.notes:
+        tree.add(Text(f"note    {note}", style="magenta"))
+    Console(highlight=False).print(tree)

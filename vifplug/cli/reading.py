@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of VIFs: one JSON object or a list, ``-`` for standard input; checked whole before use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
+from vifplug.vif import VIF
+
+STDIN = "-"
+
+
+class Invalid(Exception):
+    """Some VIFs of the input are invalid; carries the error of each."""
+
+    def __init__(self, errors: Sequence[VifplugError]) -> None:
+        super().__init__(f"{len(errors)} invalid")
+        self.errors = tuple(errors)
+
+
+def read_vifs(files: Sequence[str], check: Callable[[VIF], object]) -> list[VIF]:
+    """Return the VIFs of all files, each checked also by ``check``.
+
+    Raises Invalid with every error in the input, so that one look mends them all.
+    """
+    vifs: list[VIF] = []
+    errors: list[VifplugError] = []
+    seen: set[str] = set()
+    for name in files:
+        try:
+            documents = _documents(name)
+        except InvalidVIF as error:
+            errors.append(error)
+            continue
+        for place, document in documents:
+            try:
+                vif = _vif(document, place)
+                if vif.id in seen:
+                    raise vif.refuse("id", vif.id, "one VIF of an id in the input")
+                seen.add(vif.id)
+                check(vif)
+                vifs.append(vif)
+            except VifplugError as error:
+                errors.append(error)
+    if errors:
+        raise Invalid(errors)
+    return vifs
+
+
+def _vif(document: Any, place: str) -> VIF:
+    try:
+        return VIF.from_dict(document)
+    except InvalidVIF as error:
+        if error.vif_id != NO_VIF:
+            raise
+        raise InvalidVIF(place, error.field, error.value, error.allowed) from None
+
+
+def _documents(name: str) -> list[tuple[str, Any]]:
+    where = "standard input" if name == STDIN else name
+    text = _text(name, where)
+    try:
+        data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        found = f"broken at line {error.lineno}, column {error.colno}: {error.msg}"
+        raise _unreadable(where, found) from None
+    except RecursionError:
+        raise _unreadable(where, "nested too deep") from None
+    except ValueError as error:
+        raise _unreadable(where, str(error)) from None
+    if isinstance(data, list):
+        return [(f"{where}[{position}]", item) for position, item in enumerate(data)]
+    return [(where, data)]
+
+
+def _text(name: str, where: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(where, f"not UTF-8 at byte {error.start}") from None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unreadable(where, str(words)) from None
+
+
+def _unreadable(where: str, found: str) -> InvalidVIF:
+    return InvalidVIF(NO_VIF, f"file {where}", found, "a readable file of JSON, one VIF or a list")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {shown(name)} stands twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")

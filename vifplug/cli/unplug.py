@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug unplug``: remove all that is a VIF's, by its file or by its id alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from vifplug.cli import REFUSED
+from vifplug.cli.plug import batches
+from vifplug.cli.vifs import VIFCommand
+from vifplug.driver import Outcomes
+from vifplug.vif import VIF
+
+
+class Unplug(VIFCommand):
+    """Unplug VIFs: all that carries their mark goes; what is gone already is no error."""
+
+    tells_host = False
+    needs_files = "*"
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().arguments(parser)
+        words = "unplug by id, without a file; may be repeated"
+        parser.add_argument("--id", dest="ids", action="append", default=[], help=words)
+
+    def act(self, arguments: argparse.Namespace) -> int:
+        if not arguments.files and not arguments.ids:
+            self.app.stderr.write("vifplug unplug: FILE or --id is missing\n")
+            return REFUSED
+        return super().act(arguments)
+
+    def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
+        outcomes: Outcomes = []
+        if arguments.ids:
+            outcomes += self.driver.unplug_ids(arguments.ids, timeout=arguments.timeout)
+        for some in batches(vifs, "unplugging"):
+            pairs = [(None, vif) for vif in some]
+            outcomes += self.driver.unplug_all(pairs, timeout=arguments.timeout)
+        return self.show([*arguments.ids, *(vif.id for vif in vifs)], outcomes, arguments)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vifplug xml``: libvirt's ``<interface>`` of VIFs, and nothing else on standard output."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from vifplug.cli import DONE, FAILED
+from vifplug.cli.vifs import VIFCommand
+from vifplug.errors import VifplugError
+from vifplug.vif import VIF
+
+
+class Xml(VIFCommand):
+    """Print libvirt's <interface> of each VIF, one after the other. Changes nothing."""
+
+    formats = False
+
+    def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
+        host = self.host(arguments, len(vifs))
+        status = DONE
+        for vif in vifs:
+            try:
+                print(self.driver.get_config(None, vif, host=host).to_xml())
+            except VifplugError as error:
+                self.complain(error)
+                status = FAILED
+        return status
