@@ -250,8 +250,8 @@ def _load(record: type[R], data: Any, *, lenient: bool) -> R:
                 continue
             named = ", ".join(known) or "no field at all"
             raise NotAllowed(value, f".{name}", f"no such field; known: {named}")
-        if value is None and name not in _required(record):
-            continue
+        if value is None:
+            continue  # JSON's null is the same as nothing
         try:
             found[name] = kind.check(value, lenient=lenient)
         except NotAllowed as error:

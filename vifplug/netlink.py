@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import struct
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,8 @@ class Netlink:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.settimeout(_WAIT)
         self._socket.bind((0, 0))
+        # A Host's links are read when they are asked for, so nobody can say when to close.
+        weakref.finalize(self, self._socket.close)
         self._sequence = 0
         self._names: dict[int, str] = {}
 
@@ -172,6 +175,7 @@ class Netlink:
         body = rt.link_body(
             rt.attribute(rt.IFNAME, rt.text(operation.device)),
             rt.attribute(rt.ADDRESS, address),
+            rt.attribute(rt.MTU, rt.u32(operation.mtu)) if operation.mtu else b"",
             rt.nest(rt.LINKINFO, kind, *([rt.nest(rt.INFO_DATA, *data)] if data else [])),
             index=index,
         )

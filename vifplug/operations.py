@@ -43,6 +43,7 @@ class MakeLink(Operation):
     mark: str
     shared: bool = False
     address: str | None = None
+    mtu: int | None = None
     forward_delay: int | None = None
     stp: bool | None = None
     multi_queue: bool | None = None
@@ -54,6 +55,7 @@ class MakeLink(Operation):
         return Link(
             kind=self.kind,
             altnames=(self.mark,),
+            mtu=self.mtu or 1500,
             address=self.address,
             forward_delay=self.forward_delay,
             stp=self.stp,

@@ -18,6 +18,7 @@ from vifplug.host import Host, Link
 from vifplug.mark import Owner, derived_name, shared_mark
 from vifplug.operations import AddAltname, MakeLink, Operation, RemoveAltname, SetLink
 
+LEAST_MTU = 68
 MOST_TAP_MTU = 65521
 """The kernel's limit for a tap: 65535 less the Ethernet header."""
 
@@ -147,6 +148,9 @@ class Bridge(Part):
                 kind="bridge",
                 mark=mark,
                 shared=True,
+                # The kernel takes an MTU for ours, and not for its ports' to lower, only when it
+                # is changed to it.
+                mtu=self.mtu - 1 if self.mtu > LEAST_MTU else self.mtu + 1,
                 forward_delay=0,
                 stp=False,
             )
@@ -219,7 +223,7 @@ class Tap(Part):
 
     name: str = declared(DEVICE)
     address: str = declared(MAC)
-    mtu: int = declared(Integer(68, MOST_TAP_MTU), default=1500)
+    mtu: int = declared(Integer(LEAST_MTU, MOST_TAP_MTU), default=1500)
     multi_queue: bool = declared(BOOLEAN, default=False)
     ipv6: bool = declared(BOOLEAN, default=False)
 

@@ -94,6 +94,7 @@ class Context(priv_context.PrivContext):
         with contextlib.suppress(OSError):
             channel.writer.close()
         channel.reader_thread.join(_STOP)
+        channel.writer.writesock.close()
         if isinstance(channel, _ForkedChannel):
             channel.reap()
 
@@ -103,7 +104,8 @@ class Context(priv_context.PrivContext):
         if self.channel is not None and self._started != here:
             if self._started and self._started[0] == here[0]:
                 self.stop()
-            else:  # a fork's copy: the channel and its locks are the parent's
+            else:  # a fork's copy: the daemon and the lock are the parent's
+                self.channel.writer.writesock.close()
                 self.channel = None
                 self.start_lock = threading.Lock()
         if self.channel is not None and not _alive(self.channel):

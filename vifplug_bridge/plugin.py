@@ -17,7 +17,6 @@ from vifplug.wiring import Wiring
 from vifplug_bridge import opts
 from vifplug_bridge.filter import filter_of
 
-
 # From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
 # unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
 _REFUSES_TAPS = (8, 10)

@@ -191,6 +191,9 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
     assert driver.plug(None, bridge_vif(1)).changed
 
 
+# oslo.privsep leaves the pipe to a helper that failed open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_daemon_that_cannot_start_is_a_clear_error(
     namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:

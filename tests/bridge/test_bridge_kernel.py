@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def tap_of(vif: VIF) -> str:
 
 
 def arrives(end: TapEnd, frame: bytes) -> bool:
-    """Whether a frame comes out of a tap within 5 seconds; the bridge's own queries may come too."""
+    """Whether a frame comes out of a tap in 5 seconds; the bridge's own queries may come too."""
     until = time.monotonic() + 5
     while (left := until - time.monotonic()) > 0:
         if end.receive(timeout=left) == frame:
@@ -148,13 +149,13 @@ def test_a_frame_crosses_between_two_taps_made_beforehand(
     assert (link["mtu"], link["master"]) == (1450, "br100")
     assert sysctl(f"ipv6/conf/{tap_of(vifs[0])}/disable_ipv6") == "1"
 
-    count = queues or 1
-    with TapEnd(namespace, tap_of(vifs[0]), queues=count) as one:
-        with TapEnd(namespace, tap_of(vifs[1]), queues=count) as two:
-            assert all(plugged.in_use for plugged in driver.list())
-            frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"across the bridge".ljust(50)
-            one.send(frame)
-            assert arrives(two, frame)
+    with ExitStack() as stack:
+        ends = [TapEnd(namespace, tap_of(vif), queues=queues or 1) for vif in vifs]
+        one, two = (stack.enter_context(end) for end in ends)
+        assert all(plugged.in_use for plugged in driver.list())
+        frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"across the bridge".ljust(50)
+        one.send(frame)
+        assert arrives(two, frame)
     assert not any(plugged.in_use for plugged in driver.list())
 
 
@@ -163,13 +164,14 @@ def test_a_live_nic_loses_no_frame_while_it_is_plugged_again(
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
     driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
-    with TapEnd(namespace, tap_of(bridge_vif(0))) as one:
-        with TapEnd(namespace, tap_of(bridge_vif(1))) as two:
-            for number in range(50):
-                assert not driver.plug(None, bridge_vif(number % 2)).changed
-                frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"%050d" % number
-                one.send(frame)
-                assert arrives(two, frame)
+    with ExitStack() as stack:
+        ends = [TapEnd(namespace, tap_of(bridge_vif(number))) for number in (0, 1)]
+        one, two = (stack.enter_context(end) for end in ends)
+        for number in range(50):
+            assert not driver.plug(None, bridge_vif(number % 2)).changed
+            frame = bytes.fromhex("fa163e112201 fa163e112200 88b5") + b"%050d" % number
+            one.send(frame)
+            assert arrives(two, frame)
 
 
 def test_drift_is_shown_and_repaired(
@@ -281,7 +283,7 @@ def test_a_wrong_mtu_for_a_tap_is_refused_before_anything_is_touched(
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
     before = namespace.everything()
-    with pytest.raises(InvalidVIF, match="network.mtu is 65535; allowed: at most 65521"):
+    with pytest.raises(InvalidVIF, match=r"network\.mtu is 65535; allowed: at most 65521"):
         driver.plug(None, bridge_vif(mtu=65535))
     assert differences(before, namespace.everything()) == []
 

@@ -87,14 +87,6 @@ class App(cliff.app.App):
         handler.setLevel(logging.DEBUG if self.verbose else level)
         logging.basicConfig(handlers=[handler], level=handler.level, force=True)
 
-    def run(self, argv: list[str]) -> int:
-        """Run a command line; without a command, say which there are."""
-        if not argv:
-            self.parser.print_usage(sys.stderr)
-            print(f"commands: {', '.join(COMMANDS)}; see vifplug --help", file=sys.stderr)
-            return REFUSED
-        return int(super().run(argv))
-
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; unlike cliff, complain on standard error."""
         if argv[0] not in (*COMMANDS, "help", "complete"):
@@ -106,7 +98,7 @@ class App(cliff.app.App):
     def initialize_app(self, argv: list[str]) -> None:
         """Read the configuration. Ends the program with 2 where it can't be read."""
         if not argv:
-            self.parser.error("a command is missing; see vifplug --help")
+            self.parser.error(f"a command is missing; known: {', '.join(COMMANDS)}")
         files = self.options.config_file or None
         try:
             # In the process' own CONF: the privileged daemon is started with the same files.

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
+
+SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug_bridge/*)
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/demo
+	@.venv/bin/vifplug demo
+
+.venv/demo: $(SOURCES) tools/install
+	@tools/install .venv . ./vifplug_bridge
+	@touch $@
+
+test:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run
+
+lint:
+	@tools/install .tox/tox tox
+	@.tox/tox/bin/tox run -e lint
+
+bench: .venv/demo
+	@.venv/bin/python -P bench
+
+clean:
+	rm -rf .venv .tox build dist *.egg-info vifplug_*/*.egg-info vifplug_*/build

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input: refused before anything is touched, in one line that says what is allowed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.bridge.dumps import differences
+from tests.cli.conftest import ID, OTHER, Shell, vif
+
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+    "id missing": ({"id": None}, "id is missing", "a UUID"),
+    "id malformed": ({"id": "not-a-uuid"}, "id is 'not-a-uuid'", "a UUID"),
+    "id a number": ({"id": 7}, "id is 7", "a UUID"),
+    "vif_type missing": ({"vif_type": None}, "vif_type is missing", "a word"),
+    "address missing": ({"address": None}, "address is missing", "a unicast MAC"),
+    "address multicast": ({"address": "01:00:5e:00:00:01"}, "address is '01:00", "unicast MAC"),
+    "address zero": ({"address": "00:00:00:00:00:00"}, "address is '00:00", "unicast MAC"),
+    "address short": ({"address": "fa:16:3e"}, "address is 'fa:16:3e'", "unicast MAC"),
+    "address with a new line": ({"address": "fa:16:3e:11:22:33\n"}, "address is", "unicast MAC"),
+    "unknown field": ({"colour": "red"}, "colour is 'red'", "no such field; known: id, vif_type"),
+    "unknown in network": ({"network": {"brigde": 1}}, "network.brigde is 1", "no such field"),
+    "network no object": ({"network": []}, "network is []", "an object"),
+    "bridge too long": ({"network": {"bridge": "b" * 16}}, "network.bridge is", "1 to 15"),
+    "bridge with slash": ({"network": {"bridge": "a/b"}}, "network.bridge is 'a/b'", "1 to 15"),
+    "bridge with space": ({"network": {"bridge": "a b"}}, "network.bridge is 'a b'", "1 to 15"),
+    "bridge with NUL": ({"network": {"bridge": "a\0"}}, r"network.bridge is 'a\x00'", "1 to 15"),
+    "bridge dots": ({"network": {"bridge": ".."}}, "network.bridge is '..'", "1 to 15"),
+    "bridge all": ({"network": {"bridge": "all"}}, "network.bridge is 'all'", "not all or default"),
+    "bridge empty": ({"network": {"bridge": ""}}, "network.bridge is ''", "1 to 15"),
+    "bridge missing": ({"network": {"bridge": None}}, "network.bridge is missing", "needs it"),
+    "devname percent": ({"devname": "tap%d"}, "devname is 'tap%d'", "1 to 15"),
+    "mtu small": ({"network": {"mtu": 67}}, "network.mtu is 67", "from 68 to 65535"),
+    "mtu large": ({"network": {"mtu": 70000}}, "network.mtu is 70000", "from 68 to 65535"),
+    "mtu true": ({"network": {"mtu": True}}, "network.mtu is True", "from 68 to 65535"),
+    "mtu text": ({"network": {"mtu": "1500"}}, "network.mtu is '1500'", "from 68 to 65535"),
+    "vlan 0": ({"network": {"vlan": 0}}, "network.vlan is 0", "from 1 to 4094"),
+    "vlan 4095": ({"network": {"vlan": 4095}}, "network.vlan is 4095", "from 1 to 4094"),
+    "flag text": ({"filtered": "False"}, "filtered is 'False'", "true or false"),
+    "subnet": ({"network": {"subnets": [{"cidr": "10.0.0.0"}]}}, "subnets[0].cidr", "prefix"),
+    "ip": (
+        {"network": {"subnets": [{"cidr": "10.0.0.0/24", "ips": ["10.0.0.5", "x"]}]}},
+        "network.subnets[0].ips[1] is 'x'",
+        "an IP address",
+    ),
+    "queues": ({"queues": 0}, "queues is 0", "from 1 to 256"),
+    "qos negative": ({"qos": {"inbound_average": -1}}, "qos.inbound_average is -1", "from 0"),
+    "vnic_type": ({"vnic_type": "wireless"}, "vnic_type is 'wireless'", "normal, direct"),
+    "details": ({"details": {"x": 1}}, "details.x is 1", "no such field"),
+    "manager id": ({"manager_id": 256}, "manager_id is 256", "from 0 to 255"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("command", ["plug", "plan", "xml"])
+def test_a_bad_field_is_named_with_its_value_and_what_is_allowed(
+    name: str, command: str, vifplug: Shell
+) -> None:
+    changes, field, allowed = BAD[name]
+    data = vif(network=changes["network"]) if isinstance(changes.get("network"), dict) else vif()
+    data |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+    data |= {key: value for key, value in changes.items() if key in ("qos", "details")}
+    before = vifplug.namespace.everything()
+    done = vifplug(command, vifplug.file(data))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert field in done.stderr and allowed in done.stderr
+    assert ID in done.stderr or name.startswith("id ")
+    assert differences(before, vifplug.namespace.everything()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"id": "0b6a9d0e', "broken at line 1"),
+        ("", "broken at line 1"),
+        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ('{"id": 1, "id": 2}', "the name 'id' stands twice"),
+        ('{"id": NaN}', "NaN is no JSON"),
+        ("null", "allowed: an object"),
+        ('"text"', "allowed: an object"),
+        ("[[]]", "allowed: an object"),
+        ("{}", "id is missing"),
+    ],
+)
+def test_a_file_that_holds_no_vifs(text: str, says: str, vifplug: Shell) -> None:
+    done = vifplug("plug", vifplug.file(text))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_files_that_cannot_be_read(vifplug: Shell) -> None:
+    (vifplug.folder / "latin").write_bytes(b'{"id": "\xe9"}')
+    for name, says in (
+        ("nowhere.json", "No such file"),
+        (str(vifplug.folder), "Is a directory"),
+        (str(vifplug.folder / "latin"), "not UTF-8"),
+        ("a\n.json", "No such file"),
+    ):
+        done = vifplug("plug", name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_vif_type_lists_the_known_ones(vifplug: Shell) -> None:
+    done = vifplug("plug", vifplug.file(vif(vif_type="wibble")))
+    assert done.returncode == 2
+    assert f"VIF {ID}: no plugin for vif_type 'wibble'" in done.stderr
+    assert "bridge, tap" in done.stderr
+
+
+def test_one_bad_vif_in_a_list_stops_all_and_every_bad_one_is_named(vifplug: Shell) -> None:
+    good, bad = vif(), vif(OTHER, network={"mtu": 67})
+    done = vifplug("plug", vifplug.file([good, bad, {"vif_type": "bridge"}]))
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert OTHER in lines[0]
+    assert "vifs.json[2]: id is missing" in lines[1]
+    assert set(vifplug.namespace.everything()["links"]) == {"lo"}
+
+
+def test_two_vifs_of_one_id_are_refused(vifplug: Shell) -> None:
+    done = vifplug("plug", vifplug.file([vif(), vif()]))
+    assert done.returncode == 2
+    assert f"VIF {ID}: id is '{ID}'; allowed: one VIF of an id" in done.stderr
+
+
+def test_ten_thousand_vifs_at_once(vifplug: Shell) -> None:
+    many = [vif(f"{number:08x}-0000-4000-8000-000000000000") for number in range(10_000)]
+    name = vifplug.file(many)
+    done = vifplug("plan", name, "-f", "json")
+    assert done.returncode == 0, done.stderr[-500:]
+    assert len(json.loads(done.stdout)) == 10_000
+    many[-1]["address"] = "01:00:00:00:00:00"
+    done = vifplug("plug", vifplug.file(many))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert set(vifplug.namespace.everything()["links"]) == {"lo"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "a command is missing"),
+        (("frobnicate",), "no command 'frobnicate'"),
+        (("plug",), "FILE"),
+        (("unplug",), "FILE or --id"),
+        (("plug", "--timeout", "0", "x"), "--timeout"),
+        (("plug", "--timeout", "nan", "x"), "--timeout"),
+        (("plan", "--virt-type", "abacus", "x"), "--virt-type"),
+        (("plan", "--from", "neutron", "x"), "not in this release"),
+        (("unplug", "--id", "x"), "id is 'x'; allowed: a UUID"),
+        (("schema", "wibble"), "no plugin for vif_type 'wibble'"),
+        (("--config-file", "/nowhere.conf", "list"), "configuration"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_says_why(
+    words: tuple[str, ...], says: str, vifplug: Shell
+) -> None:
+    done = vifplug(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_libvirt_version_that_is_none_is_refused(vifplug: Shell) -> None:
+    done = vifplug("xml", vifplug.file(vif()), "--libvirt-version", "nine")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "libvirt_version is 'nine'; allowed: a version, as 9.0.0" in done.stderr
+
+
+def test_a_bad_option_in_the_configuration_is_named(vifplug: Shell) -> None:
+    vifplug.configure("vifplug", timeout="soon")
+    done = vifplug("plug", vifplug.file(vif()))
+    assert done.returncode == 2
+    assert "timeout" in done.stderr and len(done.stderr.splitlines()) == 1
