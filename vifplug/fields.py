@@ -200,12 +200,17 @@ class Table(Kind):
             try:
                 found[name] = self._of.check(item, lenient=lenient)
             except NotAllowed as error:
-                raise _further_out(error, f".{name}", self._of) from None
+                raise _further_out(error, f".{_name(name)}", self._of) from None
         return found
 
     def schema(self) -> dict[str, Any]:
         more = {"additionalProperties": self._of.schema()} if self._of else {}
         return {"type": "object", **more}
+
+
+def _name(text: object) -> str:
+    """Return a field's name as an error may show it: it may hold anything."""
+    return text if isinstance(text, str) and text.isidentifier() else shown(text)
 
 
 def _further_out(error: NotAllowed, below: str, kind: Kind) -> NotAllowed:
@@ -249,7 +254,7 @@ def _load(record: type[R], data: Any, *, lenient: bool) -> R:
             if lenient:
                 continue
             named = ", ".join(known) or "no field at all"
-            raise NotAllowed(value, f".{name}", f"no such field; known: {named}")
+            raise NotAllowed(value, f".{_name(name)}", f"no such field; known: {named}")
         if value is None:
             continue  # JSON's null is the same as nothing
         try:
