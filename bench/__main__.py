@@ -49,7 +49,8 @@ def in_turn(*commands: Sequence[str]) -> list[list[float]]:
     for turn in range(RUNS + 1):
         for place, command in zip(times, commands, strict=True):
             start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+            quiet = subprocess.DEVNULL
+            subprocess.run(command, check=True, stdout=quiet, stderr=quiet, cwd="/")
             if turn:  # the first warms the caches
                 place.append(time.perf_counter() - start)
     return times

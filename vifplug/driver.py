@@ -33,7 +33,7 @@ from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged
 LOG = logging.getLogger(__name__)
 
 _FORGET = 10.0
-"""Seconds after which a libvirt that did not answer is asked again."""
+"""Seconds after which the host's facts (libvirt's, the options') are looked up anew."""
 
 Pair = tuple[Mapping[str, Any] | None, VIF]
 """An instance (a mapping with uuid and name, or None for the VIF's own) and its VIF."""
@@ -113,8 +113,8 @@ class GenericVIFDriver:
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
-        self._libvirt: look.Libvirt | None = None
-        self._ask_again = 0.0
+        self._known: Host | None = None
+        self._known_until = 0.0
 
     # What the API promises (docs/api.md).
 
@@ -248,9 +248,16 @@ class GenericVIFDriver:
         links = look.RunningLinks()
         if batch:
             links.read_all()
-        facts, found = self._facts(dict(told or {}))
-        host = Host.from_dict(facts)
-        return dataclasses.replace(host, links=links, found=found)
+        if told:
+            return self._host(dict(told), links)
+        if self._known is None or time.monotonic() > self._known_until:
+            self._known = self._host({}, links)
+            self._known_until = time.monotonic() + _FORGET
+        return dataclasses.replace(self._known, links=links)
+
+    def _host(self, told: dict[str, Any], links: look.RunningLinks) -> Host:
+        facts, found = self._facts(told)
+        return dataclasses.replace(Host.from_dict(facts), links=links, found=found)
 
     def plugin(self, vif: VIF) -> VIFPlugin:
         """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
@@ -259,13 +266,8 @@ class GenericVIFDriver:
         return plugin
 
     def libvirt(self) -> look.Libvirt:
-        """Return what libvirt says of itself; asked once, and again where it didn't answer."""
-        now = time.monotonic()
-        known = self._libvirt is not None and (self._libvirt.version or now < self._ask_again)
-        if self._libvirt is None or not known:
-            self._libvirt = look.libvirt(self._group.libvirt_uri)
-            self._ask_again = now + _FORGET
-        return self._libvirt
+        """Return what libvirt says of itself; asked anew each time."""
+        return look.libvirt(self._group.libvirt_uri)
 
     def close(self) -> None:
         """End the privileged daemons that this process started."""
@@ -293,11 +295,8 @@ class GenericVIFDriver:
         for name, value in configured.items():
             if name not in told and value is not None:
                 told[name], found[name] = value, "configured"
-        if "libvirt_version" not in told:
-            self._find_libvirt(told, found)
-        if "virt_type" not in told:
-            virt_type = self.libvirt().virt_type or _virt_type()
-            told["virt_type"], found["virt_type"] = virt_type, "found"
+        if "libvirt_version" not in told or "virt_type" not in told:
+            self._ask_libvirt(told, found)
         for name in ("rx_queue_size", "tx_queue_size"):
             told[name] = str(group[name]) if group[name] else None
         kernel = re.match(r"\d+\.\d+(\.\d+)?", os.uname().release)
@@ -305,13 +304,16 @@ class GenericVIFDriver:
             told["kernel"] = kernel[0] if kernel[1] else f"{kernel[0]}.0"
         return {"mtu": group.mtu, "tun": Path("/dev/net/tun").exists(), **told}, found
 
-    def _find_libvirt(self, told: dict[str, Any], found: dict[str, str]) -> None:
+    def _ask_libvirt(self, told: dict[str, Any], found: dict[str, str]) -> None:
+        """Add what libvirt says of itself, or what is assumed where it says nothing."""
         answer = self.libvirt()
-        if answer.version:
-            told["libvirt_version"], found["libvirt_version"] = answer.version, "found"
-        else:
-            told["libvirt_version"] = ASSUMED_LIBVIRT
-            found["libvirt_version"] = f"assumed: {answer.error}"[:255]
+        assumed = f"assumed: {answer.error}"[:255]
+        if "libvirt_version" not in told:
+            told["libvirt_version"] = answer.version or ASSUMED_LIBVIRT
+            found["libvirt_version"] = "found" if answer.version else assumed
+        if "virt_type" not in told:
+            told["virt_type"] = answer.virt_type or _virt_type()
+            found["virt_type"] = "found"
 
     def _wire(self, pair: Pair, host: Host) -> _Wired:
         vif = _with_instance(*pair)

@@ -145,7 +145,10 @@ def _handed_over(
 
 def _routable_ipv6(host: Host, *devices: str | None) -> bool:
     """Whether one of the devices has an IPv6 address beyond its link: then the host uses IPv6."""
-    found = [a for name in devices if name and host.link(name) for a in host.addresses(name)]
+    links = [(name, host.link(name)) for name in devices if name]
+    # A device whose IPv6 is off has no such address; the usual case costs no look-up.
+    names = [name for name, link in links if link and link.ipv6 is not False]
+    found = [address for name in names for address in host.addresses(name)]
     return any(":" in address and not address.lower().startswith("fe80:") for address in found)
 
 
