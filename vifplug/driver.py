@@ -21,14 +21,14 @@ from typing import Any
 from oslo_config import cfg
 
 from vifplug import fields, locks, look, opts
-from vifplug.errors import InvalidVIF, PluginFailed, UnknownVIFType, VifplugError, shown
+from vifplug.errors import NO_VIF, InvalidVIF, PluginFailed, UnknownVIFType, VifplugError, shown
 from vifplug.host import ASSUMED_LIBVIRT, Host
 from vifplug.interface import Interface
 from vifplug.mark import Owner
 from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
 from vifplug.vif import VIF, Instance
-from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged
+from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged, removal
 
 LOG = logging.getLogger(__name__)
 
@@ -195,7 +195,8 @@ class GenericVIFDriver:
         deadline = self._deadline(timeout)
         folder = locks.folder(self._group.lock_path)
         since = locks.stamp(folder)
-        now = host or self.host(batch=len(pairs) >= _BATCH)
+        wait = deadline - time.monotonic()
+        now = host or self.host(batch=len(pairs) >= _BATCH, wait=wait)
         found: list[Result | VifplugError | None] = [None] * len(pairs)
         wired: dict[int, _Wired] = {}
         for position, pair in enumerate(pairs):
@@ -210,7 +211,7 @@ class GenericVIFDriver:
                 found[position] = one.result(changed=False, devices=todo.devices)
             else:
                 wired[position] = one
-        self._warn(tuple(wired.values()))
+        self._warn(tuple(wired.values()), wait=deadline - time.monotonic())
         for module, group in _by_module(wired):
             requests = [one.request() for one in group.values()]
             replies = self._call(module, "plug", requests, deadline)
@@ -240,23 +241,30 @@ class GenericVIFDriver:
 
     # What the command line needs besides.
 
-    def host(self, *, batch: bool = False, told: Mapping[str, Any] | None = None) -> Host:
+    def host(
+        self,
+        *,
+        batch: bool = False,
+        told: Mapping[str, Any] | None = None,
+        wait: float = look.LIBVIRT_WAIT,
+    ) -> Host:
         """Return the running host; ``told`` facts are taken instead of looking.
 
-        ``batch`` reads all devices in one dump. Raises InvalidHost.
+        ``batch`` reads all devices in one dump; ``wait`` is how many seconds libvirt may take to
+        answer. Raises InvalidHost.
         """
         links = look.RunningLinks()
         if batch:
             links.read_all()
         if told:
-            return self._host(dict(told), links)
+            return self._host(dict(told), links, wait)
         if self._known is None or time.monotonic() > self._known_until:
-            self._known = self._host({}, links)
+            self._known = self._host({}, links, wait)
             self._known_until = time.monotonic() + _FORGET
         return dataclasses.replace(self._known, links=links)
 
-    def _host(self, told: dict[str, Any], links: look.RunningLinks) -> Host:
-        facts, found = self._facts(told)
+    def _host(self, told: dict[str, Any], links: look.RunningLinks, wait: float) -> Host:
+        facts, found = self._facts(told, wait)
         return dataclasses.replace(Host.from_dict(facts), links=links, found=found)
 
     def plugin(self, vif: VIF) -> VIFPlugin:
@@ -265,9 +273,9 @@ class GenericVIFDriver:
         plugin.check(vif)
         return plugin
 
-    def libvirt(self) -> look.Libvirt:
-        """Return what libvirt says of itself; asked anew each time."""
-        return look.libvirt(self._group.libvirt_uri)
+    def libvirt(self, *, wait: float = look.LIBVIRT_WAIT) -> look.Libvirt:
+        """Return what libvirt says of itself within some seconds; asked anew each time."""
+        return look.libvirt(self._group.libvirt_uri, wait=wait)
 
     def close(self) -> None:
         """End the privileged daemons that this process started."""
@@ -283,7 +291,7 @@ class GenericVIFDriver:
         group = self._conf[plugin.group]
         return {opt.dest: group[opt.dest] for opt in plugin.opts}
 
-    def _facts(self, told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def _facts(self, told: dict[str, Any], wait: float) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the host's facts, and of each where it comes from: told, configured, found."""
         group = self._group
         found = dict.fromkeys(told, "told")
@@ -296,7 +304,7 @@ class GenericVIFDriver:
             if name not in told and value is not None:
                 told[name], found[name] = value, "configured"
         if "libvirt_version" not in told or "virt_type" not in told:
-            self._ask_libvirt(told, found)
+            self._ask_libvirt(told, found, wait)
         for name in ("rx_queue_size", "tx_queue_size"):
             told[name] = str(group[name]) if group[name] else None
         kernel = re.match(r"\d+\.\d+(\.\d+)?", os.uname().release)
@@ -304,9 +312,9 @@ class GenericVIFDriver:
             told["kernel"] = kernel[0] if kernel[1] else f"{kernel[0]}.0"
         return {"mtu": group.mtu, "tun": Path("/dev/net/tun").exists(), **told}, found
 
-    def _ask_libvirt(self, told: dict[str, Any], found: dict[str, str]) -> None:
+    def _ask_libvirt(self, told: dict[str, Any], found: dict[str, str], wait: float) -> None:
         """Add what libvirt says of itself, or what is assumed where it says nothing."""
-        answer = self.libvirt()
+        answer = self.libvirt(wait=wait)
         assumed = f"assumed: {answer.error}"[:255]
         if "libvirt_version" not in told:
             told["libvirt_version"] = answer.version or ASSUMED_LIBVIRT
@@ -328,7 +336,7 @@ class GenericVIFDriver:
             raise PluginFailed(vif.id, vif.vif_type, source, why) from error
         return _Wired(vif=vif, plugin=plugin, wiring=wiring)
 
-    def _warn(self, wired: Sequence[_Wired]) -> None:
+    def _warn(self, wired: Sequence[_Wired], *, wait: float) -> None:
         """Log what a person should know before a guest starts, each VIF named."""
         for one in wired:
             for note in one.wiring.notes:
@@ -336,7 +344,8 @@ class GenericVIFDriver:
         filters = {w.vif.id: f.name for w in wired if (f := w.wiring.interface.filterref)}
         if not filters:
             return
-        known = look.libvirt(self._group.libvirt_uri, filters=tuple(set(filters.values()))).filters
+        names = tuple(set(filters.values()))
+        known = look.libvirt(self._group.libvirt_uri, filters=names, wait=wait).filters
         for vif_id, name in filters.items():
             if known.get(name) is False:
                 LOG.warning(
@@ -366,16 +375,25 @@ class GenericVIFDriver:
                 context, entrypoint, list(requests), deadline=deadline, **options
             )
         except ImportError as error:
-            failed = PluginFailed(requests[0]["id"], module, module, str(error))
-            return [failed.to_dict()] * len(requests)
+            failed = PluginFailed(NO_VIF, module, module, str(error))
+            return [failed.about(request["id"]).to_dict() for request in requests]
         except VifplugError as error:
-            return [error.to_dict()] * len(requests)
+            return [error.about(request["id"]).to_dict() for request in requests]
 
     def _unplug(self, vifs: Sequence[tuple[str, str]], timeout: float | None) -> Outcomes:
         deadline = self._deadline(timeout)
+        folder = locks.folder(self._group.lock_path)
+        since = locks.stamp(folder)
+        links = look.RunningLinks()
+        if len(vifs) >= _BATCH:
+            links.read_all()
         groups: dict[tuple[str, bool], list[int]] = {}
         found: list[Result | VifplugError | None] = [None] * len(vifs)
         for position, (vif_id, vif_type) in enumerate(vifs):
+            gone = not removal(vif_id, Host(links=links), remove_unused=False)
+            if gone and locks.idle(folder, locks.names(vif_id), since=since):
+                found[position] = _unplugged(vif_id, vif_type, {"changed": False, "devices": []})
+                continue
             try:
                 # What no mark tells of has at most a derived name: any plugin may remove it.
                 plugin = self.registry.plugin(vif_type or self._any_type(vif_id), vif_id=vif_id)

@@ -30,6 +30,10 @@ class VifplugError(Exception):
         """Return the error as plain data, for a reply of the privileged side."""
         return {"error": type(self).__name__, "args": list(self.args)}
 
+    def about(self, vif_id: str) -> VifplugError:
+        """Return the same error for another VIF: where a call for several fails as a whole."""
+        return type(self)(vif_id, *self.args[1:]) if hasattr(self, "vif_id") else self
+
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> VifplugError:
         """Return the error that :meth:`to_dict` wrote; an unknown class becomes VifplugError."""

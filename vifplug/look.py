@@ -12,7 +12,8 @@ from vifplug.host import Link, Links
 from vifplug.mark import PREFIX
 from vifplug.netlink import Netlink
 
-_LIBVIRT_WAIT = 3.0
+LIBVIRT_WAIT = 3.0
+"""Seconds after which a libvirtd that does not answer counts as not there."""
 
 
 class RunningLinks(Links):
@@ -95,23 +96,25 @@ class Libvirt:
     filters: dict[str, bool] = field(default_factory=dict)
 
 
-def libvirt(uri: str, *, filters: tuple[str, ...] = ()) -> Libvirt:
+def libvirt(uri: str, *, filters: tuple[str, ...] = (), wait: float = LIBVIRT_WAIT) -> Libvirt:
     """Ask the libvirt at a URI for its version, and which of some nwfilters it knows.
 
-    Never raises and never takes long: a hung libvirtd gives an ``error`` after some seconds.
+    Never raises and never takes long: a hung libvirtd gives an ``error`` after ``wait`` seconds,
+    or LIBVIRT_WAIT if that is less.
     """
     answer = Libvirt(uri)
     thread = threading.Thread(target=_ask_libvirt, args=(answer, filters), daemon=True)
     thread.start()
-    thread.join(_LIBVIRT_WAIT)
+    wait = max(min(wait, LIBVIRT_WAIT), 0.0)
+    thread.join(wait)
     if thread.is_alive():
-        return Libvirt(uri, error=f"no answer from {uri} in {_LIBVIRT_WAIT:g} s")
+        return Libvirt(uri, error=f"no answer from {uri} in {wait:.1f} s")
     return answer
 
 
 def _ask_libvirt(answer: Libvirt, filters: tuple[str, ...]) -> None:
     try:
-        import libvirt as binding  # type: ignore[import-untyped,unused-ignore]
+        import libvirt as binding
     except ImportError as error:
         answer.error = f"libvirt-python is not installed ({error}); pip install 'vifplug[libvirt]'"
         return

@@ -65,7 +65,9 @@ class Context(priv_context.PrivContext):
             capabilities=self._capabilities,
         )
         opts.register(cfg.CONF)
-        self._started: tuple[int, int] | None = None
+        self._started: int | None = None
+        self._readying = threading.Lock()
+        self._process = os.getpid()
 
     def helper_command(self, sockpath: str) -> list[str]:
         """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
@@ -84,7 +86,7 @@ class Context(priv_context.PrivContext):
                 self.channel = _ForkedChannel(self)
             else:
                 super().start(method)
-        self._started = (os.getpid(), network_namespace())
+        self._started = network_namespace()
 
     def stop(self) -> None:
         """End the daemon; never wait long for one that hangs."""
@@ -94,26 +96,31 @@ class Context(priv_context.PrivContext):
         with contextlib.suppress(OSError):
             channel.writer.close()
         channel.reader_thread.join(_STOP)
-        channel.writer.writesock.close()
+        if not channel.reader_thread.is_alive():  # else it still reads from a daemon that hangs
+            channel.writer.writesock.close()
         if isinstance(channel, _ForkedChannel):
             channel.reap()
 
     def ready(self) -> ClientChannel:
         """Return the way to a daemon that this process started in this network namespace."""
-        here = (os.getpid(), network_namespace())
-        if self.channel is not None and self._started != here:
-            if self._started and self._started[0] == here[0]:
+        if self._process != os.getpid():
+            self._forget()
+        with self._readying:
+            elsewhere = self._started != network_namespace()
+            if self.channel is not None and (elsewhere or not _alive(self.channel)):
                 self.stop()
-            else:  # a fork's copy: the daemon and the lock are the parent's
-                self.channel.writer.writesock.close()
-                self.channel = None
-                self.start_lock = threading.Lock()
-        if self.channel is not None and not _alive(self.channel):
-            self.stop()
-        if self.channel is None:
-            self.start(self._method())
-        assert self.channel is not None  # noqa: S101 - what start() is for
-        return self.channel
+            if self.channel is None:
+                self.start(self._method())
+            assert self.channel is not None  # noqa: S101 - what start() is for
+            return self.channel
+
+    def _forget(self) -> None:
+        """Drop what a fork copied: the daemon, and locks that nobody here can free, are others'."""
+        self._process = os.getpid()
+        self._readying, self.start_lock = threading.Lock(), threading.Lock()
+        if self.channel is not None:
+            self.channel.writer.writesock.close()
+            self.channel = None
 
     def _method(self) -> priv_context.Method:
         """Root in a process of one thread forks its daemon, a fraction of a second sooner."""
@@ -201,8 +208,12 @@ def call(
         channel = context.ready()
         name = f"{context.prefix}.{entrypoint}"
         wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+        # A daemon that hangs does not even take a large request; its reader minds no time-out.
+        channel.writer.writesock.settimeout(wait)
         replies: list[Reply] = channel.remote_call(name, (request,), {}, wait)
-    except PrivsepTimeout as error:
+    except (PrivsepTimeout, TimeoutError) as error:
+        if isinstance(error, TimeoutError):
+            context.stop()  # the request went half-way: the rest of the stream is lost
         raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
     except FailedToDropPrivileges as error:
         raise PrivilegeError("privileged daemon", str(error), _MEND) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 from oslo_config.fixture import Config
+from oslo_privsep.priv_context import Method
 
 from tests.bridge.planning import GOOD, Case
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
@@ -58,6 +59,7 @@ def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
         GenericVIFDriver()
         config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
+        privileged.context.start(Method.FORK)
         yield config
         driver = GenericVIFDriver()
         driver.unplug_ids([one.id for one in driver.list()])

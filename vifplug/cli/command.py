@@ -23,10 +23,6 @@ class Command(cliff.command.Command):
     app: App
     formats: ClassVar[bool] = True
 
-    def __init__(self, app: App, app_args: argparse.Namespace) -> None:
-        super().__init__(app, app_args)
-        self.failed: list[VifplugError] = []
-
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         if self.formats:
@@ -61,9 +57,11 @@ class Command(cliff.command.Command):
             self._trace(error)
             return FAILED
 
-    def complain(self, error: VifplugError) -> None:
-        """Write an error on standard error, one line; with -v where it came from."""
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    def complain(self, error: VifplugError, vif_id: str = "") -> None:
+        """Write an error on standard error, one line that names the VIF; with -v its origin."""
+        words = " ".join(str(error).split())
+        about = f"VIF {vif_id}: " if vif_id and vif_id not in words else ""
+        print(f"error: {about}{words}", file=sys.stderr)
         self._trace(error)
 
     def _trace(self, error: Exception) -> None:

@@ -95,9 +95,9 @@ class VIFCommand(Command):
         if arguments.format == "json":
             both = zip(vifs, outcomes, strict=True)
             self.print_json([row(vif, one) | self.more(one) for vif, one in both])
-        for one in outcomes:
+        for vif, one in zip(vifs, outcomes, strict=True):
             if isinstance(one, VifplugError):
-                self.complain(one)
+                self.complain(one, vif if isinstance(vif, str) else vif.id)
             elif arguments.format == "text":
                 self.show_one(one)
         return FAILED if any(isinstance(one, VifplugError) for one in outcomes) else DONE
