@@ -152,6 +152,7 @@ def test_the_sample_generator_lists_every_option(installed: Path, tmp_path: Path
         assert names
         for name in names:
             assert f"#{name} = " in sample
+    assert "[vifplug_bridge_privileged]" in sample and "#helper_command = " in sample
 
 
 def test_a_clone_installs_as_readme_says_and_is_a_template_for_others(

@@ -300,6 +300,8 @@ class BridgePort(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = host.link(self.device)
+        if link and all(mark.vif_id != owner.vif_id for mark in link.marks):
+            raise Conflict(owner.vif_id, self.device, "is not ours", "a device of this VIF's own")
         before = link.master if link else None
         if before == self.bridge:
             return ()

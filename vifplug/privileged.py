@@ -10,6 +10,7 @@ and checked again here: this side trusts nobody.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import signal
 import socket
@@ -47,6 +48,10 @@ _GRACE = 1.0
 _STOP = 2.0
 """Seconds that the end of a daemon may take."""
 
+_LONGEST = 24 * 3600.0
+"""Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
+
+_REQUEST = "call it through vifplug"
 _PROCESS = fields.Text(r"[a-z]{0,16}", "a process' name")
 _MEND = "see helper_command in the plugin's _privileged group, and docs/security.md"
 
@@ -68,6 +73,10 @@ class Context(priv_context.PrivContext):
         self._started: int | None = None
         self._readying = threading.Lock()
         self._process = os.getpid()
+
+    def list_opts(self) -> list[tuple[str, list[Any]]]:
+        """Return oslo.privsep's options for this context, for the sample generator."""
+        return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
 
     def helper_command(self, sockpath: str) -> list[str]:
         """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
@@ -262,15 +271,18 @@ def _each(
     request: Mapping[str, Any],
     one: Callable[[Mapping[str, Any], Netlink, float], apply.Applied],
 ) -> list[Reply]:
-    if request["namespace"] != network_namespace():
+    try:
+        deadline, vifs = float(request["deadline"]), [dict(vif) for vif in request["vifs"]]
+        elsewhere = request["namespace"] != network_namespace()
+    except (KeyError, TypeError, ValueError) as error:
+        raise PrivilegeError("privileged daemon", f"refused: {error!r}", _REQUEST) from None
+    if not deadline <= time.monotonic() + _LONGEST:
+        raise PrivilegeError("privileged daemon", f"refused: deadline {deadline}", _REQUEST)
+    if elsewhere:
         why = "the daemon is in another network namespace than its caller"
         raise PrivilegeError("privileged daemon", why, "start it from where the VIFs are")
-    replies = []
-    deadline = float(request["deadline"])
     with Netlink() as netlink:
-        for vif in request["vifs"]:
-            replies.append(_reply(vif, lambda v: one(v, netlink, deadline)))
-    return replies
+        return [_reply(vif, lambda v: one(v, netlink, deadline)) for vif in vifs]
 
 
 def _reply(vif: Mapping[str, Any], one: Callable[[Mapping[str, Any]], apply.Applied]) -> Reply:
@@ -282,7 +294,7 @@ def _reply(vif: Mapping[str, Any], one: Callable[[Mapping[str, Any]], apply.Appl
         refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
         return refused.to_dict()
     except OSError as error:
-        return PlugFailed(str(vif["id"]), "reading the host", str(error)).to_dict()
+        return PlugFailed(str(vif.get("id")), "reading the host", str(error)).to_dict()
     return {"changed": applied.changed, "devices": list(applied.devices)}
 
 

@@ -218,8 +218,11 @@ def _plugged(
     if bridge is None:
         bridge = next((link.master for link in own.values() if link.master), None)
     # A tap that libvirt makes bears the derived name; it shows that the guest runs.
-    tap = host.link(derived_name("tap", vif_id))
-    taps = [link for link in (*own.values(), tap) if link and link.kind == "tap"]
+    tap_name = derived_name("tap", vif_id)
+    tap = host.link(tap_name)
+    if tap and tap.kind == "tap" and (tap_name in own or not tap.marks):
+        own[tap_name] = tap
+    taps = [link for link in own.values() if link.kind == "tap"]
     return Plugged(
         id=vif_id,
         vif_type=vif_type,

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of vifplug_bridge, section ``[vifplug_bridge]``."""
+"""The plugin's own options, section ``[vifplug_bridge]``."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from oslo_config import cfg
 
@@ -34,8 +32,3 @@ OPTS = [
     ),
     cfg.BoolOpt("use_ipv6", default=False, help="Give the filter its IPv6 parameters too."),
 ]
-
-
-def list_opts() -> list[tuple[str, list[Any]]]:
-    """Return the options for oslo.config's sample generator (entry point oslo.config.opts)."""
-    return [(GROUP, OPTS)]

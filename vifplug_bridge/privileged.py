@@ -8,8 +8,14 @@ from typing import Any
 
 from vifplug import privileged
 from vifplug.parts import CORE
+from vifplug_bridge import opts
 
 context = privileged.Context(__name__)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return all options of this plugin (entry point oslo.config.opts)."""
+    return [(opts.GROUP, opts.OPTS), *context.list_opts()]
 
 
 @context.entrypoint

@@ -89,7 +89,9 @@ def test_a_guest_whose_tap_libvirt_makes(
     with Capture(hypervisor.far, "far") as wire:
         guest = hypervisor.libvirt.start_guest(driver.get_config(None, vif).to_xml())
         assert wire.wait_for(dhcp_discover_from(vif.address), DISCOVERED)
-        assert [(one.id, one.in_use) for one in driver.list()] == [(vif.id, True)]
+        assert [(one.id, one.in_use, one.devices) for one in driver.list()] == [
+            (vif.id, True, (tap_of(vif),))
+        ]
         assert not driver.check(None, vif)
         assert not driver.plug(None, vif).changed
         (link,) = hypervisor.host.ip_json("-d", "link", "show", tap_of(vif))
