@@ -9,20 +9,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import logging
-import os
-import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
-from vifplug import fields, locks, look, opts
+from vifplug import facts, fields, locks, look, opts
 from vifplug.errors import NO_VIF, InvalidVIF, PluginFailed, UnknownVIFType, VifplugError, shown
-from vifplug.host import ASSUMED_LIBVIRT, Host
+from vifplug.host import Host
 from vifplug.interface import Interface
 from vifplug.mark import Owner
 from vifplug.plugin import VIFPlugin
@@ -257,15 +254,14 @@ class GenericVIFDriver:
         if batch:
             links.read_all()
         if told:
-            return self._host(dict(told), links, wait)
+            return self._host(told, links, wait)
         if self._known is None or time.monotonic() > self._known_until:
             self._known = self._host({}, links, wait)
             self._known_until = time.monotonic() + _FORGET
         return dataclasses.replace(self._known, links=links)
 
-    def _host(self, told: dict[str, Any], links: look.RunningLinks, wait: float) -> Host:
-        facts, found = self._facts(told, wait)
-        return dataclasses.replace(Host.from_dict(facts), links=links, found=found)
+    def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
+        return dataclasses.replace(facts.find(self._group, told, wait=wait), links=links)
 
     def plugin(self, vif: VIF) -> VIFPlugin:
         """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
@@ -290,38 +286,6 @@ class GenericVIFDriver:
         self._conf.register_opts(plugin.opts, group=plugin.group)
         group = self._conf[plugin.group]
         return {opt.dest: group[opt.dest] for opt in plugin.opts}
-
-    def _facts(self, told: dict[str, Any], wait: float) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the host's facts, and of each where it comes from: told, configured, found."""
-        group = self._group
-        found = dict.fromkeys(told, "told")
-        configured = {
-            "libvirt_version": group.libvirt_version,
-            "virt_type": group.virt_type,
-            "firewall": opts.firewall_required(group.firewall_driver) or None,
-        }
-        for name, value in configured.items():
-            if name not in told and value is not None:
-                told[name], found[name] = value, "configured"
-        if "libvirt_version" not in told or "virt_type" not in told:
-            self._ask_libvirt(told, found, wait)
-        for name in ("rx_queue_size", "tx_queue_size"):
-            told[name] = str(group[name]) if group[name] else None
-        kernel = re.match(r"\d+\.\d+(\.\d+)?", os.uname().release)
-        if kernel:
-            told["kernel"] = kernel[0] if kernel[1] else f"{kernel[0]}.0"
-        return {"mtu": group.mtu, "tun": Path("/dev/net/tun").exists(), **told}, found
-
-    def _ask_libvirt(self, told: dict[str, Any], found: dict[str, str], wait: float) -> None:
-        """Add what libvirt says of itself, or what is assumed where it says nothing."""
-        answer = self.libvirt(wait=wait)
-        assumed = f"assumed: {answer.error}"[:255]
-        if "libvirt_version" not in told:
-            told["libvirt_version"] = answer.version or ASSUMED_LIBVIRT
-            found["libvirt_version"] = "found" if answer.version else assumed
-        if "virt_type" not in told:
-            told["virt_type"] = answer.virt_type or _virt_type()
-            found["virt_type"] = "found"
 
     def _wire(self, pair: Pair, host: Host) -> _Wired:
         vif = _with_instance(*pair)
@@ -367,13 +331,11 @@ class GenericVIFDriver:
         **options: bool,
     ) -> Sequence[_Reply]:
         """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
-        from vifplug import privileged  # oslo.privsep: only those who plug need it
+        from vifplug import daemon  # oslo.privsep: only those who plug need it
 
         try:
             context = importlib.import_module(module).context
-            return privileged.call(
-                context, entrypoint, list(requests), deadline=deadline, **options
-            )
+            return daemon.call(context, entrypoint, list(requests), deadline=deadline, **options)
         except ImportError as error:
             failed = PluginFailed(NO_VIF, module, module, str(error))
             return [failed.about(request["id"]).to_dict() for request in requests]
@@ -459,7 +421,3 @@ def _uuid(text: str) -> str:
         return str(fields.UUID.check(text, lenient=False))
     except fields.NotAllowed:
         raise InvalidVIF(shown(text), "id", shown(text), fields.UUID.allowed) from None
-
-
-def _virt_type() -> str:
-    return "kvm" if Path("/dev/kvm").exists() else "qemu"

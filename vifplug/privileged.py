@@ -1,238 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every plugin's privileged side needs: its oslo.privsep context, and the way through it.
+"""The privileged side: what a plugin's entrypoints do with a request, inside its daemon.
 
 A plugin's own ``privileged`` module is a few lines: a :class:`Context` named for the module, and
-the entrypoints ``plug`` and ``unplug`` that hand their request to the functions below. The caller's
-side is :func:`call`. msgpack carries plain types only, so a part travels as a dict, and is built
-and checked again here: this side trusts nobody.
+the entrypoints ``plug`` and ``unplug`` that hand their request to the functions below. msgpack
+carries plain types only, so a part travels as a dict, and is built and checked again here: this
+side trusts nobody.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import os
-import signal
-import socket
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from oslo_config import cfg
-from oslo_privsep import capabilities, priv_context
-from oslo_privsep.comm import PrivsepTimeout, ServerChannel
-from oslo_privsep.daemon import (
-    Daemon,
-    FailedToDropPrivileges,
-    PrivsepLogHandler,
-    replace_logging,
-)
-from oslo_privsep.daemon import _ClientChannel as ClientChannel
 
 from vifplug import apply, fields, locks, opts
-from vifplug.errors import NO_VIF, DeadlineExceeded, PlugFailed, PrivilegeError, VifplugError
+from vifplug.daemon import Context, Reply
+from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
 from vifplug.look import network_namespace
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
 from vifplug.parts import Part, build
 
-Reply = dict[str, Any]
-
-_GRACE = 1.0
-"""Seconds past the deadline in which the daemon may still say that it has undone the call."""
-
-_STOP = 2.0
-"""Seconds that the end of a daemon may take."""
+__all__ = ["Context", "Reply", "plug", "unplug"]
 
 _LONGEST = 24 * 3600.0
 """Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
 
 _REQUEST = "call it through vifplug"
 _PROCESS = fields.Text(r"[a-z]{0,16}", "a process' name")
-_MEND = "see helper_command in the plugin's _privileged group, and docs/security.md"
-
-
-class Context(priv_context.PrivContext):
-    """The privilege context of one plugin: one daemon, with these capabilities and no others."""
-
-    def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
-        """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
-        package = module.partition(".")[0]
-        self._capabilities = [capabilities.CAP_NET_ADMIN, *needs]
-        super().__init__(
-            module,
-            cfg_section=f"{package}_privileged",
-            pypath=f"{module}.context",
-            capabilities=self._capabilities,
-        )
-        opts.register(cfg.CONF)
-        self._started: int | None = None
-        self._readying = threading.Lock()
-        self._process = os.getpid()
-
-    def list_opts(self) -> list[tuple[str, list[Any]]]:
-        """Return oslo.privsep's options for this context, for the sample generator."""
-        return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
-
-    def helper_command(self, sockpath: str) -> list[str]:
-        """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
-        command: list[str] = super().helper_command(sockpath)
-        if self.conf.helper_command or os.geteuid() != 0:
-            return command
-        main = "from oslo_privsep.daemon import helper_main; helper_main()"
-        return [sys.executable, "-P", "-c", main, *command[2:]]
-
-    def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
-        """Start the daemon. It ignores SIGINT: Ctrl-C in a terminal is the caller's to handle."""
-        # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
-        cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
-        with _ignoring_interrupts():
-            if method is priv_context.Method.FORK:
-                self.channel = _ForkedChannel(self)
-            else:
-                super().start(method)
-        self._started = network_namespace()
-
-    def stop(self) -> None:
-        """End the daemon; never wait long for one that hangs."""
-        channel, self.channel = self.channel, None
-        if channel is None:
-            return
-        with contextlib.suppress(OSError):
-            channel.writer.close()
-        channel.reader_thread.join(_STOP)
-        if not channel.reader_thread.is_alive():  # else it still reads from a daemon that hangs
-            channel.writer.writesock.close()
-        if isinstance(channel, _ForkedChannel):
-            channel.reap()
-
-    def ready(self) -> ClientChannel:
-        """Return the way to a daemon that this process started in this network namespace."""
-        if self._process != os.getpid():
-            self._forget()
-        with self._readying:
-            elsewhere = self._started != network_namespace()
-            if self.channel is not None and (elsewhere or not _alive(self.channel)):
-                self.stop()
-            if self.channel is None:
-                self.start(self._method())
-            assert self.channel is not None  # noqa: S101 - what start() is for
-            return self.channel
-
-    def _forget(self) -> None:
-        """Drop what a fork copied: the daemon, and locks that nobody here can free, are others'."""
-        self._process = os.getpid()
-        self._readying, self.start_lock = threading.Lock(), threading.Lock()
-        if self.channel is not None:
-            self.channel.writer.writesock.close()
-            self.channel = None
-
-    def _method(self) -> priv_context.Method:
-        """Root in a process of one thread forks its daemon, a fraction of a second sooner."""
-        single = os.geteuid() == 0 and threading.active_count() == 1
-        fork = single and not self.conf.helper_command
-        return priv_context.Method.FORK if fork else priv_context.Method.ROOTWRAP
-
-
-class _ForkedChannel(ClientChannel):
-    """The way to a daemon that is this process' own fork.
-
-    Unlike oslo.privsep's, it ends only after the calls it works on are done or undone, also when
-    its caller goes away in the middle of one.
-    """
-
-    def __init__(self, context: Context) -> None:
-        ours, theirs = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            ours.close()
-            _serve(theirs, context)
-        theirs.close()
-        super().__init__(ours, context)
-
-    def reap(self) -> None:
-        """Wait for the daemon's end, but not for one that hangs."""
-        end = time.monotonic() + _STOP
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(self.pid, os.WNOHANG) == (0, 0) and time.monotonic() < end:
-                time.sleep(0.002)
-
-
-def _serve(connection: socket.socket, context: Context) -> NoReturn:
-    try:
-        channel = ServerChannel(connection)
-        replace_logging(PrivsepLogHandler(channel, processName=str(context)))
-        daemon = Daemon(channel, context)
-        try:
-            daemon.run()
-        finally:
-            daemon.thread_pool.shutdown(wait=True)
-    finally:
-        os._exit(0)
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Have processes that are started meanwhile ignore SIGINT; a thread can't say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _alive(channel: ClientChannel) -> bool:
-    # oslo.privsep's reader may die of a reset connection and leave ``running`` true.
-    return channel.running and channel.reader_thread.is_alive()
-
-
-# The caller's side.
-
-
-def call(
-    context: Context,
-    entrypoint: str,
-    vifs: list[dict[str, Any]],
-    *,
-    deadline: float,
-    **options: bool,
-) -> list[Reply]:
-    """Call a plugin's privileged entrypoint for some VIFs; return one reply for each.
-
-    Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded with the
-    outcome ``unknown`` where it doesn't answer in time.
-    """
-    first = vifs[0]["id"] if vifs else NO_VIF
-    request = {"namespace": network_namespace(), "deadline": deadline, "vifs": vifs, **options}
-    try:
-        channel = context.ready()
-        name = f"{context.prefix}.{entrypoint}"
-        wait = max(deadline - time.monotonic(), 0.0) + _GRACE
-        # A daemon that hangs does not even take a large request; its reader minds no time-out.
-        channel.writer.writesock.settimeout(wait)
-        replies: list[Reply] = channel.remote_call(name, (request,), {}, wait)
-    except (PrivsepTimeout, TimeoutError) as error:
-        if isinstance(error, TimeoutError):
-            context.stop()  # the request went half-way: the rest of the stream is lost
-        raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
-    except FailedToDropPrivileges as error:
-        raise PrivilegeError("privileged daemon", str(error), _MEND) from error
-    except OSError as error:
-        why = f"it can't be started or has ended: {error}"
-        raise PrivilegeError("privileged daemon", why, _MEND) from error
-    return list(replies)
-
-
-# The privileged side.
 
 
 def plug(request: Mapping[str, Any], *, kinds: Iterable[type[Part]]) -> list[Reply]:

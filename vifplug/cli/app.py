@@ -80,12 +80,18 @@ class App(cliff.app.App):
 
     def configure_logging(self) -> None:
         """Send warnings to standard error, one line each; with -v everything, with -q errors."""
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Words())
         quiet = self.options.verbose_level == 0
         level = logging.ERROR if quiet else logging.WARNING
-        handler.setLevel(logging.DEBUG if self.verbose else level)
-        logging.basicConfig(handlers=[handler], level=handler.level, force=True)
+        handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+        if self.options.log_file:
+            try:
+                handlers.append(logging.FileHandler(self.options.log_file))
+            except OSError as error:
+                self.parser.error(f"--log-file {self.options.log_file}: {error.strerror}")
+        for handler in handlers:
+            handler.setFormatter(_Words())
+        level = logging.DEBUG if self.verbose else level
+        logging.basicConfig(handlers=handlers, level=level, force=True)
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; unlike cliff, complain on standard error."""
