@@ -84,7 +84,7 @@ class Context(priv_context.PrivContext):
                 self.channel = _ForkedChannel(self)
             else:
                 super().start(method)
-        self._started = network_namespace()
+        self._started, self._process = network_namespace(), os.getpid()
 
     def stop(self) -> None:
         """End the daemon; never wait long for one that hangs."""

@@ -263,6 +263,18 @@ class GenericVIFDriver:
     def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
         return dataclasses.replace(facts.find(self._group, told, wait=wait), links=links)
 
+    def refused(self, vifs: Iterable[VIF], host: Host) -> Sequence[InvalidVIF]:
+        """Return the errors of VIFs that can't be wired on this host, whatever is done to it."""
+        errors = []
+        for vif in vifs:
+            try:
+                self._wire((None, vif), host)
+            except InvalidVIF as error:
+                errors.append(error)
+            except VifplugError:
+                continue  # the host's failure, or the plugin's: said when it comes to it
+        return errors
+
     def plugin(self, vif: VIF) -> VIFPlugin:
         """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
         plugin = self.registry.plugin(vif.vif_type, vif_id=vif.id)

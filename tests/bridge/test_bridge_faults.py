@@ -8,58 +8,20 @@ links, addresses, routes and sysctls; and the next plug and unplug work.
 
 from __future__ import annotations
 
-import errno
-import multiprocessing
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.bridge.dumps import differences
-from tests.bridge.planning import GOOD, Case
+from tests.bridge.planning import Case
 from tests.bridge.realhost import make_real
+from tests.bridge.saboteur import FAULTS, NONE, Saboteur, distinct
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.netlink import Netlink
-from vifplug.operations import Operation
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
-
-FAULTS = ("refused", "done but failed", "not done")
-NONE = -1
-
-
-class Saboteur:
-    """Makes one of the daemon's steps go wrong; shared with the daemon, which is forked later."""
-
-    def __init__(self) -> None:
-        self._at = multiprocessing.Value("i", NONE)
-        self._fault = multiprocessing.Value("i", 0)
-        self._count = multiprocessing.Value("i", 0)
-        self._hits = multiprocessing.Value("i", 0)
-        self._perform = Netlink.perform
-
-    def perform(self, netlink: Netlink, operation: Operation) -> None:
-        position, self._count.value = self._count.value, self._count.value + 1
-        if position != self._at.value:
-            return self._perform(netlink, operation)
-        self._hits.value += 1
-        fault = FAULTS[self._fault.value]
-        if fault == "not done":
-            return None
-        if fault == "done but failed":
-            self._perform(netlink, operation)
-        raise OSError(errno.EPERM, f"sabotaged: {operation}")
-
-    def arm(self, position: int, fault: str) -> None:
-        self._fault.value = FAULTS.index(fault)
-        self._count.value = self._hits.value = 0
-        self._at.value = position
-
-    @property
-    def hits(self) -> int:
-        return int(self._hits.value)
 
 
 @pytest.fixture
@@ -71,14 +33,6 @@ def saboteur(
     privileged.context.start(Method.FORK)
     yield found
     privileged.context.stop()
-
-
-def distinct() -> list[Case]:
-    """Return a case for each list of steps that any case has."""
-    found: dict[Any, Case] = {}
-    for case in GOOD:
-        found.setdefault(tuple(map(repr, case.plan().operations)), case)
-    return [case for steps, case in found.items() if steps]
 
 
 @pytest.mark.parametrize("case", distinct(), ids=lambda case: case.name)

@@ -124,6 +124,26 @@ def test_one_bad_vif_in_a_list_stops_all_and_every_bad_one_is_named(vifplug: She
     assert set(vifplug.namespace.everything()["links"]) == {"lo"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "option", "says"),
+    [
+        ({"model": "lan9118"}, "--no-firewall", "model is 'lan9118'; allowed: a model of kvm"),
+        ({}, "--firewall", "instance.name is missing"),
+        ({"network": {"mtu": 65530}}, "--no-firewall", "network.mtu is 65530; allowed: at most"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plug", "plan", "xml", "check"])
+def test_what_cannot_be_wired_on_this_host_stops_all_too(
+    changes: dict[str, Any], option: str, says: str, command: str, vifplug: Shell
+) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True)
+    good = vif(OTHER, instance={"name": "instance-00000001"})
+    done = vifplug(command, option, vifplug.file([good, vif(**changes)]))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+    assert set(vifplug.namespace.everything()["links"]) == {"lo"}
+
+
 def test_two_vifs_of_one_id_are_refused(vifplug: Shell) -> None:
     done = vifplug("plug", vifplug.file([vif(), vif()]))
     assert done.returncode == 2

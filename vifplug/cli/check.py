@@ -17,9 +17,8 @@ class Check(Plan):
     """Compare VIFs with the host; exit 3 where one is not plugged as asked."""
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        host = self.host(arguments, len(vifs))
         # Each on its own: what another VIF of the list lacks is no excuse for this one.
-        checks = [self.driver.check_one(vif, host=host) for vif in vifs]
+        checks = [self.driver.check_one(vif, host=self.host) for vif in vifs]
         status = self.show(vifs, checks, arguments)
         drift = any(isinstance(found, VIFPlan) and found for found in checks)
         return FAILED if status == FAILED else DRIFT if drift else DONE

@@ -21,11 +21,10 @@ class Plan(VIFCommand):
     """Print what plug would do, and what it would leave. Changes nothing."""
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        host = self.host(arguments, len(vifs))
-        plans = self.driver.plan_all([(None, vif) for vif in vifs], host=host)
-        found = host.found.get("libvirt_version", "")
+        plans = self.driver.plan_all([(None, vif) for vif in vifs], host=self.host)
+        found = self.host.found.get("libvirt_version", "")
         if plans and found.startswith("assumed"):
-            print(f"libvirt {host.libvirt_version} {found}", file=sys.stderr)
+            print(f"libvirt {self.host.libvirt_version} {found}", file=sys.stderr)
         return self.show(vifs, plans, arguments)
 
     def show_one(self, outcome: VIFPlan | Result) -> None:

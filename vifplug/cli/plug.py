@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 
 from vifplug.cli.vifs import VIFCommand
+from vifplug.look import RunningLinks
 from vifplug.vif import VIF
 
 MANY = 50
@@ -20,7 +22,8 @@ class Plug(VIFCommand):
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         outcomes = []
         for some in batches(vifs, "plugging"):
-            host = self.host(arguments, len(some))
+            # What a batch before made must be seen: the devices are read anew.
+            host = dataclasses.replace(self.host, links=RunningLinks())
             pairs = [(None, vif) for vif in some]
             outcomes += self.driver.plug_all(pairs, timeout=arguments.timeout, host=host)
         return self.show(vifs, outcomes, arguments)

@@ -36,6 +36,8 @@ def seconds(text: str) -> float:
 class VIFCommand(Command):
     """A command on the VIFs of some files."""
 
+    driver: GenericVIFDriver
+    host: Host
     tells_host: ClassVar[bool] = True
     needs_files: ClassVar[str] = "+"
 
@@ -58,7 +60,12 @@ class VIFCommand(Command):
             return REFUSED
         self.driver = GenericVIFDriver()
         try:
-            return self.act_on(read_vifs(arguments.files, self._check), arguments)
+            vifs = read_vifs(arguments.files, self._check)
+            if self.tells_host:
+                self.host = self._host(arguments, len(vifs))
+                if refused := self.driver.refused(vifs, self.host):
+                    raise Invalid(refused)
+            return self.act_on(vifs, arguments)
         except Invalid as invalid:
             for error in invalid.errors:
                 self.complain(error)
@@ -75,7 +82,7 @@ class VIFCommand(Command):
         """Do it for VIFs that are all valid."""
         raise NotImplementedError
 
-    def host(self, arguments: argparse.Namespace, count: int) -> Host:
+    def _host(self, arguments: argparse.Namespace, count: int) -> Host:
         """Return the host as found, with what the options tell of it."""
         told = {
             "libvirt_version": arguments.libvirt_version,

@@ -18,11 +18,10 @@ class Xml(VIFCommand):
     formats = False
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        host = self.host(arguments, len(vifs))
         status = DONE
         for vif in vifs:
             try:
-                print(self.driver.get_config(None, vif, host=host).to_xml())
+                print(self.driver.get_config(None, vif, host=self.host).to_xml())
             except VifplugError as error:
                 self.complain(error)
                 status = FAILED
