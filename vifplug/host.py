@@ -8,7 +8,7 @@ each link read when it is first asked for, and kept: planning sees one consisten
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,10 +103,6 @@ class Links(Mapping[str, Link]):
         """Return the devices that carry a mark or claim of the VIF."""
         return {n: k for n, k in self.items() if any(m.vif_id == vif_id for m in k.marks)}
 
-    def ports(self, bridge: str) -> Mapping[str, Link]:
-        """Return the devices whose master is the bridge."""
-        return {n: k for n, k in self.items() if k.master == bridge}
-
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses with their prefix lengths."""
         return self[name].addresses if name in self else ()
@@ -157,19 +153,12 @@ class Planned(Links):
         found = self._base.carrying(altname)
         return None if found and found[0] in self._changed else found
 
-    def _seen(self, base: Mapping[str, Link], want: Callable[[Link], bool]) -> dict[str, Link]:
-        kept = {name: link for name, link in base.items() if name not in self._changed}
-        return kept | {name: link for name, link in self._changed.items() if link and want(link)}
-
     def marked(self, vif_id: str) -> dict[str, Link]:
         """Return the devices that carry, or will carry, a mark or claim of the VIF."""
-        return self._seen(
-            self._base.marked(vif_id), lambda link: any(m.vif_id == vif_id for m in link.marks)
-        )
-
-    def ports(self, bridge: str) -> Mapping[str, Link]:
-        """Return the devices whose master is, or will be, the bridge."""
-        return self._seen(self._base.ports(bridge), lambda link: link.master == bridge)
+        base = self._base.marked(vif_id)
+        kept = {name: link for name, link in base.items() if name not in self._changed}
+        there = ((name, link) for name, link in self._changed.items() if link)
+        return kept | {n: k for n, k in there if any(m.vif_id == vif_id for m in k.marks)}
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses."""
@@ -225,10 +214,6 @@ class Host:
     def marked(self, vif_id: str) -> dict[str, Link]:
         """Return by name the devices that carry a mark or claim of the VIF."""
         return self._links.marked(vif_id)
-
-    def ports(self, bridge: str) -> Mapping[str, Link]:
-        """Return by name the devices whose master is the bridge."""
-        return self._links.ports(bridge)
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses with their prefix lengths."""

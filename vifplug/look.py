@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,10 +70,6 @@ class RunningLinks(Links):
         found = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
         self._kept.update(found)
         return found
-
-    def ports(self, bridge: str) -> Mapping[str, Link]:
-        """Return the devices whose master is the bridge: a dump that the kernel filters."""
-        return super().ports(bridge) if self._complete else self._netlink.links(master=bridge)
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses."""
