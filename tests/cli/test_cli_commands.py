@@ -147,6 +147,8 @@ def test_plugins_and_schema(vifplug: Shell) -> None:
 
 def test_doctor_says_what_to_mend(vifplug: Shell) -> None:
     vifplug.configure("vifplug", libvirt_uri="qemu:///system?socket=/nowhere/libvirt-sock")
+    assert vifplug("doctor").returncode == 0, "the version is configured"
+    del vifplug.options["vifplug"]["libvirt_version"]
     done = vifplug("doctor")
     assert done.returncode == 1
     assert "MEND  libvirt" in done.stdout and "mend: start libvirtd" in done.stdout

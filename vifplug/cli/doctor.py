@@ -52,15 +52,20 @@ def _core(driver: GenericVIFDriver, host: Host) -> Iterator[Check]:
         detail=f"{host.kernel}; alternative interface names need 5.5",
         mend="" if version >= (5, 5) else "a newer kernel",
     )
-    libvirt = driver.libvirt()
-    yield Check(
-        check="libvirt",
-        ok=libvirt.version is not None,
-        detail=f"{libvirt.version} at {libvirt.uri}" if libvirt.version else libvirt.error,
-        mend="" if libvirt.version else "start libvirtd, or set [vifplug] libvirt_version",
-    )
+    yield _libvirt(driver, host)
     yield _privilege()
     yield _locks()
+
+
+def _libvirt(driver: GenericVIFDriver, host: Host) -> Check:
+    answer = driver.libvirt()
+    if answer.version:
+        return Check(check="libvirt", ok=True, detail=f"{answer.version} at {answer.uri}")
+    if host.found["libvirt_version"] == "configured":
+        detail = f"{host.libvirt_version} as configured; {answer.error}"
+        return Check(check="libvirt", ok=True, detail=detail)
+    mend = "start libvirtd, or set [vifplug] libvirt_version"
+    return Check(check="libvirt", ok=False, detail=answer.error, mend=mend)
 
 
 def _privilege() -> Check:
