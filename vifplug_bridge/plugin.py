@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vifplug.fields import MAC, declared
 from vifplug.host import Host
@@ -64,6 +64,8 @@ class BridgePlugin(VIFPlugin):
                 filterref=filterref,
             )
             return Wiring(parts=tuple(parts), interface=interface, notes=tuple(notes))
+        guest, kept = _as_its_tap(host, tap_name, guest)
+        notes += kept
         tap = _tap(vif, host, tap_name, guest)
         parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
         interface = _handed_over(vif, host, tap, guest, filterref)
@@ -106,14 +108,29 @@ class TapPlugin(VIFPlugin):
     details = TapDetails
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
-        guest = GuestSide.of(vif, host)
         name = vif.devname or derived_name("tap", vif.id)
+        asked = GuestSide.of(vif, host)
+        guest, kept = _as_its_tap(host, name, asked)
         tap = _tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
         interface = _handed_over(vif, host, tap, guest, None)
-        return Wiring(parts=(tap,), interface=interface, notes=left_out(vif, guest))
+        return Wiring(parts=(tap,), interface=interface, notes=(*left_out(vif, asked), *kept))
 
     def doctor(self, host: Host) -> Iterable[Check]:
         return _checks(host)
+
+
+def _as_its_tap(host: Host, name: str, guest: GuestSide) -> tuple[GuestSide, tuple[str, ...]]:
+    """Return the guest's side with the queues that its tap has, if it is there, and a note.
+
+    A tap is single- or multi-queue for its life, and a guest that disagrees with it won't start.
+    """
+    link = host.link(name)
+    asked = guest.queues is not None
+    if link is None or link.multi_queue in (None, asked) or guest.model != "virtio":
+        return guest, ()
+    words = "multi-queue" if link.multi_queue else "single-queue"
+    note = f"{name} is and stays {words} until the VIF is unplugged and plugged"
+    return replace(guest, queues=2 if link.multi_queue else None), (note,)
 
 
 def _tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | None = None) -> Tap:
