@@ -124,11 +124,15 @@ class Planned(Links):
         """Note one operation as done."""
         name = operation.device
         before, after = self.get(name), operation.on(self.get(name))
+        old, new = before.altnames if before else (), after.altnames if after else ()
+        if name not in self._changed:
+            old = ()  # the base's, which are not noted here yet
         self._changed[name] = after
-        if before and (not after or before.altnames is not after.altnames):
-            for altname in before.altnames:
-                self._altnames.pop(altname, None)
-        for altname in after.altnames if after else ():
+        # The usual change adds one name to thousands: only what differs is walked through.
+        grown = new[: len(old)] == old
+        for altname in () if grown else old:
+            self._altnames.pop(altname, None)
+        for altname in new[len(old) :] if grown else new:
             self._altnames[altname] = name
 
     def __getitem__(self, name: str) -> Link:

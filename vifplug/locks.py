@@ -45,7 +45,10 @@ def idle(folder: Path, names: Iterable[str], *, since: int | None) -> bool:
 
     What was read in between is then no half-done work of another caller.
     """
-    held = any((folder / f"{name}.lock").exists() for name in names)
+    try:
+        held = any((folder / f"{name}.lock").exists() for name in names)
+    except PermissionError:
+        return False  # who can't look doesn't know
     return not held and stamp(folder) == since
 
 
