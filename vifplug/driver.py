@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from oslo_config import cfg
@@ -418,13 +419,8 @@ def _by_module(wired: Mapping[int, _Wired]) -> Iterable[tuple[str, dict[int, _Wi
 def _with_instance(instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
     if instance is None:
         return vif
-
-    def refuse(field: str, value: str, allowed: str) -> Exception:
-        error = vif.refuse(field, None, allowed)
-        return type(error)(vif.id, field, value, allowed)
-
     known = {name: instance[name] for name in ("uuid", "name") if name in instance}
-    found = fields.load(Instance, known, refuse, at="instance")
+    found = fields.load(Instance, known, partial(InvalidVIF, vif.id), at="instance")
     return dataclasses.replace(vif, instance=found)
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from vifplug import fields
+from vifplug.errors import InvalidVIF
 from vifplug.host import Host
 from vifplug.vif import VIF
 from vifplug.wiring import Wiring
@@ -84,11 +86,7 @@ class VIFPlugin(abc.ABC):
 
     def details_of(self, vif: VIF) -> Any:
         """Return the VIF's details as this plugin's own dataclass. Raises InvalidVIF."""
-
-        def refuse(field: str, value: str, allowed: str) -> Exception:
-            error = vif.refuse(field, None, allowed)
-            return type(error)(error.vif_id, field, value, allowed)
-
+        refuse = partial(InvalidVIF, vif.id)
         return fields.load(self.details, vif.details, refuse, at="details")
 
     @classmethod

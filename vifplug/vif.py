@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from vifplug import fields
@@ -130,12 +131,7 @@ class VIF:
         ``lenient`` passes over unknown fields, for data of another system's newer release.
         Raises InvalidVIF, which names the VIF, the field, its value and what is allowed.
         """
-        name = _named(data)
-
-        def refuse(field: str, value: str, allowed: str) -> InvalidVIF:
-            return InvalidVIF(name, field, value, allowed)
-
-        vif = fields.load(cls, data, refuse, lenient=lenient)
+        vif = fields.load(cls, data, partial(InvalidVIF, _named(data)), lenient=lenient)
         return dataclasses.replace(vif, vif_type=ALIASES.get(vif.vif_type, vif.vif_type))
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,10 +5,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from oslo_config.fixture import Config
+
+from tests.bridge.planning import Case
+from vifplug import GenericVIFDriver
 from vifplug.host import Host, Link
 from vifplug.testing import NetworkNamespace
 
+FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 CONF = Path("/proc/sys/net")
+
+
+def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIFDriver:
+    """Make a case's host real and its options and facts configured; return a driver for it."""
+    make_real(case.host, namespace)
+    for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
+        conf.config(group="vifplug_bridge", **{name: value})
+    host = case.host
+    ring = int(host.rx_queue_size) if host.rx_queue_size else None
+    conf.config(group="vifplug", libvirt_version=host.libvirt_version, virt_type=host.virt_type)
+    conf.config(group="vifplug", mtu=host.mtu, rx_queue_size=ring)
+    conf.config(group="vifplug", firewall_driver=FIREWALL if host.firewall else None)
+    return GenericVIFDriver()
 
 
 def make_real(host: Host, namespace: NetworkNamespace) -> None:

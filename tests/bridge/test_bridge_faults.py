@@ -16,7 +16,7 @@ from oslo_privsep.priv_context import Method
 
 from tests.bridge.dumps import differences
 from tests.bridge.planning import Case
-from tests.bridge.realhost import make_real
+from tests.bridge.realhost import prepare
 from tests.bridge.saboteur import FAULTS, NONE, Saboteur, distinct
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.netlink import Netlink
@@ -39,11 +39,7 @@ def saboteur(
 def test_a_fault_at_any_step_leaves_the_host_as_it_was(
     case: Case, saboteur: Saboteur, namespace: NetworkNamespace, conf: Config
 ) -> None:
-    make_real(case.host, namespace)
-    for name, value in (case.read("options.json") or {}).items():
-        conf.config(group="vifplug_bridge", **{name: value})
-    conf.config(group="vifplug", libvirt_version=case.host.libvirt_version, mtu=case.host.mtu)
-    driver, before = GenericVIFDriver(), namespace.everything()
+    driver, before = prepare(case, conf, namespace), namespace.everything()
     steps = [str(operation) for operation in case.plan().operations]
 
     tried = []

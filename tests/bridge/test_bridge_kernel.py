@@ -14,7 +14,7 @@ from oslo_config.fixture import Config
 
 from tests.bridge.dumps import differences
 from tests.bridge.planning import GOOD, Case
-from tests.bridge.realhost import make_real
+from tests.bridge.realhost import prepare
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.mark import Mark
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
@@ -65,16 +65,7 @@ def sysctl(path: str) -> str:
 def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
-    make_real(case.host, namespace)
-    for name, value in (case.read("options.json") or {}).items():
-        conf.config(group="vifplug_bridge", **{name: value})
-    facts = {"libvirt_version": case.host.libvirt_version, "virt_type": case.host.virt_type}
-    if case.host.firewall:
-        facts["firewall_driver"] = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
-    conf.config(group="vifplug", mtu=case.host.mtu, rx_queue_size=None, **facts)
-    if case.host.rx_queue_size:
-        conf.config(group="vifplug", rx_queue_size=int(case.host.rx_queue_size))
-    driver = GenericVIFDriver()
+    driver = prepare(case, conf, namespace)
     expected = case.expected()
 
     assert f"{driver.plan(None, case.vif)}\n" == expected["plan.txt"]

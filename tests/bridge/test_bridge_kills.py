@@ -16,7 +16,7 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.bridge.planning import Case
-from tests.bridge.realhost import make_real
+from tests.bridge.realhost import prepare
 from tests.bridge.saboteur import NONE, Saboteur, distinct
 from vifplug import GenericVIFDriver, PrivilegeError
 from vifplug.netlink import Netlink
@@ -31,14 +31,6 @@ def saboteur(conf: Config, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     found = Saboteur()
     monkeypatch.setattr(Netlink, "perform", lambda self, operation: found.perform(self, operation))
     return found
-
-
-def prepare(case: Case, conf: Config, host: NetworkNamespace) -> GenericVIFDriver:
-    make_real(case.host, host)
-    for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
-        conf.config(group="vifplug_bridge", **{name: value})
-    conf.config(group="vifplug", libvirt_version=case.host.libvirt_version, mtu=case.host.mtu)
-    return GenericVIFDriver()
 
 
 def converges(case: Case, driver: GenericVIFDriver, host: NetworkNamespace) -> None:
