@@ -15,9 +15,10 @@ from vifplug.host import Host
 from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation, RemoveLink
-from vifplug.parts import Part
-from vifplug.wiring import compare, removal, used
+from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink
+from vifplug.parts import Part, uplinks
+from vifplug.perform import perform
+from vifplug.wiring import Unit, compare, removal, used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def plug(owner: Owner, parts: Sequence[Part], *, netlink: Netlink, deadline: flo
                 _require_time(owner, standing, deadline)
                 # Noted before it is tried: what failed half-way is taken back too.
                 done.append(operation)
-                netlink.perform(operation)
+                perform(netlink, operation)
         if done:
             standing = "the look at the result"
             _require_nothing_left(owner, parts, netlink)
@@ -83,7 +84,7 @@ def _undo(done: Sequence[Operation], netlink: Netlink) -> list[str]:
         if back is None:
             continue
         try:
-            netlink.perform(back)
+            perform(netlink, back)
         except Exception as error:
             # The device that the plan itself made may be gone, or never have come.
             made = any(isinstance(o, MakeLink) and o.device == back.device for o in done)
@@ -99,8 +100,10 @@ def _words(error: BaseException) -> str:
 
 
 def used_by(vif_id: str, *, netlink: Netlink) -> tuple[str, ...]:
-    """Return the shared devices that a VIF uses, in the order of their names."""
-    return used(vif_id, _look(netlink))
+    """Return the shared devices that the removal of what a VIF uses alone would touch."""
+    host = _look(netlink)
+    found = used(vif_id, host)
+    return tuple(sorted({*found, *(name for one in found for name in uplinks(one, host))}))
 
 
 def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: float) -> Applied:
@@ -108,21 +111,44 @@ def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: floa
 
     Raises UnplugFailed where something is left; what is gone already is no error.
     """
+    units = removal(vif_id, _look(netlink), remove_unused=remove_unused)
+    claims = [unit for unit in units if isinstance(unit[0], RemoveAltname)]
     failures: list[str] = []
-    operations = removal(vif_id, _look(netlink), remove_unused=remove_unused)
-    for operation in operations:
-        if time.monotonic() > deadline:
-            failures.append(f"{operation}: the deadline passed")
-            continue
-        try:
-            netlink.perform(operation)
-        except Exception as error:
-            failures.append(f"{operation}: {_words(error)}")
-    if operations and not failures:
-        again = removal(vif_id, _look(netlink), remove_unused=False)
-        failures = [f"{operation}: still to do" for operation in again]
+    for unit in units:
+        if unit not in claims:
+            failures += _together(unit, netlink, deadline)
+    if units and not failures:
+        failures = _still_to_do(vif_id, netlink, remove_unused=remove_unused, but=claims)
+    # With a failure the claims stay: they tell the next unplug what is still to do.
+    for unit in () if failures else claims:
+        failures += _together(unit, netlink, deadline)
+    if units and not failures:
+        failures = _still_to_do(vif_id, netlink, remove_unused=False, but=[])
     if failures:
         raise UnplugFailed(vif_id, failures)
-    own = (o for o in operations if isinstance(o, RemoveLink) and not o.unless_used)
-    devices = tuple(operation.device for operation in own)
-    return Applied(changed=bool(operations), devices=devices)
+    own = (unit[0] for unit in units if isinstance(unit[0], RemoveLink) and len(unit) == 1)
+    devices = tuple(one.device for one in own if not one.unless_used)
+    return Applied(changed=bool(units), devices=devices)
+
+
+def _still_to_do(
+    vif_id: str, netlink: Netlink, *, remove_unused: bool, but: Sequence[Unit]
+) -> list[str]:
+    """Look at the host again; return what an unplug would still have to do."""
+    again = removal(vif_id, _look(netlink), remove_unused=remove_unused)
+    left = [operation for unit in again if unit not in but for operation in unit]
+    return [f"{operation}: still to do" for operation in left]
+
+
+def _together(unit: Unit, netlink: Netlink, deadline: float) -> list[str]:
+    """Do all of a unit or nothing; return what failed, and what could not be taken back."""
+    done: list[Operation] = []
+    for operation in unit:
+        try:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the deadline passed")
+            done.append(operation)
+            perform(netlink, operation)
+        except Exception as error:
+            return [f"{operation}: {_words(error)}", *_undo(done, netlink)]
+    return []

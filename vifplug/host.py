@@ -45,7 +45,9 @@ class Link:
     """One network device. What a kind of device does not have, or nobody read, is None.
 
     ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
-    physical or loopback where the kernel has none. ``forward_delay`` is in hundredths of a second.
+    physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
+    ``forward_delay`` is in hundredths of a second. A running host reads ``addresses``, ``routes``
+    and ``manager`` only when they are asked for, by the Host's methods of these names.
     """
 
     kind: str = declared(WORD)
@@ -57,9 +59,14 @@ class Link:
     master: str | None = declared(DEVICE, default=None)
     altnames: tuple[str, ...] = declared(Many(_ALTNAME), default=())
     addresses: tuple[str, ...] = declared(Many(CIDR), default=())
+    routes: tuple[str, ...] = declared(Many(fields.LINE), default=())
+    manager: str | None = declared(fields.LINE, default=None)
+    lower: str | None = declared(DEVICE, default=None)
+    vlan: int | None = declared(_COUNT, default=None)
     ipv6: bool | None = declared(BOOLEAN, default=None)
     arp_ignore: int | None = declared(_COUNT, default=None)
     arp_announce: int | None = declared(_COUNT, default=None)
+    accept_ra: int | None = declared(_COUNT, default=None)
     forward_delay: int | None = declared(_COUNT, default=None)
     stp: bool | None = declared(BOOLEAN, default=None)
     multi_queue: bool | None = declared(BOOLEAN, default=None)
@@ -76,8 +83,17 @@ class Operation(Protocol):
     @property
     def device(self) -> str: ...
 
+    @property
+    def moves_addressing(self) -> bool: ...
+
     def on(self, link: Link | None) -> Link | None:
         """Return the device as it will be."""
+
+    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's IP addresses as they will be."""
+
+    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's routes as they will be."""
 
 
 class Links(Mapping[str, Link]):
@@ -103,9 +119,21 @@ class Links(Mapping[str, Link]):
         """Return the devices that carry a mark or claim of the VIF."""
         return {n: k for n, k in self.items() if any(m.vif_id == vif_id for m in k.marks)}
 
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return the devices that are ports of this bridge (or have it as another master)."""
+        return {name: link for name, link in self.items() if link.master == bridge}
+
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return the device's IP addresses with their prefix lengths."""
+        """Return the device's IP addresses, with their prefix lengths."""
         return self[name].addresses if name in self else ()
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device."""
+        return self[name].routes if name in self else ()
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device, if one does."""
+        return self[name].manager if name in self else None
 
 
 class Planned(Links):
@@ -119,10 +147,16 @@ class Planned(Links):
         self._base = base
         self._changed: dict[str, Link | None] = {}
         self._altnames: dict[str, str] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._routes: dict[str, tuple[str, ...]] = {}
 
     def change(self, operation: Operation) -> None:
         """Note one operation as done."""
         name = operation.device
+        if operation.moves_addressing:
+            self._addresses[name] = operation.on_addresses(self.addresses(name))
+            self._routes[name] = operation.on_routes(self.routes(name))
+            return
         before, after = self.get(name), operation.on(self.get(name))
         old, new = before.altnames if before else (), after.altnames if after else ()
         if name not in self._changed:
@@ -165,8 +199,16 @@ class Planned(Links):
         return kept | {n: k for n, k in there if any(m.vif_id == vif_id for m in k.marks)}
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return the device's IP addresses."""
-        return self._base.addresses(name)
+        """Return the IP addresses that the device has, or will have."""
+        return self._addresses[name] if name in self._addresses else self._base.addresses(name)
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes that go, or will go, through the device."""
+        return self._routes[name] if name in self._routes else self._base.routes(name)
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device."""
+        return self._base.manager(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +261,27 @@ class Host:
         """Return by name the devices that carry a mark or claim of the VIF."""
         return self._links.marked(vif_id)
 
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return by name the ports of a bridge."""
+        return self._links.ports(bridge)
+
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return the device's IP addresses with their prefix lengths."""
+        """Return the device's IP addresses with their prefix lengths.
+
+        Without the IPv6 link-local one that each link gives itself.
+        """
         return self._links.addresses(name)
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device, in ip-route(8)'s words.
+
+        Without those that the kernel makes for each link and address by itself (table local).
+        """
+        return self._links.routes(name)
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device (NetworkManager ...), or None."""
+        return self._links.manager(name)
 
     def planning(self) -> tuple[Host, Planned]:
         """Return this host with a scratch pad for its devices, and the pad.

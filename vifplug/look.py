@@ -15,6 +15,16 @@ from vifplug.netlink import Netlink
 LIBVIRT_WAIT = 3.0
 """Seconds after which a libvirtd that does not answer counts as not there."""
 
+_MANAGERS = (
+    (
+        "systemd-networkd",
+        "/run/systemd/netif/links/{}",
+        ("ADMIN_STATE=configured", "ADMIN_STATE=configuring", "ADMIN_STATE=failed"),
+    ),
+    ("NetworkManager", "/run/NetworkManager/devices/{}", ("managed=true",)),
+)
+"""A service, where it writes what it does with the device of an index, and the lines for 'mine'."""
+
 
 class RunningLinks(Links):
     """The devices of the network namespace of the thread that makes this.
@@ -71,9 +81,40 @@ class RunningLinks(Links):
         self._kept.update(found)
         return found
 
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return the devices that are ports of this bridge: one filtered dump."""
+        if self._complete:
+            return super().ports(bridge)
+        found = self._netlink.links(master=bridge)
+        for name, link in found.items():
+            self._kept.setdefault(name, link)
+        return found
+
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return the device's IP addresses."""
-        return self._netlink.addresses(self[name].index) if name in self else ()
+        """Return the device's IP addresses, without the one that a link gives itself."""
+        if name not in self:
+            return ()
+        found = self._netlink.addresses(self[name].index)
+        return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device, without those that follow from its addresses."""
+        if name not in self:
+            return ()
+        found = self._netlink.routes(self[name].index)
+        return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that says it looks after the device."""
+        index = self[name].index if name in self else 0
+        for service, path, words in _MANAGERS:
+            try:
+                said = Path(path.format(index)).read_text().splitlines()
+            except OSError:
+                continue
+            if any(line in words for line in said):
+                return service
+        return None
 
 
 def network_namespace() -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The changes that a plan is made of: one kernel change each, as data, with its own undo.
 
-Nothing here touches the host: ``vifplug.netlink`` performs them. A value from before travels in
+Nothing here touches the host: ``vifplug.perform`` does them. A value from before travels in
 the operation, so that an undo needs no memory but the list of what was done.
 """
 
@@ -11,9 +11,15 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from vifplug.host import Link
+from vifplug.host import Host, Link
 
-_WORDS = {"ipv6": "IPv6", "mtu": "MTU", "stp": "STP", "forward_delay": "forward delay"}
+_WORDS = {
+    "ipv6": "IPv6",
+    "mtu": "MTU",
+    "stp": "STP",
+    "forward_delay": "forward delay",
+    "accept_ra": "accept_ra",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +36,26 @@ class Operation:
         """Return what takes this back, or None where another operation's undo does."""
         raise NotImplementedError
 
+    @property
+    def moves_addressing(self) -> bool:
+        """Whether this changes the device's addresses or routes, and not the device."""
+        return False
+
+    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's IP addresses as this makes them, for planning."""
+        return addresses
+
+    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's routes as this makes them, for planning."""
+        return routes
+
 
 @dataclass(frozen=True, kw_only=True)
 class MakeLink(Operation):
     """Make a device that isn't there; it carries its mark from the first moment.
 
     Without an address the kernel's choice is replaced by a random one given at creation, since
-    udev rewrites addresses that nobody gave.
+    udev rewrites addresses that nobody gave; but a device on a ``lower`` one has that one's.
     """
 
     kind: str
@@ -47,6 +66,8 @@ class MakeLink(Operation):
     forward_delay: int | None = None
     stp: bool | None = None
     multi_queue: bool | None = None
+    lower: str | None = None
+    vlan: int | None = None
 
     def __str__(self) -> str:
         return f"make {self.kind} {self.device}"
@@ -60,6 +81,8 @@ class MakeLink(Operation):
             forward_delay=self.forward_delay,
             stp=self.stp,
             multi_queue=self.multi_queue,
+            lower=self.lower,
+            vlan=self.vlan,
         )
 
     def undo(self) -> Operation:
@@ -71,12 +94,15 @@ class RemoveLink(Operation):
     """Remove a device; one that is gone is removed already.
 
     It must carry ``mark``, or be of ``kind`` and carry no mark at all. ``unless_used`` leaves a
-    device that has a port or a claim.
+    device that has a port or a claim, other than those of the VIF ``leaving``; ``or_fail`` does
+    not take that for done.
     """
 
     mark: str | None = None
     kind: str | None = None
     unless_used: bool = False
+    or_fail: bool = False
+    leaving: str | None = None
 
     def __str__(self) -> str:
         return f"remove {self.device}"
@@ -154,6 +180,122 @@ class RemoveAltname(Operation):
 
     def undo(self) -> Operation:
         return AddAltname(device=self.device, altname=self.altname)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Addressing(Operation):
+    """A change of a device's addresses or routes. ``these`` are named as the Host names them.
+
+    Addresses and routes move by being copied first and removed after: at every moment they are
+    on one device or both, so that whoever is killed in between loses none.
+    """
+
+    these: tuple[str, ...]
+
+    @property
+    def moves_addressing(self) -> bool:
+        return True
+
+    def on(self, link: Link | None) -> Link | None:
+        return link
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyAddresses(_Addressing):
+    """Give a device addresses that ``source`` has, with their lifetimes, metrics and flags."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return f"copy addresses from {self.source} to {self.device}"
+
+    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return _with(addresses, self.these)
+
+    def undo(self) -> Operation:
+        return RemoveAddresses(device=self.device, kept_on=self.source, these=self.these)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveAddresses(_Addressing):
+    """Take addresses from a device; ``kept_on`` has them too."""
+
+    kept_on: str
+
+    def __str__(self) -> str:
+        return f"remove addresses from {self.device}"
+
+    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return _without(addresses, self.these)
+
+    def undo(self) -> Operation:
+        return CopyAddresses(device=self.device, source=self.kept_on, these=self.these)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyRoutes(_Addressing):
+    """Have routes through ``source`` go through this device as well, in the same order."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return f"copy routes from {self.source} to {self.device}"
+
+    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        return _with(routes, self.these)
+
+    def undo(self) -> Operation:
+        return RemoveRoutes(device=self.device, kept_on=self.source, these=self.these)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveRoutes(_Addressing):
+    """Take routes from a device; they go through ``kept_on`` too."""
+
+    kept_on: str
+
+    def __str__(self) -> str:
+        return f"remove routes from {self.device}"
+
+    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        return _without(routes, self.these)
+
+    def undo(self) -> Operation:
+        return CopyRoutes(device=self.device, source=self.kept_on, these=self.these)
+
+
+def move_addressing(
+    host: Host, source: str, target: str, *, between: Operation | None
+) -> tuple[Operation, ...]:
+    """Return what moves all addresses and routes from one device to another.
+
+    ``between`` is what lets the target reach what the source reached: it is done once both have
+    the addresses, and before the routes, which need it.
+    """
+    addresses, routes = host.addresses(source), host.routes(source)
+    # What the target has already is its own: taking the copy back must not take that.
+    new_addresses = _without(addresses, host.addresses(target))
+    new_routes = _without(routes, host.routes(target))
+    done: list[Operation] = []
+    if new_addresses:
+        done.append(CopyAddresses(device=target, source=source, these=new_addresses))
+    if between:
+        done.append(between)
+    if new_routes:
+        done.append(CopyRoutes(device=target, source=source, these=new_routes))
+    if routes:
+        done.append(RemoveRoutes(device=source, kept_on=target, these=routes))
+    if addresses:
+        done.append(RemoveAddresses(device=source, kept_on=target, these=addresses))
+    return tuple(done)
+
+
+def _with(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return (*some, *(one for one in more if one not in some))
+
+
+def _without(some: tuple[str, ...], fewer: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one for one in some if one not in fewer)
 
 
 def _said(value: Any) -> str:

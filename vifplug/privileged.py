@@ -55,13 +55,18 @@ def unplug(request: Mapping[str, Any]) -> list[Reply]:
     def one(vif: Mapping[str, Any], netlink: Netlink, deadline: float) -> apply.Applied:
         vif_id = fields.UUID.check(vif["id"], lenient=False)
         hold = partial(locks.held, _folder(), vif_id=vif_id, deadline=deadline)
+        look = partial(apply.used_by, vif_id, netlink=netlink)
         with hold(locks.names(vif_id)):
             # Only under its lock may a shared part be found unused and go.
-            shared = apply.used_by(vif_id, netlink=netlink) if remove_unused else ()
-            with hold(locks.names(vif_id, shared)[1:]):
-                return apply.unplug(
-                    vif_id, netlink=netlink, remove_unused=remove_unused, deadline=deadline
-                )
+            shared = look() if remove_unused else ()
+            while True:
+                with hold(locks.names(vif_id, shared)[1:]):
+                    now = look() if remove_unused else ()
+                    if set(now) <= set(shared):
+                        return apply.unplug(
+                            vif_id, netlink=netlink, remove_unused=remove_unused, deadline=deadline
+                        )
+                shared = now  # another plug has joined an uplink meanwhile
 
     return _each(request, one)
 

@@ -11,36 +11,39 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vifplug.host import Link
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
-GETADDR = 22
 NEWLINKPROP, DELLINKPROP = 108, 109
 ERROR, DONE = 2, 3
 REQUEST, ACK, DUMP, INTERRUPTED = 0x1, 0x4, 0x300, 0x10
 CREATE_NEW = 0x200 | 0x400  # NLM_F_EXCL | NLM_F_CREATE
 UP, LOOPBACK = 0x1, 0x8
 
-ADDRESS, IFNAME, MTU, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 10, 18, 26, 29
-CARRIER, PROP_LIST, ALT_IFNAME = 33, 52, 53
+ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 5, 10, 18, 26, 29
+CARRIER, LINK_NETNSID, PROP_LIST, ALT_IFNAME = 33, 37, 52, 53
 INFO_KIND, INFO_DATA = 1, 2
 BR_FORWARD_DELAY, BR_STP_STATE = 1, 5
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
+VLAN_ID = 1
 INET_CONF, INET6_CONF = 1, 2
-IFA_ADDRESS, IFA_LOCAL = 1, 2
 SKIP_STATS = 1 << 3
 TAP = 2
 # Positions in the arrays of per-device sysctls that the kernel reports with a device.
-_ARP_ANNOUNCE, _ARP_IGNORE, _DISABLE_IPV6 = 17, 18, 26
+_ARP_ANNOUNCE, _ARP_IGNORE, _ACCEPT_RA, _DISABLE_IPV6 = 17, 18, 3, 26
+
+LYING = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
+"""The kinds of device that lie on another one."""
 
 NESTED = 1 << 15
 _TYPE = 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
-_ADDR = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
 
@@ -48,6 +51,11 @@ _U32 = struct.Struct("=I")
 def u32(value: int) -> bytes:
     """Return a 32-bit attribute's payload."""
     return _U32.pack(value)
+
+
+def u16(value: int) -> bytes:
+    """Return a 16-bit attribute's payload."""
+    return struct.pack("=H", value)
 
 
 def text(value: str) -> bytes:
@@ -75,11 +83,6 @@ def link_body(*attributes: bytes, index: int = 0, up: bool | None = None) -> byt
     """Return the body of a message about a device; ``up`` None leaves its state alone."""
     state, change = (UP if up else 0), (0 if up is None else UP)
     return _LINK.pack(0, 0, index, state, change) + b"".join(attributes)
-
-
-def address_body(index: int) -> bytes:
-    """Return the body of a request for a device's addresses."""
-    return _ADDR.pack(0, 0, 0, 0, index)
 
 
 def prop_body(index: int, altname: str) -> bytes:
@@ -123,8 +126,18 @@ def failure(body: bytes) -> tuple[int, str] | None:
     return -code, f"{words} ({said.decode(errors='replace')})" if said else words
 
 
-def decode_link(body: bytes) -> tuple[str, int, int | None, Link]:
-    """Return a device's name, index, the index of its master, and the device."""
+@dataclass(frozen=True)
+class Decoded:
+    """A device as a message tells of it: other devices by their indexes, 0 for none."""
+
+    name: str
+    link: Link
+    master: int
+    lower: int
+
+
+def decode_link(body: bytes) -> Decoded:
+    """Return the device that a message tells of."""
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = dict(attributes(body, _LINK.size))
     kind, more = _kind(dict(attributes(found.get(LINKINFO, b""))))
@@ -143,16 +156,10 @@ def decode_link(body: bytes) -> tuple[str, int, int | None, Link]:
         **more,
         **_sysctls(found.get(AF_SPEC, b"")),
     )
-    master = _number(found[MASTER]) if MASTER in found else None
-    return _text(found[IFNAME]), index, master, link
-
-
-def decode_address(body: bytes) -> tuple[int, str]:
-    """Return the index of an address' device, and the address with its prefix length."""
-    family, length, _, _, index = _ADDR.unpack_from(body)
-    found = dict(attributes(body, _ADDR.size))
-    raw = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
-    return index, f"{socket.inet_ntop(family, raw)}/{length}"
+    master = _number(found[MASTER]) if MASTER in found else 0
+    # The index of a device in another namespace says nothing here.
+    lower = _number(found[LINK]) if LINK in found and LINK_NETNSID not in found else 0
+    return Decoded(_text(found[IFNAME]), link, master, lower if kind in LYING else 0)
 
 
 def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
@@ -163,6 +170,8 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
         return kind, {"forward_delay": delay, "stp": stp}
     if kind == "tun" and data.get(TUN_TYPE) == bytes([TAP]):
         return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
+    if kind == "vlan":
+        return kind, {"vlan": int.from_bytes(data[VLAN_ID], sys.byteorder)}
     return kind, {}
 
 
@@ -177,6 +186,7 @@ def _sysctls(spec: bytes) -> dict[str, Any]:
     inet6 = dict(attributes(families.get(socket.AF_INET6, b""))).get(INET6_CONF)
     if inet6:
         found["ipv6"] = not _at(inet6, _DISABLE_IPV6)
+        found["accept_ra"] = _at(inet6, _ACCEPT_RA)
     return found
 
 

@@ -12,8 +12,16 @@ from vifplug.errors import VifplugError
 from vifplug.host import Host, Link
 from vifplug.interface import Interface
 from vifplug.mark import DERIVED, Owner, derived_name, shared_mark
-from vifplug.operations import Operation, RemoveAltname, RemoveLink
-from vifplug.parts import Part
+from vifplug.operations import (
+    AddAltname,
+    Operation,
+    RemoveAltname,
+    RemoveLink,
+    SetLink,
+    move_addressing,
+)
+from vifplug.parts import Part, uplinks
+from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
 
 COLUMNS = 80
 
@@ -128,28 +136,40 @@ def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]
     return tuple(steps)
 
 
-def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Operation, ...]:
+Unit = tuple[Operation, ...]
+"""Changes of which all are done, in order, or none."""
+
+
+def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]:
     """Return what unplugs a VIF: all that carries its mark or claim, or bears its derived names.
 
-    A bridge that we made goes with its last user only when ``remove_unused`` says so.
+    A shared device that we made goes with its last user only when ``remove_unused`` says so. It
+    goes first, and the VIF's claim on it last: so an unplug that failed or was killed can be
+    repeated.
     """
-    devices: list[Operation] = []
-    claims: list[Operation] = []
+    units: list[Unit] = []
+    own: list[Unit] = []
+    claims: list[Unit] = []
     for name, link in host.marked(vif_id).items():
-        own = [mark for mark in link.marks if mark.vif_id == vif_id]
-        made = [mark for mark in own if not mark.claim]
+        marks = [mark for mark in link.marks if mark.vif_id == vif_id]
+        made = [mark for mark in marks if not mark.claim]
         if made:
-            devices.append(RemoveLink(device=name, mark=str(made[0])))
+            own.append((RemoveLink(device=name, mark=str(made[0])),))
         else:
-            claims += [RemoveAltname(device=name, altname=str(mark)) for mark in own]
+            claims += [(RemoveAltname(device=name, altname=str(mark)),) for mark in marks]
     for name, link in _unmarked(vif_id, host).items():
-        devices.append(RemoveLink(device=name, kind=link.kind))
-    unused = []
-    for name in used(vif_id, host) if remove_unused else ():
-        bridge, mark = host.link(name), shared_mark("bridge", name)
-        if bridge and mark in bridge.altnames:
-            unused.append(RemoveLink(device=name, mark=mark, unless_used=True))
-    return (*devices, *claims, *unused)
+        own.append((RemoveLink(device=name, kind=link.kind),))
+    if remove_unused:
+        shared = used(vif_id, host)
+        for name in shared:
+            if unit := _unused_bridge(vif_id, name, host):
+                if claim := _missing_claim(vif_id, name, host):
+                    units.append((AddAltname(device=name, altname=claim),))
+                    claims.append((RemoveAltname(device=name, altname=claim),))
+                units.append(unit)
+        gone = {unit[-1].device for unit in units if unit}
+        units += [_unused_vlan(vif_id, name, host, gone) for name in shared]
+    return tuple(unit for unit in (*units, *own, *claims) if unit)
 
 
 def used(vif_id: str, host: Host) -> tuple[str, ...]:
@@ -159,6 +179,64 @@ def used(vif_id: str, host: Host) -> tuple[str, ...]:
         claims = all(mark.claim for mark in link.marks if mark.vif_id == vif_id) and link.marks
         found.add(name if claims else link.master)
     return tuple(sorted(name for name in found if name))
+
+
+def _unused_bridge(vif_id: str, name: str, host: Host) -> Unit:
+    """Return what removes a bridge of ours that only this VIF uses; its uplink gets back its own.
+
+    Nothing for a bridge that others made or use: an address without an uplink is a use, too.
+    """
+    bridge, mark = host.link(name), shared_mark("bridge", name)
+    if bridge is None or mark not in bridge.altnames:
+        return ()
+    joined = uplinks(name, host)
+    mine = {*host.marked(vif_id), *_unmarked(vif_id, host)}
+    strangers = set(host.ports(name)) - set(joined) - mine
+    if _claimed(bridge, vif_id) or strangers:
+        return ()
+    heirs = [n for n, link in joined.items() if shared_mark(VLAN_DEVICE, n) not in link.altnames]
+    if not heirs and host.addresses(name):
+        return ()
+    unit: list[Operation] = []
+    for uplink in joined:  # one, unless somebody changed the network's uplink
+        leave = SetLink(device=uplink, attribute="master", value=None, before=name)
+        if uplink in heirs[:1]:
+            unit += move_addressing(host, name, uplink, between=leave)
+        else:
+            unit.append(leave)
+    unit += [RemoveAltname(device=uplink, altname=shared_mark(UPLINK, name)) for uplink in joined]
+    # Last: its removal can't be taken back.
+    removed = RemoveLink(
+        device=name, mark=mark, unless_used=True, or_fail=bool(joined), leaving=vif_id
+    )
+    return (*unit, removed)
+
+
+def _missing_claim(vif_id: str, bridge: str, host: Host) -> str | None:
+    """Return the claim on a bridge that a VIF lacks whose tap is its port."""
+    marks = [m for link in host.marked(vif_id).values() for m in link.marks if m.vif_id == vif_id]
+    if not marks or any(m.claim and m.role == "bridge" for m in marks):
+        return None
+    one = marks[0]
+    return Owner(vif_id=vif_id, vif_type=one.vif_type, process=one.process).claim("bridge")
+
+
+def _unused_vlan(vif_id: str, name: str, host: Host, gone: set[str]) -> Unit:
+    """Return what removes a VLAN device of ours that only this VIF uses; ``gone`` are bridges."""
+    device, mark = host.link(name), shared_mark(VLAN_DEVICE, name)
+    if device is None or mark not in device.altnames:
+        return ()
+    elsewhere = device.master is not None and device.master not in gone
+    if _claimed(device, vif_id) or elsewhere:
+        return ()
+    if any(link.lower == name for link in host.links.values()):
+        return ()
+    return (RemoveLink(device=name, mark=mark, unless_used=True, leaving=vif_id),)
+
+
+def _claimed(link: Link, vif_id: str) -> bool:
+    """Whether another VIF than this one claims a device."""
+    return any(mark.claim and mark.vif_id != vif_id for mark in link.marks)
 
 
 def _unmarked(vif_id: str, host: Host) -> dict[str, Link]:

@@ -10,7 +10,17 @@ from vifplug.fields import MAC, declared
 from vifplug.host import Host
 from vifplug.interface import FilterRef, GuestSide, Interface, left_out
 from vifplug.mark import Owner, derived_name
-from vifplug.parts import MOST_TAP_MTU, Bridge, BridgePort, Claim, Part, Tap, host_side_address
+from vifplug.parts import (
+    MOST_TAP_MTU,
+    Bridge,
+    BridgePort,
+    Claim,
+    Part,
+    Tap,
+    Uplink,
+    Vlan,
+    host_side_address,
+)
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.vif import VIF
 from vifplug.wiring import Wiring
@@ -40,17 +50,19 @@ class BridgePlugin(VIFPlugin):
         tap_name = vif.devname or derived_name("tap", vif.id)
         mtu = vif.network.mtu or host.mtu
         guest = GuestSide.of(vif, host)
-        notes = [*left_out(vif, guest)]
-        if vif.network.interface or vif.network.should_create_vlan:
-            notes.append("network.interface and VLANs are not joined to the bridge yet")
         filterref = self._filter(vif, host)
+        physical, notes = _physical(vif, host, bridge)
+        notes = (*left_out(vif, guest), *notes)
+        uplink = physical[-1].device if physical and isinstance(physical[-1], Uplink) else None
         parts: list[Part] = [
             Bridge(
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
                 mtu=mtu,
-                ipv6=_routable_ipv6(host, bridge, vif.network.interface),
-            )
+                # Then the host itself uses IPv6 here, or will once the uplink has joined.
+                ipv6=_uses_ipv6(host, bridge) or _uses_ipv6(host, uplink),
+            ),
+            *physical,
         ]
         if not self._makes_tap(vif, host, tap_name, bridge):
             parts.append(Claim(on=bridge))
@@ -63,13 +75,12 @@ class BridgePlugin(VIFPlugin):
                 target=tap_name,
                 filterref=filterref,
             )
-            return Wiring(parts=tuple(parts), interface=interface, notes=tuple(notes))
+            return Wiring(parts=tuple(parts), interface=interface, notes=notes)
         guest, kept = _as_its_tap(host, tap_name, guest)
-        notes += kept
         tap = _tap(vif, host, tap_name, guest)
         parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
         interface = _handed_over(vif, host, tap, guest, filterref)
-        return Wiring(parts=tuple(parts), interface=interface, notes=tuple(notes))
+        return Wiring(parts=tuple(parts), interface=interface, notes=(*notes, *kept))
 
     def doctor(self, host: Host) -> Iterable[Check]:
         return _checks(host)
@@ -160,13 +171,52 @@ def _handed_over(
     )
 
 
-def _routable_ipv6(host: Host, *devices: str | None) -> bool:
-    """Whether one of the devices has an IPv6 address beyond its link: then the host uses IPv6."""
-    links = [(name, host.link(name)) for name in devices if name]
+def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Return the parts that join the bridge to the physical network, and notes on them.
+
+    None where the bridge is somebody else's care: no should_create flag, or multi_host.
+    """
+    network = vif.network
+    if network.multi_host or not (network.should_create_bridge or network.should_create_vlan):
+        return (), ()
+    uplink = network.interface
+    if not network.should_create_vlan:
+        if uplink is None:
+            return (), ()
+        if uplink == bridge:
+            raise vif.refuse(
+                "network.interface", uplink, f"another device than the bridge {bridge}"
+            )
+        return (Uplink(device=uplink, bridge=bridge),), _warnings(vif, host, uplink)
+    if uplink is None:
+        raise vif.refuse("network.interface", None, "the uplink (should_create_vlan needs it)")
+    if network.vlan is None:
+        raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
+    name, lower = f"vlan{network.vlan}", host.link(uplink)
+    least = min(host.mtu, lower.mtu) if lower else host.mtu
+    vlan = Vlan(name=name, lower=uplink, vlan=network.vlan, mtu=network.mtu or least)
+    parts = (vlan, Claim(on=name, role="vlan"), Uplink(device=name, bridge=bridge))
+    return parts, _warnings(vif, host, name)
+
+
+def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:
+    notes = []
+    if manager := host.manager(uplink):
+        mend = f"have it leave {uplink} alone"
+        notes.append(f"{uplink} is managed by {manager}, which may undo this: {mend}")
+    link, mtu = host.link(uplink), vif.network.mtu
+    if link and mtu and link.mtu < mtu:
+        notes.append(f"{uplink} has MTU {link.mtu}: it drops the network's larger frames ({mtu})")
+    return tuple(notes)
+
+
+def _uses_ipv6(host: Host, device: str | None) -> bool:
+    """Whether the device has an IPv6 address of the host's, beyond the link-local ones."""
+    link = host.link(device) if device else None
     # A device whose IPv6 is off has no such address; the usual case costs no look-up.
-    names = [name for name, link in links if link and link.ipv6 is not False]
-    found = [address for name in names for address in host.addresses(name)]
-    return any(":" in address and not address.lower().startswith("fe80:") for address in found)
+    if device is None or link is None or link.ipv6 is False:
+        return False
+    return any(":" in address for address in host.addresses(device))
 
 
 def _checks(host: Host) -> Iterable[Check]:

@@ -20,9 +20,9 @@ from oslo_config import cfg
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
-from tests.bridge.dumps import differences
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
-from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
+from tests.faults.dumps import differences
+from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError, apply
 from vifplug import locks as vifplug_locks
 from vifplug.netlink import Netlink
 from vifplug.operations import Operation
@@ -234,14 +234,14 @@ def test_a_caller_killed_in_mid_step_leaves_a_whole_plug_and_no_daemon(
     namespace: NetworkNamespace, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
-    perform, begun = Netlink.perform, multiprocessing.Event()
+    perform, begun = apply.perform, multiprocessing.Event()
 
     def slowly(netlink: Netlink, operation: Operation) -> None:
         perform(netlink, operation)
         begun.set()
         time.sleep(0.1)
 
-    monkeypatch.setattr(Netlink, "perform", slowly)
+    monkeypatch.setattr(apply, "perform", slowly)
     caller = multiprocessing.Process(target=lambda: GenericVIFDriver().plug(None, bridge_vif()))
     caller.start()
     assert begun.wait(10)

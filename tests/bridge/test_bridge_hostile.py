@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.dumps import differences
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif
+from tests.faults.dumps import differences
 from vifplug import GenericVIFDriver, PrivilegeError
 from vifplug.look import network_namespace
 from vifplug.testing import NetworkNamespace

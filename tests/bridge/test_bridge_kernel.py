@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.dumps import differences
 from tests.bridge.planning import GOOD, Case
 from tests.bridge.realhost import prepare
+from tests.faults.dumps import differences
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.mark import Mark
 from vifplug.testing import Capture, NetworkNamespace, TapEnd

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridge.dumps import differences
 from tests.bridge.planning import GOOD, Case
 from tests.cli.conftest import COMMAND, ID, OTHER, Shell, vif
+from tests.faults.dumps import differences
 
 TAP = "tap0b6a9d0e-7a"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.dumps import differences
 from tests.cli.conftest import ID, OTHER, Shell, vif
+from tests.faults.dumps import differences
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "id missing": ({"id": None}, "id is missing", "a UUID"),

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold when a step goes wrong: each function tries one fault at every step of a subject.
+
+A plugin's tests give their planning cases as subjects. What was tried is counted in POINTS, which
+the test run prints as a table at its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+from oslo_privsep.priv_context import Method
+
+from tests.faults.dumps import differences
+from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, TIMEOUT, UNDONE, Saboteur
+from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
+from vifplug.daemon import Context
+from vifplug.errors import UnplugFailed, VifplugError
+from vifplug.netlink import Netlink
+from vifplug.operations import Operation
+from vifplug.perform import perform
+from vifplug.testing import NetworkNamespace
+
+POINTS: Counter[tuple[str, str]] = Counter()
+WRONG: Counter[tuple[str, str]] = Counter()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A VIF, what makes its host real in a namespace, and the context of its daemon."""
+
+    vif: VIF
+    prepare: Callable[[NetworkNamespace], GenericVIFDriver]
+    context: Context
+
+
+@dataclass
+class Scene:
+    """A subject on a host of its own, with a daemon that is a fork of the test."""
+
+    subject: Subject
+    saboteur: Saboteur
+    host: NetworkNamespace
+    driver: GenericVIFDriver
+    before: dict[str, Any]
+
+    @property
+    def vif(self) -> VIF:
+        return self.subject.vif
+
+    def as_before(self) -> None:
+        """Require that the host is what it was, in full."""
+        assert differences(self.before, self.host.everything()) == []
+
+    def works(self) -> None:
+        """Require that plug converges and unplug leaves nothing, and no other's address went."""
+        self.saboteur.rest()
+        self.driver.plug(None, self.vif)
+        assert not self.driver.check(None, self.vif)
+        self.driver.unplug(None, self.vif)
+        self.leaves_nothing()
+
+    def leaves_nothing(self) -> None:
+        """Require that nothing of the VIF is left, and all addresses and routes of the host are."""
+        after = self.host.everything()
+        assert self.vif.id not in str(after)
+        assert not self.host.ip_json("link", "show", "type", "tun")
+        assert self.driver.list() == []
+        assert differences(kept(self.before, after), kept(after, self.before)) == []
+
+
+def kept(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the addresses of the devices that two dumps have, and the routes through them."""
+    both = one["addresses"].keys() & other["addresses"].keys()
+    routes = [r for family in one["routes"].values() for r in family]
+    return {
+        "addresses": {name: one["addresses"][name] for name in both},
+        "routes": [r for r in routes if r.get("dev", "lo") in both],
+    }
+
+
+@contextlib.contextmanager
+def scene(subject: Subject, saboteur: Saboteur, host: NetworkNamespace) -> Iterator[Scene]:
+    """Make the subject's host real in a namespace that the thread is in, and start its daemon."""
+    saboteur.rest()
+    driver = subject.prepare(host)
+    subject.context.stop()
+    subject.context.start(Method.FORK)
+    try:
+        yield Scene(subject, saboteur, host, driver, host.everything())
+    finally:
+        subject.context.stop()
+
+
+@contextlib.contextmanager
+def point(call: str, fault: str) -> Iterator[None]:
+    """Count a point that is tried, and whether something was wrong."""
+    POINTS[call, fault] += 1
+    try:
+        yield
+    except BaseException:
+        WRONG[call, fault] += 1
+        raise
+
+
+def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
+    """A fault at every step of a plug: the host is as it was. Return how many were tried."""
+    with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+        planned = at.driver.plan(None, at.vif).operations
+        count = len(planned)
+        if saboteur.messages:
+            count = _counted(at)
+            at.before = host.everything()
+        for position in range(count):
+            with point("plug", fault):
+                saboteur.arm(position, fault)
+                failed = _failed_plug(at, fault)
+                assert saboteur.hits == 1
+                saboteur.rest()
+                if failed is None:  # the kernel had it so by itself: nothing was missing
+                    assert fault == UNDONE
+                    assert not at.driver.check(None, at.vif)
+                    _take_back(planned)
+                elif fault in (REFUSED, HALF) and not saboteur.messages:
+                    assert failed == str(planned[position])
+                at.as_before()
+        at.works()
+        return count
+
+
+def _counted(at: Scene) -> int:
+    at.driver.plug(None, at.vif)
+    count = at.saboteur.steps
+    at.driver.unplug(None, at.vif)
+    return count
+
+
+def _failed_plug(at: Scene, fault: str) -> str | None:
+    """Plug; return the step at which it failed, or None."""
+    try:
+        at.driver.plug(None, at.vif, timeout=TIMEOUT if fault == LATE else None)
+    except PlugFailed as error:
+        assert error.left == ()
+        assert fault != LATE
+        return error.step
+    except DeadlineExceeded as error:
+        assert (fault, error.outcome) == (LATE, "failed")
+        return error.step
+    return None
+
+
+def _take_back(operations: tuple[Operation, ...]) -> None:
+    with Netlink() as netlink:
+        for operation in reversed(operations):
+            if back := operation.undo():
+                perform(netlink, back)
+
+
+def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
+    """A fault at every step of an unplug: it is told, and the next unplug leaves nothing."""
+    with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+        at.driver.plug(None, at.vif)
+        saboteur.rest()
+        at.driver.unplug(None, at.vif)
+        count = saboteur.steps
+        at.leaves_nothing()
+        for position in range(count):
+            with point("unplug", fault):
+                saboteur.rest()
+                at.driver.plug(None, at.vif)
+                saboteur.arm(position, fault)
+                timeout = TIMEOUT if fault == LATE else None
+                with contextlib.suppress(UnplugFailed):
+                    at.driver.unplug(None, at.vif, timeout=timeout)
+                    # The last step may come late, and what was not done be done by another.
+                    assert fault in (LATE, UNDONE)
+                assert saboteur.hits == 1
+                saboteur.rest()
+                at.driver.unplug(None, at.vif)
+                at.leaves_nothing()
+        return count
+
+
+def killed_daemons(subject: Subject, saboteur: Saboteur, fault: str, call: str) -> int:
+    """The daemon killed at every step: the next plug converges, the next unplug leaves nothing."""
+    position = 0
+    while True:
+        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+            if call == "unplug":
+                at.driver.plug(None, at.vif)
+            saboteur.arm(position, fault)
+            try:
+                getattr(at.driver, call)(None, at.vif)
+            except PrivilegeError as error:
+                assert "has ended" in str(error)
+            if not saboteur.hits:
+                return position
+            with point(call, fault):
+                saboteur.rest()
+                if call == "unplug" and position % 2:
+                    at.driver.unplug(None, at.vif)
+                    at.leaves_nothing()
+                at.works()
+        position += 1
+
+
+def killed_callers(subject: Subject, saboteur: Saboteur) -> int:
+    """The caller killed at every step of a plug: the daemon finishes, and the VIF is plugged."""
+    position = 0
+    while True:
+        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+            at.subject.context.stop()
+            saboteur.arm(position, ORPHANED)
+            caller = multiprocessing.Process(target=_plug, args=(at,))
+            caller.start()
+            caller.join(timeout=30)
+            if not saboteur.hits:
+                assert caller.exitcode == 0
+                return position
+            with point("plug", ORPHANED):
+                assert caller.exitcode == -9
+                _wait_for_the_daemon()
+                assert not at.driver.check(None, at.vif)
+                saboteur.rest()
+                at.subject.context.start(Method.FORK)
+                at.works()
+        position += 1
+
+
+def _plug(at: Scene) -> None:
+    at.subject.context.start(Method.FORK)
+    with contextlib.suppress(VifplugError):
+        GenericVIFDriver().plug(None, at.vif)
+    at.subject.context.stop()
+
+
+def _wait_for_the_daemon() -> None:
+    """Wait until the daemon, which nobody can call any more, has freed its locks."""
+    locks, until = Path(cfg.CONF.vifplug.lock_path), time.monotonic() + 10
+    while list(locks.rglob("*.lock")) and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def table() -> list[str]:
+    """Return what was tried, as the rows of docs/reliability.md."""
+    rows = [f"| {call} | {fault} | {POINTS[call, fault]} | {WRONG[call, fault]} |"
+            for call, fault in sorted(POINTS)]  # fmt: skip
+    total = f"| all | | {sum(POINTS.values())} | {sum(WRONG.values())} |"
+    return ["| call | fault at each step | points | wrong |", "|---|---|---|---|", *rows, total]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes one step of the real privileged daemon go wrong, in one of the ways that steps go wrong."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from vifplug import apply
+from vifplug.netlink import KernelError, Netlink, Request
+from vifplug.operations import Operation
+from vifplug.rtnetlink import GETLINK
+
+REFUSED, HALF, UNDONE, LATE = "refused", "done but failed", "not done", "too late"
+BEFORE, AFTER, ORPHANED = "daemon killed before", "daemon killed after", "caller killed"
+FAULTS = (REFUSED, HALF, UNDONE, LATE)
+KILLS = (BEFORE, AFTER)
+_ALL = (*FAULTS, *KILLS, ORPHANED)
+TIMEOUT = 0.2
+"""Seconds that a call gets whose step comes too late."""
+
+_NONE = -1
+_GETS = (GETLINK, 22, 26)
+
+
+class Saboteur:
+    """Makes one of the daemon's steps go wrong; shared with the daemon, which is forked later.
+
+    A step is an operation of a plan, or with ``messages`` each change that is asked of the kernel.
+    """
+
+    def __init__(self, *, messages: bool = False) -> None:
+        self._at = multiprocessing.Value("i", _NONE)
+        self._fault = multiprocessing.Value("i", 0)
+        self._count = multiprocessing.Value("i", 0)
+        self._hits = multiprocessing.Value("i", 0)
+        self.messages = messages
+        self._perform, self._exchange = apply.perform, Netlink.exchange
+
+    def perform(self, netlink: Netlink, operation: Operation) -> None:
+        """Stand in for :func:`vifplug.perform.perform`."""
+        self._step(lambda: self._perform(netlink, operation), str(operation))
+
+    def exchange(
+        self, netlink: Netlink, requests: Sequence[Request]
+    ) -> list[tuple[list[bytes], KernelError | None]]:
+        """Stand in for :meth:`vifplug.netlink.Netlink.exchange`."""
+        if all(kind in _GETS for kind, _, _ in requests):
+            return self._exchange(netlink, requests)
+        found: list[list[tuple[list[bytes], KernelError | None]]] = []
+        self._step(lambda: found.append(self._exchange(netlink, requests)), "a message")
+        return found[0]
+
+    def _step(self, do: Callable[[], None], name: str) -> None:
+        position, self._count.value = self._count.value, self._count.value + 1
+        if position != self._at.value:
+            return do()
+        self._hits.value += 1
+        match _ALL[self._fault.value]:
+            case "not done":
+                return None
+            case "too late":
+                time.sleep(TIMEOUT)
+                return do()
+            case "caller killed":
+                os.kill(os.getppid(), signal.SIGKILL)
+                return do()
+            case "daemon killed before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "daemon killed after":
+                do()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "done but failed":
+                do()
+        raise KernelError(errno.EPERM, f"sabotaged: {name}")
+
+    def arm(self, position: int, fault: str) -> None:
+        """Have the next call's step of this position go wrong."""
+        self._fault.value = _ALL.index(fault)
+        self._count.value = self._hits.value = 0
+        self._at.value = position
+
+    def rest(self) -> None:
+        """Let everything go well from here on, and count steps anew."""
+        self._at.value, self._count.value = _NONE, 0
+
+    @property
+    def hits(self) -> int:
+        """How many steps went wrong since it was armed."""
+        return int(self._hits.value)
+
+    @property
+    def steps(self) -> int:
+        """How many steps there were since it was armed or put to rest."""
+        return int(self._count.value)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts: the things that must exist on a host for one VIF, and how each compares with a host.
+
+A part is a wish. ``operations()`` says which changes make it true on a given host: none where it
+is true already. It raises Conflict where another's device stands in the way. All of it is pure.
+"""
+
+from vifplug.parts.bridge import Bridge, BridgePort, Claim
+from vifplug.parts.part import Part, build
+from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
+from vifplug.parts.uplink import Uplink, Vlan, uplinks
+
+CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, Tap, Uplink, Vlan)
+"""The kinds of part that the core itself can make."""
+
+__all__ = [
+    "CORE",
+    "MOST_TAP_MTU",
+    "Bridge",
+    "BridgePort",
+    "Claim",
+    "Part",
+    "Tap",
+    "Uplink",
+    "Vlan",
+    "build",
+    "host_side_address",
+    "uplinks",
+]

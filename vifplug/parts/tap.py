@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tap of a VIF's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vifplug.errors import Conflict
+from vifplug.fields import BOOLEAN, DEVICE, MAC, Integer, declared
+from vifplug.host import Host, Link
+from vifplug.mark import Owner, derived_name
+from vifplug.operations import AddAltname, MakeLink, Operation
+from vifplug.parts.bridge import LEAST_MTU
+from vifplug.parts.part import Part, drift, fresh
+
+MOST_TAP_MTU = 65521
+"""The kernel's limit for a tap: 65535 less the Ethernet header."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap(Part):
+    """A persistent tap of the VIF's own, made before the guest that will open it.
+
+    ``address`` is the host's side: never the guest's, since a bridge takes what is addressed to
+    its own ports' addresses for itself. Without one it is the guest's with another first octet.
+    """
+
+    kind: ClassVar[str] = "tap"
+
+    name: str = declared(DEVICE)
+    address: str = declared(MAC)
+    mtu: int = declared(Integer(LEAST_MTU, MOST_TAP_MTU), default=1500)
+    multi_queue: bool = declared(BOOLEAN, default=False)
+    ipv6: bool = declared(BOOLEAN, default=False)
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def detail(self) -> str:
+        queues = "multi-queue, " if self.multi_queue else ""
+        return f"{queues}MTU {self.mtu}, IPv6 {'on' if self.ipv6 else 'off'}"
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        mark = owner.mark("tap")
+        marked = host.carrying(mark)
+        if marked and marked[0] != self.name:
+            needed = f"the name {self.name}: unplug and plug to rename"
+            raise Conflict(owner.vif_id, marked[0], "is this VIF's tap", needed)
+        link = host.link(self.name)
+        if link is None:
+            made = MakeLink(
+                device=self.name,
+                kind="tap",
+                mark=mark,
+                address=self.address,
+                multi_queue=self.multi_queue,
+            )
+            return (made, *fresh(self.name, ipv6=self.ipv6, mtu=self.mtu, up=True))
+        self._require_same_shape(owner, link, ours=marked is not None)
+        # MTU, IPv6 and state are repaired; the address is not, lest a live guest's port flaps.
+        repairs = drift(self.name, link, ipv6=self.ipv6, mtu=self.mtu, up=True)
+        adopted = [] if marked else [AddAltname(device=self.name, altname=mark)]
+        return (*adopted, *repairs)
+
+    def _require_same_shape(self, owner: Owner, link: Link, *, ours: bool) -> None:
+        if link.kind != "tap":
+            raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a tap")
+        others = {mark.vif_id for mark in link.marks} - {owner.vif_id}
+        if others:
+            needed = "a tap of this VIF's own"
+            raise Conflict(owner.vif_id, self.name, f"belongs to VIF {others.pop()}", needed)
+        if not ours and self.name != derived_name("tap", owner.vif_id):
+            raise Conflict(owner.vif_id, self.name, "is there and not ours", "a name that is free")
+        if link.multi_queue is not None and link.multi_queue != self.multi_queue:
+            words = {True: "multi-queue", False: "single-queue"}
+            raise Conflict(
+                owner.vif_id,
+                self.name,
+                f"is {words[link.multi_queue]}",
+                f"{words[self.multi_queue]}: unplug and plug",
+            )
+
+
+def host_side_address(address: str) -> str:
+    """Return the address of a tap's host side: the guest's with fe (or fa) as first octet.
+
+    As libvirt does it: high, so that a bridge never takes it for its own.
+    """
+    return ("fa" if address.startswith("fe") else "fe") + address[2:]

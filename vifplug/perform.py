@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations performed on the kernel: what a plan's changes come to, one by one.
+
+It is plain code without privilege of its own; the kernel wants CAP_NET_ADMIN for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import random
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from vifplug import layer3
+from vifplug import rtnetlink as rt
+from vifplug.host import Link
+from vifplug.layer3 import Place, Route
+from vifplug.mark import DERIVED, derived_name
+from vifplug.netlink import KernelError, Netlink, Request
+from vifplug.operations import (
+    AddAltname,
+    CopyAddresses,
+    CopyRoutes,
+    MakeLink,
+    Operation,
+    RemoveAddresses,
+    RemoveAltname,
+    RemoveLink,
+    RemoveRoutes,
+    SetLink,
+)
+
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_NO_PI, _VNET_HDR, _MULTI_QUEUE, _TUN_EXCL = 0x1000, 0x4000, 0x100, 0x8000
+_SYSCTLS: Mapping[str, str] = {
+    "ipv6": "ipv6/conf/{}/disable_ipv6",
+    "accept_ra": "ipv6/conf/{}/accept_ra",
+    "arp_ignore": "ipv4/conf/{}/arp_ignore",
+    "arp_announce": "ipv4/conf/{}/arp_announce",
+}
+_SYSCTL_ROOT = Path("/proc/sys/net")
+_BRIDGE = {"stp": rt.BR_STP_STATE, "forward_delay": rt.BR_FORWARD_DELAY}
+
+
+class Refused(Exception):
+    """An operation would touch a device that is not the one it was meant for."""
+
+
+def perform(netlink: Netlink, operation: Operation) -> None:
+    """Make one change. Raises KernelError, OSError or Refused.
+
+    Then nothing was changed, but for addresses and routes, of which some may have been: the
+    operation's undo takes those back.
+    """
+    match operation:
+        case MakeLink(kind="tap"):
+            _make_tap(netlink, operation)
+        case MakeLink():
+            _make_link(netlink, operation)
+        case RemoveLink():
+            _remove_link(netlink, operation)
+        case SetLink(attribute=name) if name in _SYSCTLS:
+            _write_sysctl(operation)
+        case SetLink():
+            _set_link(netlink, operation)
+        case AddAltname(device=device, altname=altname):
+            _add_altname(netlink, device, altname)
+        case RemoveAltname(device=device, altname=altname):
+            _remove_altname(netlink, device, altname)
+        case CopyAddresses():
+            _copy_addresses(netlink, operation)
+        case RemoveAddresses():
+            _remove_addresses(netlink, operation)
+        case CopyRoutes():
+            _copy_routes(netlink, operation)
+        case RemoveRoutes():
+            _remove_routes(netlink, operation)
+        case _:
+            raise Refused(f"{operation!r} is no operation on devices")
+
+
+def _make_link(netlink: Netlink, operation: MakeLink) -> None:
+    index, lower = _free_index(netlink), b""
+    address = operation.address
+    if operation.lower:
+        lower = rt.attribute(rt.LINK, rt.u32(_must(netlink, operation.lower).index))
+    else:
+        address = address or _random_address()
+    body = rt.link_body(
+        rt.attribute(rt.IFNAME, rt.text(operation.device)),
+        lower,
+        rt.attribute(rt.ADDRESS, _mac(address)) if address else b"",
+        rt.attribute(rt.MTU, rt.u32(operation.mtu)) if operation.mtu else b"",
+        rt.nest(
+            rt.LINKINFO, rt.attribute(rt.INFO_KIND, rt.text(operation.kind)), *_data(operation)
+        ),
+        index=index,
+    )
+    make = (rt.NEWLINK, rt.ACK | rt.CREATE_NEW, body)
+    # The mark goes by the index that we chose, in the same send: never by name, which a
+    # stranger's device may have.
+    (_, refused), (_, unmarked) = netlink.exchange([make, _prop(True, index, operation.mark)])
+    if refused is not None:
+        if unmarked is None:  # a stranger took the index meanwhile and got our mark
+            netlink.request(_prop(False, index, operation.mark))
+        raise refused
+    if unmarked is not None:
+        netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=index)))
+        raise unmarked
+
+
+def _data(operation: MakeLink) -> list[bytes]:
+    """Return what is asked of a device of this kind, if anything."""
+    settings = {"stp": operation.stp, "forward_delay": operation.forward_delay}
+    data = [_setting(name, value) for name, value in settings.items() if value is not None]
+    if operation.vlan is not None:
+        data.append(rt.attribute(rt.VLAN_ID, rt.u16(operation.vlan)))
+    return [rt.nest(rt.INFO_DATA, *data)] if data else []
+
+
+def _make_tap(netlink: Netlink, operation: MakeLink) -> None:
+    flags = rt.TAP | _NO_PI | _VNET_HDR | _TUN_EXCL
+    flags |= _MULTI_QUEUE if operation.multi_queue else 0
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # Until it is made persistent, at the very end, the tap goes away with the descriptor.
+        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", operation.device.encode(), flags))
+        found = netlink.link(operation.device)
+        if found is None:
+            raise KernelError(errno.ENODEV, "the tap went away while it was made")
+        index = found[1].index
+        requests = [_prop(True, index, operation.mark)]
+        if operation.address:
+            address = rt.attribute(rt.ADDRESS, bytes.fromhex(operation.address.replace(":", "")))
+            requests.append((rt.SETLINK, rt.ACK, rt.link_body(address, index=index)))
+        netlink.request(*requests)
+        fcntl.ioctl(fd, _TUNSETPERSIST, 1)
+    finally:
+        os.close(fd)
+
+
+def _remove_link(netlink: Netlink, operation: RemoveLink) -> None:
+    found = netlink.link(operation.device)
+    if found is None:
+        return
+    name, link = found
+    marks = [str(mark) for mark in link.marks]
+    if operation.mark is not None and operation.mark not in marks:
+        return  # another's, made in our place
+    if operation.mark is None and (marks or link.kind != operation.kind):
+        raise Refused(f"{name} is not the {operation.kind} that was to be removed")
+    if operation.unless_used and _used(netlink, name, link, operation.leaving):
+        if operation.or_fail:
+            raise Refused(f"{name} has come into use")
+        return
+    try:
+        netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=link.index)))
+    except KernelError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def _used(netlink: Netlink, name: str, link: Link, leaving: str | None) -> bool:
+    """Whether a device has a claim or a port, other than those of the VIF that is leaving."""
+    if any(mark.claim and mark.vif_id != leaving for mark in link.marks):
+        return True
+    own = {derived_name(prefix, leaving) for prefix in DERIVED} if leaving else set()
+    return any(
+        port not in own and all(mark.vif_id != leaving for mark in found.marks)
+        for port, found in netlink.links(master=name).items()
+    )
+
+
+def _set_link(netlink: Netlink, operation: SetLink) -> None:
+    index = _must(netlink, operation.device).index
+    value = operation.value
+    kind, wanted, up = rt.SETLINK, b"", None
+    match operation.attribute:
+        case "up":
+            up = bool(value)
+        case "mtu":
+            wanted = rt.attribute(rt.MTU, rt.u32(value))
+        case "address":
+            wanted = rt.attribute(rt.ADDRESS, _mac(value))
+        case "master":
+            wanted = rt.attribute(rt.MASTER, rt.u32(_must(netlink, value).index if value else 0))
+        case "stp" | "forward_delay":
+            # Settings of a kind of device go by NEWLINK, without leave to create.
+            kind = rt.NEWLINK
+            data = rt.nest(rt.INFO_DATA, _setting(operation.attribute, value))
+            bridge = rt.attribute(rt.INFO_KIND, rt.text("bridge"))
+            wanted = rt.nest(rt.LINKINFO, bridge, data)
+        case other:
+            raise Refused(f"{other} of {operation.device} can't be set")
+    netlink.request((kind, rt.ACK, rt.link_body(wanted, index=index, up=up)))
+
+
+def _add_altname(netlink: Netlink, device: str, altname: str) -> None:
+    try:
+        netlink.request(_prop(True, _must(netlink, device).index, altname))
+    except KernelError as error:
+        found = netlink.link(altname) if error.errno == errno.EEXIST else None
+        if found is None or found[0] != device:
+            raise
+
+
+def _remove_altname(netlink: Netlink, device: str, altname: str) -> None:
+    found = netlink.link(altname)
+    if found is not None and found[0] == device:
+        netlink.request(_prop(False, found[1].index, altname))
+
+
+# Addresses and routes. What is there already, or gone already, is as good as done.
+
+
+def _copy_addresses(netlink: Netlink, operation: CopyAddresses) -> None:
+    source, target = _must(netlink, operation.source).index, _must(netlink, operation.device).index
+    there = {found.name for found in netlink.addresses(target)}
+    addresses = netlink.addresses(source)
+    # The kernel puts a new IPv6 address before the others, an IPv4 one behind them.
+    newest_first = [one for one in addresses if one.family == socket.AF_INET6]
+    for one in (*(a for a in addresses if a not in newest_first), *reversed(newest_first)):
+        if one.name not in operation.these or one.name in there:
+            continue
+        label = one.label(operation.source, operation.device)
+        flags = layer3.NODAD if one.trusted else 0
+        make = rt.ACK | layer3.CREATE | layer3.EXCLUSIVE
+        _unless(errno.EEXIST, netlink, (layer3.NEWADDR, make, one.body(target, label, flags=flags)))
+        if flags and not one.flags & flags:
+            # In use from the first moment, it need not be told apart from the others for ever.
+            netlink.request((layer3.NEWADDR, rt.ACK | layer3.REPLACE, one.body(target)))
+
+
+def _remove_addresses(netlink: Netlink, operation: RemoveAddresses) -> None:
+    device = _must(netlink, operation.device).index
+    kept = {found.name for found in netlink.addresses(_must(netlink, operation.kept_on).index)}
+    _require_kept(operation, kept)
+    # Last first: with the first address of a subnet the others would go too.
+    for found in reversed(netlink.addresses(device)):
+        if found.name in operation.these:
+            body = found.body(device)
+            _unless(errno.EADDRNOTAVAIL, netlink, (layer3.DELADDR, rt.ACK, body))
+
+
+def _copy_routes(netlink: Netlink, operation: CopyRoutes) -> None:
+    source, target = _must(netlink, operation.source).index, _must(netlink, operation.device).index
+    wanted = [one for one in netlink.routes(source) if one.name in operation.these]
+    there = {one.name: one for one in netlink.routes(target)}
+    leading = _leading({one.place for one in wanted}, netlink, source, target)
+    # A new IPv4 route comes before or behind all others of its place, so what leads comes last
+    # one first. A route through a gateway needs the one to the gateway.
+    ordered = [one for one in wanted if one.place not in leading]
+    ordered += [one for one in reversed(wanted) if one.place in leading]
+    for one in sorted(ordered, key=lambda route: not route.on_link):
+        leads, made = one.place in leading, there.get(one.name)
+        if made and leads:  # by the kernel for a copied address, behind the others
+            _unless(errno.ESRCH, netlink, (layer3.DELROUTE, rt.ACK, made.body(target)))
+        if leads or not made:
+            flags = rt.ACK | layer3.CREATE | (0 if leads else layer3.APPEND)
+            _unless(errno.EEXIST, netlink, (layer3.NEWROUTE, flags, one.body(target)))
+
+
+def _leading(places: set[Place], netlink: Netlink, source: int, target: int) -> set[Place]:
+    """Return the places of IPv4 routes where the source's stand before those of other devices."""
+    standing: dict[Place, list[Route]] = {place: [] for place in places}
+    for body in netlink.dump(layer3.GETROUTE, layer3.route_request(socket.AF_INET)):
+        for one in Route.decode(body, 0):
+            if one.place in places:
+                standing[one.place].append(one)
+    found = set()
+    for place, routes in standing.items():
+        of_source = [source in one.devices for one in routes]
+        of_others = [not {source, target} & {*one.devices} for one in routes]
+        if True in of_others and True in of_source[: of_others.index(True)]:
+            found.add(place)
+    return found
+
+
+def _remove_routes(netlink: Netlink, operation: RemoveRoutes) -> None:
+    device = _must(netlink, operation.device).index
+    kept = {one.name for one in netlink.routes(_must(netlink, operation.kept_on).index)}
+    _require_kept(operation, kept)
+    for one in reversed(netlink.routes(device)):
+        if one.name in operation.these:
+            _unless(errno.ESRCH, netlink, (layer3.DELROUTE, rt.ACK, one.body(device)))
+
+
+def _require_kept(operation: RemoveAddresses | RemoveRoutes, kept: set[str]) -> None:
+    lost = [one for one in operation.these if one not in kept]
+    if lost:
+        raise Refused(f"{operation.kept_on} has not got {', '.join(lost)}")
+
+
+def _unless(as_good: int, netlink: Netlink, request: Request) -> None:
+    """Make a request; that the kernel refuses it with this errno is as good."""
+    try:
+        netlink.request(request)
+    except KernelError as error:
+        if error.errno != as_good:
+            raise
+
+
+def _must(netlink: Netlink, device: str) -> Link:
+    found = netlink.link(device)
+    if found is None:
+        raise KernelError(errno.ENODEV, f"{device}: {os.strerror(errno.ENODEV)}")
+    return found[1]
+
+
+def _free_index(netlink: Netlink) -> int:
+    while True:
+        index = random.randrange(1 << 20, 1 << 30)  # noqa: S311 - not a secret
+        if netlink.link_at(index) is None:
+            return index
+
+
+def _setting(name: str, value: int) -> bytes:
+    return rt.attribute(_BRIDGE[name], rt.u32(int(value)))
+
+
+def _prop(add: bool, index: int, altname: str) -> Request:
+    kind, flags = (rt.NEWLINKPROP, rt.CREATE_NEW) if add else (rt.DELLINKPROP, 0)
+    return kind, rt.ACK | flags, rt.prop_body(index, altname)
+
+
+def _write_sysctl(operation: SetLink) -> None:
+    path = _SYSCTL_ROOT / _SYSCTLS[operation.attribute].format(operation.device)
+    value = not operation.value if operation.attribute == "ipv6" else operation.value
+    try:
+        path.write_text(f"{int(value)}\n")
+    except FileNotFoundError:
+        # A kernel without IPv6, or a device whose MTU is too small for it, has it off already.
+        if operation.attribute != "ipv6" or operation.value:
+            raise
+
+
+def _mac(address: str) -> bytes:
+    return bytes.fromhex(address.replace(":", ""))
+
+
+def _random_address() -> str:
+    """Return a random MAC address: locally administered, unicast."""
+    first, *rest = os.urandom(6)
+    return bytes([(first & 0xFC) | 0x02, *rest]).hex(":")
