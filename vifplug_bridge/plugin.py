@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from vifplug.fields import MAC, declared
 from vifplug.host import Host
 from vifplug.interface import FilterRef, GuestSide, Interface, left_out
-from vifplug.mark import Owner, derived_name
+from vifplug.mark import Owner, derived_name, shared_mark
 from vifplug.parts import (
     MOST_TAP_MTU,
     Bridge,
@@ -205,7 +205,8 @@ def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:
         mend = f"have it leave {uplink} alone"
         notes.append(f"{uplink} is managed by {manager}, which may undo this: {mend}")
     link, mtu = host.link(uplink), vif.network.mtu
-    if link and mtu and link.mtu < mtu:
+    ours = link is not None and shared_mark("vlan", uplink) in link.altnames
+    if link and mtu and link.mtu < mtu and not ours:
         notes.append(f"{uplink} has MTU {link.mtu}: it drops the network's larger frames ({mtu})")
     return tuple(notes)
 

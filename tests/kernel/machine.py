@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a command in another kernel: Debian sid's user-mode Linux, else Debian's own in QEMU.
+
+Nothing is installed. The kernels are unpacked into ``$VIFPLUG_KERNEL_CACHE``, or
+~/.cache/vifplug-tests/kernel whatever XDG_CACHE_HOME says, since tox gives each run a fresh one;
+remove the folder to have newer ones. ``$VIFPLUG_KERNEL`` (uml or qemu) allows that one only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_INIT = Path(__file__).with_name("init.sh")
+_INITRAMFS = Path(__file__).with_name("initramfs.sh")
+_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_MEMORY = "1G"
+_BOOTS_WITHIN = 90.0
+_FRESH = ("/dev", "/proc", "/run", "/sys", "/tmp")
+_PASSED = ("HOME", "LANG", "LC_", "PATH", "PYTHON", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+_9P = "trans=virtio,version=9p2000.L,msize=512000"
+# What is started ends with its parent, in whichever way that ends.
+_BOUND = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class NoKernel(Exception):
+    """No other kernel boots here; the text says what was tried and what came of it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its status, or None if it or the kernel did not end by itself."""
+
+    folder: Path
+    status: int | None
+    output: str
+    console: str
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What boots: a command, and mount's arguments for the shared folder and the modules."""
+
+    command: Sequence[str]
+    shared: str
+    modules: str
+    slowness: int = 1
+
+
+def run_inside(
+    argv: Sequence[str],
+    *,
+    shared: Path,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a command as root in another kernel, in the same working folder; NoKernel if none boots.
+
+    Inside, the host's files are as they are; /dev, /proc, /run, /sys and /tmp are fresh but for
+    this Python and the working folder. What is written is gone afterwards, except in /run/vifplug,
+    which is a folder in ``shared``: the answer's. There is no network to the host. ``timeout`` is
+    of a kernel that runs at the host's speed; a slower one gets more.
+    """
+    cwd = cwd or Path.cwd()
+    kinds: dict[str, Callable[[Path], _Machine]] = {"uml": _uml, "qemu": _qemu}
+    chosen = os.environ.get("VIFPLUG_KERNEL")
+    if chosen and chosen not in kinds:
+        raise NoKernel(f"VIFPLUG_KERNEL is {chosen!r}; allowed are {', '.join(kinds)}")
+    tried = []
+    for kernel in [chosen] if chosen else kinds:
+        folder = shared / kernel
+        folder.mkdir()
+        try:
+            machine = kinds[kernel](folder)
+            _prepare(folder, machine, argv, cwd, env or {})
+            console = _boot(machine, folder, timeout * machine.slowness)
+        except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or "").strip()
+            tried.append(f"{kernel}: {error}\n{said[-3000:]}")
+            continue
+        if not (folder / "started").exists():
+            tried.append(f"{kernel}: what {_cache()} has did not boot\n{console[-3000:]}")
+            continue
+        status = _text(folder / "status").strip()
+        output = _text(folder / "output")
+        return Ended(folder, int(status) if status else None, output, console)
+    raise NoKernel("no other kernel for the tests that need one:\n" + "\n".join(tried))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _prepare(
+    folder: Path,
+    machine: _Machine,
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+) -> None:
+    """Write what the first process inside reads."""
+    kept = _kept([cwd, Path(sys.prefix), Path(sys.base_prefix), *map(Path, sys.path)])
+    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+    exported = [f"export {n}={shlex.quote(v)}\n" for n, v in (passed | dict(env)).items()]
+    shutil.copyfile(_INIT, folder / "init.sh")
+    (folder / "settings").write_text(
+        f"SHARED={shlex.quote(machine.shared)}\nMODULES={shlex.quote(machine.modules)}\n"
+        f"KEPT={shlex.quote(chr(10).join(map(str, kept)))}\n"
+    )
+    (folder / "command").write_text(
+        f"{''.join(exported)}cd {shlex.quote(str(cwd))} && exec {shlex.join(argv)}\n"
+    )
+
+
+def _kept(paths: Sequence[Path]) -> list[Path]:
+    """Return those of the folders that fresh ones would hide, the outermost of each only."""
+    found: list[Path] = []
+    for path in sorted({path.absolute() for path in paths if path.is_dir()}):
+        hidden = any(path.is_relative_to(fresh) for fresh in _FRESH)
+        if hidden and not any(path.is_relative_to(outer) for outer in found):
+            found.append(path)
+    return found
+
+
+def _boot(machine: _Machine, folder: Path, timeout: float) -> str:
+    """Boot, wait until it ends or the time is over, and return what the console said."""
+    console = folder / "console"
+    # Kernel and processes inside take turns; a change of processor at each made it 3 times slower.
+    processors = sorted(os.sched_getaffinity(0))
+    processor = str(processors[os.getpid() % len(processors)])
+    command = [*_BOUND, "taskset", "--cpu-list", processor, *machine.command]
+    # Not the caller's TMPDIR: the memory of user-mode Linux is a file there.
+    env = {"PATH": os.environ["PATH"], "HOME": "/root", "TMPDIR": "/tmp", "TERM": "dumb"}
+    began = time.monotonic()
+    with console.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd="/"
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(0.02)
+                passed = time.monotonic() - began
+                booted = (folder / "started").exists()
+                if passed > timeout or (passed > _BOOTS_WITHIN and not booted):
+                    log.write(f"\nended after {passed:.0f} s\n".encode())
+                    break
+        finally:
+            process.kill()
+            process.wait()
+    return _text(console)
+
+
+# The cache.
+
+
+def _cache() -> Path:
+    default = Path.home() / ".cache/vifplug-tests/kernel"
+    return Path(os.environ.get("VIFPLUG_KERNEL_CACHE") or default).absolute()
+
+
+@contextlib.contextmanager
+def _cached(name: str, fill: Callable[[Path], None]) -> Iterator[Path]:
+    """Give the folder of a name, filled before if it was not there.
+
+    It gets its name once it is full, and one process fills at a time, so a fill that was cut off
+    leaves only what the next one removes.
+    """
+    cache = _cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    full, part = cache / name, cache / f"{name}.part"
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not full.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            try:
+                fill(part)
+                part.rename(full)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    yield full
+
+
+def _said(
+    *command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, input: str = ""
+) -> str:
+    done = subprocess.run(
+        [*_BOUND, *command], check=True, capture_output=True, text=True, timeout=600,
+        env=None if env is None else os.environ | env, cwd=cwd, input=input,
+    )  # fmt: skip
+    return done.stdout
+
+
+def _mirror() -> str:
+    """Return where this machine has its own Debian packages from."""
+    asked = ("--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
+    lines = _said("apt-get", "indextargets", *asked).splitlines()
+    # The label is known only where the lists were fetched.
+    for line in [*(line for line in lines if line.startswith("Debian ")), *lines]:
+        if "security" not in line:
+            return line.rsplit(" ", 1)[1]
+    raise LookupError("apt-get indextargets names no Debian mirror")
+
+
+def _unpack(suite: str, into: Path, *names: str) -> None:
+    """Unpack packages of a Debian suite; each name may be a package that only depends on it.
+
+    apt gets lists and sources of our own: the machine's stay as they are.
+    """
+    apt = into / "apt"
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (apt / folder).mkdir(parents=True)
+    (apt / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_mirror()} {suite} main\n")
+    (apt / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{apt}/sources.list";\nDir::Etc::sourceparts "-";\n'
+        f'Dir::State::lists "{apt}/lists";\nDir::Cache "{apt}/cache";\n'
+        'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
+    )
+    env = {"APT_CONFIG": str(apt / "apt.conf"), "LC_ALL": "C"}
+    _said("apt-get", "-q", "update", "--error-on=any", env=env)
+    for name in names:
+        if name.endswith("-amd64"):  # Debian's name for its current kernel
+            depends = _said("apt-cache", "depends", name, env=env).split()
+            name = next(
+                word for word in depends if word.startswith("linux-image-") and word != name
+            )
+        _said("apt-get", "-q", "download", name, env=env, cwd=apt)
+    for package in apt.glob("*.deb"):
+        _said("dpkg", "-x", str(package), str(into))
+    shutil.rmtree(apt)
+
+
+# User-mode Linux: Debian sid's, since older ones don't run on today's processors.
+
+
+def _uml(folder: Path) -> _Machine:
+    with _cached("uml", _fill_uml) as root:
+        (modules,) = (root / "usr/lib/uml/modules").iterdir()
+    # It needs a newer libc than the host's, so it has a root of its own, with the host's inside.
+    # That is read-only but for the shared folder. As no first process it may die as it likes.
+    script = """
+        set -e
+        mount --rbind / "$0/host"
+        mount -o remount,bind,ro "$0/host"
+        mount -t tmpfs memory "$0/host/run"
+        mkdir "$0/host/run/vifplug"
+        mount --bind "$1" "$0/host/run/vifplug"
+        mount -t proc proc "$0/proc"
+        mount --bind /dev "$0/dev"
+        mount -t tmpfs memory "$0/tmp"
+        shift
+        chroot "$0" "$@"
+    """
+    arguments = [
+        "/usr/bin/linux.uml", "rootfstype=hostfs", "rootflags=/host", "ro", "TERM=dumb",
+        f"mem={_MEMORY}", "seccomp=on", "uml_dir=/tmp/", "quiet", "loglevel=4",
+        "con=null", "con0=null,fd:2", "init=/bin/sh", "--", "/run/vifplug/init.sh",
+    ]  # fmt: skip
+    spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    return _Machine(
+        [*spaces, "--", "sh", "-c", script, str(root), str(folder), *arguments],
+        shared="-t hostfs -o /host/run/vifplug none",
+        modules=f"-t hostfs -o /usr/lib/uml/modules/{modules.name} none",
+    )
+
+
+def _fill_uml(root: Path) -> None:
+    _unpack("sid", root, "user-mode-linux", "libc6", "libgcc-s1")
+    for name in ("host", "proc", "dev", "tmp"):
+        (root / name).mkdir(exist_ok=True)
+    for name in ("lib", "lib64"):  # base-files', which is not unpacked
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
+
+
+# QEMU without KVM, and the kernel of the Debian release that runs.
+
+
+def _qemu(folder: Path) -> _Machine:
+    with _cached("qemu", _fill_qemu) as root:
+        (modules,) = (root / "lib/modules").iterdir()
+    initramfs = folder / "initramfs"
+    _make_initramfs(initramfs, root, modules.name)
+    command = [
+        "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512",
+        "-cpu", "max,la57=off", "-smp", "1", "-m", _MEMORY, "-nodefaults", "-no-user-config",
+        "-display", "none", "-serial", "stdio", "-no-reboot",
+    ]  # fmt: skip
+    shares = {"root": (Path("/"), ",readonly=on"), "shared": (folder, ""), "modules": (modules, "")}
+    for tag, (path, more) in shares.items():
+        at = str(path).replace(",", ",,")
+        command += [
+            "-fsdev", f"local,id={tag},path={at},security_model=none,multidevs=remap{more}",
+            "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
+        ]  # fmt: skip
+    command += [
+        "-kernel", str(root / "boot" / f"vmlinuz-{modules.name}"), "-initrd", str(initramfs),
+        "-append", "console=ttyS0 quiet loglevel=4 panic=-1 nokaslr mitigations=off "
+        "tsc=reliable no_timer_check random.trust_cpu=on apparmor=0 audit=0",
+    ]  # fmt: skip
+    return _Machine(
+        command,
+        shared="--bind /run/vifplug",
+        modules=f"-t 9p -o {_9P},ro,cache=loose modules",
+        slowness=5,
+    )
+
+
+def _fill_qemu(root: Path) -> None:
+    release = dict(
+        line.split("=", 1)
+        for line in Path("/etc/os-release").read_text().splitlines()
+        if "=" in line
+    )
+    _unpack(release["VERSION_CODENAME"].strip('"'), root, "linux-image-amd64")
+    (modules,) = (root / "lib/modules").iterdir()
+    _said("depmod", "-b", str(root), modules.name)
+
+
+def _make_initramfs(to: Path, root: Path, version: str) -> None:
+    """Write an archive that mounts the host's root: busybox and the modules for that."""
+    tree = to.with_name("initramfs.tree")
+    (tree / "modules").mkdir(parents=True)
+    shutil.copy2(shutil.which("busybox") or "/bin/busybox", tree / "busybox")
+    shutil.copyfile(_INITRAMFS, tree / "init")
+    (tree / "init").chmod(0o755)
+    files: dict[str, None] = {}
+    for module in ("virtio_pci", "9p", "9pnet_virtio", "overlay"):
+        shown = _said("modprobe", "-d", str(root), "-S", version, "--show-depends", module)
+        files |= dict.fromkeys(line.split()[1] for line in shown.splitlines() if "insmod" in line)
+    for number, file in enumerate(files):
+        shutil.copyfile(file, tree / "modules" / f"{number:02}-{Path(file).name}")
+    names = "".join(f"{path.relative_to(tree)}\n" for path in sorted(tree.rglob("*")))
+    _said("cpio", "-o", "-H", "newc", "--quiet", "-O", str(to), cwd=tree, input=names)
+    shutil.rmtree(tree)
