@@ -12,15 +12,17 @@ import copy
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from oslo_config import cfg
 from oslo_privsep import capabilities, priv_context
-from oslo_privsep.comm import PrivsepTimeout, ServerChannel
+from oslo_privsep.comm import Message, PrivsepTimeout, ServerChannel
 from oslo_privsep.daemon import (
     Daemon,
     FailedToDropPrivileges,
@@ -38,6 +40,9 @@ Reply = dict[str, Any]
 
 _GRACE = 1.0
 """Seconds past the deadline in which the daemon may still say that it has undone the call."""
+
+_START = 30.0
+"""Seconds that the start of a daemon may take where nobody gave a deadline."""
 
 _STOP = 2.0
 """Seconds that the end of a daemon may take."""
@@ -75,15 +80,21 @@ class Context(priv_context.PrivContext):
         main = "from oslo_privsep.daemon import helper_main; helper_main()"
         return [sys.executable, "-P", "-c", main, *command[2:]]
 
-    def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
-        """Start the daemon. It ignores SIGINT: Ctrl-C in a terminal is the caller's to handle."""
+    def start(
+        self,
+        method: priv_context.Method = priv_context.Method.ROOTWRAP,
+        deadline: float | None = None,
+    ) -> None:
+        """Start the daemon. It ignores SIGINT: Ctrl-C in a terminal is the caller's to handle.
+
+        ``deadline`` is absolute CLOCK_MONOTONIC. Raises FailedToDropPrivileges.
+        """
+        until = time.monotonic() + _START if deadline is None else deadline
         # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
         cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
         with _ignoring_interrupts():
-            if method is priv_context.Method.FORK:
-                self.channel = _ForkedChannel(self)
-            else:
-                super().start(method)
+            fork = method is priv_context.Method.FORK
+            self.channel = (_ForkedChannel if fork else _HelperChannel)(self, until)
         self._started, self._process = network_namespace(), os.getpid()
 
     def stop(self) -> None:
@@ -99,7 +110,7 @@ class Context(priv_context.PrivContext):
         if isinstance(channel, _ForkedChannel):
             channel.reap()
 
-    def ready(self) -> ClientChannel:
+    def ready(self, deadline: float) -> ClientChannel:
         """Return the way to a daemon that this process started in this network namespace."""
         if self._process != os.getpid():
             self._forget()
@@ -108,7 +119,7 @@ class Context(priv_context.PrivContext):
             if self.channel is not None and (elsewhere or not _alive(self.channel)):
                 self.stop()
             if self.channel is None:
-                self.start(self._method())
+                self.start(self._method(), deadline)
             assert self.channel is not None  # noqa: S101 - what start() is for
             return self.channel
 
@@ -127,14 +138,86 @@ class Context(priv_context.PrivContext):
         return priv_context.Method.FORK if fork else priv_context.Method.ROOTWRAP
 
 
-class _ForkedChannel(ClientChannel):
+class _BoundedChannel(ClientChannel):
+    """A way to a daemon which has to answer by a deadline for the first time."""
+
+    def __init__(self, connection: socket.socket, context: Context, deadline: float) -> None:
+        self._deadline = deadline
+        super().__init__(connection, context)
+
+    def exchange_ping(self) -> None:
+        """Ask whether the daemon is ready. Raises FailedToDropPrivileges."""
+        left = max(self._deadline - time.monotonic(), 0.0)
+        try:
+            answer = self.send_recv((Message.PING.value,), left)[0]
+        except OSError as error:
+            raise FailedToDropPrivileges(f"it ended before it was ready: {error}") from error
+        if answer != Message.PONG:
+            raise FailedToDropPrivileges("it was not ready in time")
+
+
+class _HelperChannel(_BoundedChannel):
+    """The way to a daemon that the configured helper_command starts, and that connects to us."""
+
+    def __init__(self, context: Context, deadline: float) -> None:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
+            path = f"{folder}/privsep.sock"
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path)
+                listening.listen(1)
+                command = context.helper_command(path)
+                try:
+                    connection = _connected(listening, command, said, deadline)
+                except OSError as error:
+                    said.seek(0)
+                    words = " ".join(said.read(400).decode(errors="replace").split())
+                    why = f"{command[0]}: {error}" + (f": {words}" if words else "")
+                    raise FailedToDropPrivileges(why) from error
+        super().__init__(connection, context, deadline)
+
+
+def _connected(
+    listening: socket.socket, command: list[str], said: IO[bytes], deadline: float
+) -> socket.socket:
+    """Run a helper; return its daemon's connection. Raises OSError, at the deadline at the latest.
+
+    The helper connects, forks the daemon and ends.
+    """
+    connection = None
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=said)  # noqa: S603
+    try:
+        while True:
+            status = process.poll()
+            if connection is None:
+                listening.settimeout(0.02)
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = listening.accept()
+            elif status == 0:
+                connection.settimeout(None)
+                return connection
+            else:
+                time.sleep(0.002)
+            if status or (status == 0 and connection is None):
+                raise OSError(f"ended with status {status} and started no daemon")
+            if time.monotonic() > deadline:
+                raise OSError("started no daemon in time")
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        with contextlib.suppress(PermissionError):  # sudo's is root's
+            process.kill()
+            process.wait(_STOP)
+        raise
+
+
+class _ForkedChannel(_BoundedChannel):
     """The way to a daemon that is this process' own fork.
 
     Unlike oslo.privsep's, it ends only after the calls it works on are done or undone, also when
     its caller goes away in the middle of one.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, deadline: float) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -143,7 +226,7 @@ class _ForkedChannel(ClientChannel):
             ours.close()
             _serve(theirs, context)
         theirs.close()
-        super().__init__(ours, context)
+        super().__init__(ours, context, deadline)
 
     def reap(self) -> None:
         """Wait for the daemon's end, but not for one that hangs."""
@@ -200,7 +283,7 @@ def call(
     first = vifs[0]["id"] if vifs else NO_VIF
     request = {"namespace": network_namespace(), "deadline": deadline, "vifs": vifs, **options}
     try:
-        channel = context.ready()
+        channel = context.ready(deadline)
         name = f"{context.prefix}.{entrypoint}"
         wait = max(deadline - time.monotonic(), 0.0) + _GRACE
         # A daemon that hangs does not even take a large request; its reader minds no time-out.
@@ -211,8 +294,8 @@ def call(
             context.stop()  # the request went half-way: the rest of the stream is lost
         raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
     except FailedToDropPrivileges as error:
-        raise PrivilegeError("privileged daemon", str(error), _MEND) from error
+        raise PrivilegeError("privileged daemon", f"it can't be started: {error}", _MEND) from error
     except OSError as error:
-        why = f"it can't be started or has ended: {error}"
+        why = f"it has ended: {error}"
         raise PrivilegeError("privileged daemon", why, _MEND) from error
     return list(replies)

@@ -10,6 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from vifplug.errors import VifplugError
 from vifplug.host import Host
@@ -72,6 +75,18 @@ class Case:
 
 ALL = [Case(folder) for folder in sorted(CASES.iterdir())]
 GOOD = [case for case in ALL if "error.txt" not in case.expected()]
+
+
+def on_a_kernel(cases: list[Case]) -> list[Any]:
+    """Return those that a network namespace can show, as parameters, marked for what they need.
+
+    A network service that manages a device is no state of a namespace: tests/bridge has it apart.
+    """
+    shown = [case for case in cases if all(k.manager is None for k in case.host.links.values())]
+    vlan = pytest.mark.kernel("8021q")
+    marks = {case.name: [vlan] if case.vif.network.should_create_vlan else [] for case in shown}
+    return [pytest.param(case, id=case.name, marks=marks[case.name]) for case in shown]
+
 
 if __name__ == "__main__":
     for case in ALL:

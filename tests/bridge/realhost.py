@@ -31,7 +31,7 @@ def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIF
 
 def make_real(host: Host, namespace: NetworkNamespace) -> None:
     """Make every device of the host; the calling thread is in the namespace."""
-    for name, link in host.links.items():
+    for name, link in sorted(host.links.items(), key=lambda one: one[1].kind == "vlan"):
         if name != "lo":
             _make(name, link, namespace)
     for name, link in host.links.items():
@@ -54,6 +54,9 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
                 namespace.ip("link", "set", name, "address", link.address)
         case "physical" | "veth":
             namespace.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-p"[:15])
+        case "vlan":
+            more = ["type", "vlan", "id", str(link.vlan)]
+            namespace.ip("link", "add", "link", str(link.lower), "name", name, *more)
         case other:
             raise NotImplementedError(other)
     for path, value in (

@@ -285,14 +285,29 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
     assert driver.plug(None, bridge_vif(1)).changed
 
 
-def test_a_daemon_that_cannot_start_is_a_clear_error(
-    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+@pytest.mark.parametrize(
+    ("helper", "words"),
+    [
+        ("/bin/false", "ended with status 1"),
+        ("/bin/true", "ended with status 0 and started no daemon"),
+        ("sh -c 'exec sleep 1000' --", "started no daemon in time"),
+        ("/nonexistent/helper", "No such file or directory"),
+        ("sh -c 'echo a password is required >&2; exit 1' --", "a password is required"),
+    ],
+)
+def test_a_daemon_that_cannot_start_is_a_clear_error_within_the_deadline(
+    helper: str, words: str, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
     privileged.context.stop()
-    conf.config(group="vifplug_bridge_privileged", helper_command="/bin/false")
-    with pytest.raises(PrivilegeError, match="helper_command"):
-        driver.plug(None, bridge_vif())
+    conf.config(group="vifplug_bridge_privileged", helper_command=helper)
+    start = time.monotonic()
+    with pytest.raises(PrivilegeError, match=words) as error:
+        driver.plug(None, bridge_vif(), timeout=0.5)
+    assert "helper_command" in error.value.mend
+    assert time.monotonic() - start < 3
     assert driver.list() == []
+    conf.config(group="vifplug_bridge_privileged", helper_command=None)
+    assert driver.plug(None, bridge_vif()).changed
 
 
 def test_a_plug_in_another_namespace_goes_to_a_daemon_there(

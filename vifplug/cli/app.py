@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 from importlib.metadata import EntryPoint
+from typing import NoReturn
 
 import cliff.app
 from cliff.commandmanager import CommandManager
@@ -64,6 +65,7 @@ class App(cliff.app.App):
         """Return cliff's parser with ``--config-file``."""
         more = {"prog": self.NAME, **(argparse_kwargs or {})}
         parser = super().build_option_parser(description, version, more)
+        one_line(parser)
         parser.add_argument(
             "--config-file",
             action="append",
@@ -109,8 +111,17 @@ class App(cliff.app.App):
         try:
             # In the process' own CONF: the privileged daemon is started with the same files.
             cfg.CONF([], project="vifplug", default_config_files=files)
-        except cfg.Error as error:
+        except (cfg.Error, OSError, UnicodeError) as error:
             self.parser.exit(REFUSED, f"vifplug: configuration: {_one_line(error)}\n")
+
+
+def one_line(parser: argparse.ArgumentParser) -> None:
+    """Have a parser complain in one line, instead of with all of its usage before it."""
+
+    def error(message: str) -> NoReturn:
+        parser.exit(REFUSED, f"{parser.prog}: {message} (see {parser.prog} --help)\n")
+
+    parser.error = error  # type: ignore[method-assign]
 
 
 def _one_line(error: Exception) -> str:

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import cliff.command
 from oslo_config import cfg
 
-from vifplug.cli import FAILED, REFUSED
-from vifplug.cli.app import App
+from vifplug.cli import FAILED, REFUSED, give_up_output
+from vifplug.cli.app import App, one_line
 from vifplug.errors import VifplugError
 
 
@@ -25,6 +25,7 @@ class Command(cliff.command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
+        one_line(parser)
         if self.formats:
             words = "text for people (default) or json for programs"
             parser.add_argument(
@@ -49,7 +50,9 @@ class Command(cliff.command.Command):
         except cfg.Error as error:
             print(f"vifplug: configuration: {' '.join(str(error).split())}", file=sys.stderr)
             return REFUSED
-        except (BrokenPipeError, KeyboardInterrupt):
+        except OSError as error:  # files and the host have errors of our own
+            return give_up_output(error)
+        except KeyboardInterrupt:
             raise
         except Exception as error:
             words = " ".join(f"{type(error).__name__}: {error}".split())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
 from vifplug.vif import VIF
 
 STDIN = "-"
+_MOST = 64 << 20
+"""Bytes of a file: 100,000 VIFs have room in that, and /dev/zero does not fill the memory."""
 
 
 class Invalid(Exception):
@@ -80,7 +83,13 @@ def _documents(name: str) -> list[tuple[str, Any]]:
 
 def _text(name: str, where: str) -> str:
     try:
-        raw = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        with contextlib.ExitStack() as stack:
+            source = (
+                sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
+            )
+            raw = source.read(_MOST + 1)
+        if len(raw) > _MOST:
+            raise _unreadable(where, f"larger than {_MOST >> 20} MiB")
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _unreadable(where, f"not UTF-8 at byte {error.start}") from None
