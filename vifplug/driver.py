@@ -213,6 +213,8 @@ class GenericVIFDriver:
         for module, group in _by_module(wired):
             requests = [one.request() for one in group.values()]
             replies = self._call(module, "plug", requests, deadline)
+            for chain in replies[0].get("dropping", ()):
+                LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, one), reply in zip(group.items(), replies, strict=True):
                 found[position] = one.answered(reply)
         return [one for one in found if one is not None]

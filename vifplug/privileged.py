@@ -9,6 +9,7 @@ side trusts nobody.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from vifplug import apply, fields, locks, opts
+from vifplug import apply, fields, forwarding, locks, opts
 from vifplug.daemon import Context, Reply
 from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
 from vifplug.look import network_namespace
@@ -45,7 +46,12 @@ def plug(request: Mapping[str, Any], *, kinds: Iterable[type[Part]]) -> list[Rep
         with locks.held(_folder(), names, vif_id=owner.vif_id, deadline=deadline):
             return apply.plug(owner, parts, netlink=netlink, deadline=deadline)
 
-    return _each(request, one)
+    replies = _each(request, one)
+    if any(reply.get("changed") for reply in replies):
+        # The caller may not look at a firewall; it warns of what we found.
+        with contextlib.suppress(OSError):
+            replies[0]["dropping"] = forwarding.dropping()
+    return replies
 
 
 def unplug(request: Mapping[str, Any]) -> list[Reply]:

@@ -78,13 +78,21 @@ class Scene:
 
 
 def kept(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the addresses of the devices that two dumps have, and the routes through them."""
+    """Return the addresses of the devices that two dumps have, and the routes through them.
+
+    Without the devices' names where an uplink has joined another's bridge, and stays there.
+    """
     both = one["addresses"].keys() & other["addresses"].keys()
+    moved = any(one["links"][name].get("master") != other["links"][name].get("master")
+                for name in both)  # fmt: skip
+    addresses: Any = {name: one["addresses"][name] for name in sorted(both)}
     routes = [r for family in one["routes"].values() for r in family]
-    return {
-        "addresses": {name: one["addresses"][name] for name in both},
-        "routes": [r for r in routes if r.get("dev", "lo") in both],
-    }
+    routes = [r for r in routes if r.get("dev", "lo") in both]
+    if moved:
+        pooled = [address for found in addresses.values() for address in found]
+        addresses = sorted(str(address | {"label": ""}) for address in pooled)
+        routes = sorted(str(route | {"dev": ""}) for route in routes)
+    return {"addresses": addresses, "routes": routes}
 
 
 @contextlib.contextmanager

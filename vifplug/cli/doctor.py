@@ -11,10 +11,12 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from vifplug import forwarding
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
 from vifplug.host import Host
+from vifplug.parts.uplink import UPLINK
 from vifplug.plugin import Check
 from vifplug.registry import Claim
 
@@ -55,6 +57,35 @@ def _core(driver: GenericVIFDriver, host: Host) -> Iterator[Check]:
     yield _libvirt(driver, host)
     yield _privilege()
     yield _locks()
+    yield _bridged()
+    yield from _uplinks(host)
+
+
+def _bridged() -> Check:
+    try:
+        dropping = forwarding.dropping()
+    except OSError as error:
+        detail = f"br_netfilter is on, and who drops is root's to see: {error.strerror}"
+        return Check(check="bridged packets", ok=True, detail=detail)
+    return Check(
+        check="bridged packets",
+        ok=not dropping,
+        detail="; ".join(dropping) + " drops what it does not accept" if dropping else "pass",
+        mend="accept them there, or set net.bridge.bridge-nf-call-* to 0" if dropping else "",
+    )
+
+
+def _uplinks(host: Host) -> Iterator[Check]:
+    for name, link in host.links.items():
+        joined = any(mark.shared and mark.role == UPLINK for mark in link.marks)
+        manager = host.manager(name) if joined else None
+        if joined:
+            yield Check(
+                check=f"uplink {name}",
+                ok=manager is None,
+                detail=f"managed by {manager}" if manager else f"a port of {link.master}",
+                mend=f"have {manager} leave {name} alone" if manager else "",
+            )
 
 
 def _libvirt(driver: GenericVIFDriver, host: Host) -> Check:
