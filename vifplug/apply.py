@@ -16,7 +16,7 @@ from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
 from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink
-from vifplug.parts import Part, uplinks
+from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
 from vifplug.wiring import Unit, compare, removal, used
 
@@ -103,7 +103,8 @@ def used_by(vif_id: str, *, netlink: Netlink) -> tuple[str, ...]:
     """Return the shared devices that the removal of what a VIF uses alone would touch."""
     host = _look(netlink)
     found = used(vif_id, host)
-    return tuple(sorted({*found, *(name for one in found for name in uplinks(one, host))}))
+    uplinks = [uplink[0] for one in found if (uplink := uplink_of(one, host))]
+    return tuple(sorted({*found, *uplinks}))
 
 
 def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: float) -> Applied:

@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -239,8 +240,11 @@ def _remove_addresses(netlink: Netlink, operation: RemoveAddresses) -> None:
     device = _must(netlink, operation.device).index
     kept = {found.name for found in netlink.addresses(_must(netlink, operation.kept_on).index)}
     _require_kept(operation, kept)
-    # Last first: with the first address of a subnet the others would go too.
-    for found in reversed(netlink.addresses(device)):
+    addresses = netlink.addresses(device)
+    # What came last goes first: with the first IPv4 address of a subnet the others would go too,
+    # and given back, all stand in their order again.
+    newest_first = [one for one in addresses if one.family == socket.AF_INET6]
+    for found in (*newest_first, *reversed([a for a in addresses if a not in newest_first])):
         if found.name in operation.these:
             body = found.body(device)
             _unless(errno.EADDRNOTAVAIL, netlink, (layer3.DELADDR, rt.ACK, body))
@@ -248,18 +252,22 @@ def _remove_addresses(netlink: Netlink, operation: RemoveAddresses) -> None:
 
 def _copy_routes(netlink: Netlink, operation: CopyRoutes) -> None:
     source, target = _must(netlink, operation.source).index, _must(netlink, operation.device).index
-    wanted = [one for one in netlink.routes(source) if one.name in operation.these]
+    routes = [one for one in netlink.routes(source) if not one.by_link]
+    places = Counter(one.place for one in routes)
+    asked = {one.place for one in routes if one.name in operation.these}
+    wanted = [one for one in routes if one.place in asked]
     there = {one.name: one for one in netlink.routes(target)}
-    leading = _leading({one.place for one in wanted}, netlink, source, target)
+    leading = _leading(asked, netlink, source, target)
     # A new IPv4 route comes before or behind all others of its place, so what leads comes last
     # one first. A route through a gateway needs the one to the gateway.
     ordered = [one for one in wanted if one.place not in leading]
     ordered += [one for one in reversed(wanted) if one.place in leading]
     for one in sorted(ordered, key=lambda route: not route.on_link):
         leads, made = one.place in leading, there.get(one.name)
-        if made and leads:  # by the kernel for a copied address, behind the others
+        several = one.family == socket.AF_INET and places[one.place] > 1
+        if made and (leads or several):  # it may stand in the wrong order: it comes anew
             _unless(errno.ESRCH, netlink, (layer3.DELROUTE, rt.ACK, made.body(target)))
-        if leads or not made:
+        if leads or several or not made:
             flags = rt.ACK | layer3.CREATE | (0 if leads else layer3.APPEND)
             _unless(errno.EEXIST, netlink, (layer3.NEWROUTE, flags, one.body(target)))
 

@@ -20,7 +20,7 @@ from vifplug.operations import (
     SetLink,
     move_addressing,
 )
-from vifplug.parts import Part, uplinks
+from vifplug.parts import Part, uplink_of
 from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
 
 COLUMNS = 80
@@ -189,27 +189,25 @@ def _unused_bridge(vif_id: str, name: str, host: Host) -> Unit:
     bridge, mark = host.link(name), shared_mark("bridge", name)
     if bridge is None or mark not in bridge.altnames:
         return ()
-    joined = uplinks(name, host)
+    uplink, joined = uplink_of(name, host) or (None, None)
     mine = {*host.marked(vif_id), *_unmarked(vif_id, host)}
-    strangers = set(host.ports(name)) - set(joined) - mine
+    strangers = set(host.ports(name)) - {uplink} - mine
     if _claimed(bridge, vif_id) or strangers:
         return ()
-    heirs = [n for n, link in joined.items() if shared_mark(VLAN_DEVICE, n) not in link.altnames]
-    if not heirs and host.addresses(name):
-        return ()
-    unit: list[Operation] = []
-    for uplink in joined:  # one, unless somebody changed the network's uplink
-        leave = SetLink(device=uplink, attribute="master", value=None, before=name)
-        if uplink in heirs[:1]:
-            unit += move_addressing(host, name, uplink, between=leave)
-        else:
-            unit.append(leave)
-    unit += [RemoveAltname(device=uplink, altname=shared_mark(UPLINK, name)) for uplink in joined]
-    # Last: its removal can't be taken back.
     removed = RemoveLink(
-        device=name, mark=mark, unless_used=True, or_fail=bool(joined), leaving=vif_id
+        device=name, mark=mark, unless_used=True, or_fail=uplink is not None, leaving=vif_id
     )
-    return (*unit, removed)
+    made_by_us = joined is not None and shared_mark(VLAN_DEVICE, uplink or "") in joined.altnames
+    if uplink is None or joined is None or made_by_us:
+        if host.addresses(name):
+            return ()
+        if uplink is None:
+            return (removed,)
+    leave = SetLink(device=uplink, attribute="master", value=None, before=name)
+    between = leave if joined and joined.master == name else None
+    unmarked = RemoveAltname(device=uplink, altname=shared_mark(UPLINK, name))
+    # The bridge last: its removal can't be taken back.
+    return (*move_addressing(host, name, uplink, between=between), unmarked, removed)
 
 
 def _missing_claim(vif_id: str, bridge: str, host: Host) -> str | None:

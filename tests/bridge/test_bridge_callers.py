@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -182,6 +183,49 @@ def test_plug_against_unplug_ends_as_one_of_the_two(
         assert links in ({"lo"}, {"lo", "br100", tap_of(vif)})
         driver.unplug(None, vif)
     driver.close()
+
+
+def test_a_plug_that_fails_leaves_the_bridge_that_another_has_just_joined(
+    namespace: NetworkNamespace, conf: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf.config(group="vifplug_bridge", create_tap=True)
+    perform, begun = apply.perform, multiprocessing.Event()
+    joins = f"set {tap_of(bridge_vif(0))} master br100"
+
+    def fails_late(netlink: Netlink, operation: Operation) -> None:
+        if str(operation) == joins:
+            # Meanwhile somebody who knows no locks, as libvirtd, makes a tap in the bridge.
+            for line in ("tuntap add tap-other mode tap", "link set tap-other master br100"):
+                subprocess.run(["ip", *line.split()], check=True)
+            begun.set()
+            time.sleep(0.3)
+            raise OSError("sabotaged")
+        perform(netlink, operation)
+
+    monkeypatch.setattr(apply, "perform", fails_late)
+    privileged.context.stop()
+    said: multiprocessing.Queue[str] = multiprocessing.Queue()
+
+    def fails() -> None:
+        driver = GenericVIFDriver()
+        privileged.context.start(Method.FORK)
+        try:
+            driver.plug(None, bridge_vif(0))
+        except VifplugError as error:
+            said.put(str(error))
+        driver.close()
+
+    first = multiprocessing.Process(target=fails)
+    first.start()
+    assert begun.wait(10)
+    second = GenericVIFDriver()
+    assert second.plug(None, bridge_vif(1)).changed
+    assert "sabotaged" in said.get(timeout=10)
+    first.join(timeout=10)
+    links = {link["ifname"]: link for link in namespace.ip_json("link")}
+    assert links["tap-other"]["master"] == links[tap_of(bridge_vif(1))]["master"] == "br100"
+    assert tap_of(bridge_vif(0)) not in links
+    second.close()
 
 
 def test_a_held_lock_ends_the_wait_at_the_deadline_and_names_its_holder(

@@ -16,9 +16,14 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.test_bridge_kernel import bridge_vif, tap_of
+from tests.faults import matrix
 from tests.faults.dumps import differences
+from tests.faults.matrix import Subject
+from tests.faults.saboteur import AFTER, HALF, REFUSED, Saboteur
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
+from vifplug.netlink import Netlink
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
+from vifplug_bridge import privileged
 
 HOST = """
 address add 192.0.2.7/24 broadcast + dev eth1
@@ -308,3 +313,39 @@ def test_the_bridge_itself_as_uplink_is_invalid(
 ) -> None:
     with pytest.raises(InvalidVIF, match=r"network\.interface is 'br100'"):
         driver.plug(None, flat(conf, interface="br100"))
+
+
+def lay_out(namespace: NetworkNamespace) -> GenericVIFDriver:
+    """Make the same host, with the wires' other ends in it too."""
+    for name in ("eth1", "eth2"):
+        veth(namespace, name, namespace, f"{name}-far")
+        namespace.ip("link", "set", name, "addrgenmode", "none")
+    namespace.ip("address", "add", "10.99.0.7/24", "dev", "eth2")
+    for line in HOST.strip().splitlines():
+        if not ("-6" in line and "nexthop" in line):  # whose hops come back in another order
+            namespace.ip(*line.split())
+    return GenericVIFDriver()
+
+
+@pytest.fixture
+def every_message(conf: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Subject, Saboteur]:
+    """A saboteur of each single change that is asked of the kernel, some eighty for this uplink."""
+    saboteur = Saboteur(messages=True)
+    monkeypatch.setattr(Netlink, "exchange", lambda link, asked: saboteur.exchange(link, asked))
+    return Subject(flat(conf), lay_out, privileged.context), saboteur
+
+
+@pytest.mark.parametrize("fault", [REFUSED, HALF])
+def test_no_address_is_lost_whichever_message_is_refused(
+    fault: str, every_message: tuple[Subject, Saboteur]
+) -> None:
+    assert matrix.faulty_plugs(*every_message, fault) > 50
+    assert matrix.faulty_unplugs(*every_message, fault) > 50
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("call", ["plug", "unplug"])
+def test_no_address_is_lost_whenever_the_daemon_is_killed(
+    call: str, every_message: tuple[Subject, Saboteur]
+) -> None:
+    assert matrix.killed_daemons(*every_message, AFTER, call) > 50

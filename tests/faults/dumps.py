@@ -14,4 +14,10 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
             for key in sorted(set(before) | set(after), key=str)
             for line in differences(before.get(key), after.get(key), f"{path}/{key}")
         ]
+    if isinstance(before, list) and isinstance(after, list) and before != after:
+        gone = [f"{path} gone: {one!r}" for one in before if one not in after]
+        new = [f"{path} new: {one!r}" for one in after if one not in before]
+        moved = [f"{path}: other order or number: {one!r} -> {other!r}"
+                 for one, other in zip(before, after, strict=False) if one != other]  # fmt: skip
+        return [*gone, *new] or moved[:2] or [f"{path}: {len(before)} -> {len(after)}"]
     return [] if before == after else [f"{path}: {before!r} -> {after!r}"]

@@ -8,7 +8,7 @@ is true already. It raises Conflict where another's device stands in the way. Al
 from vifplug.parts.bridge import Bridge, BridgePort, Claim
 from vifplug.parts.part import Part, build
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
-from vifplug.parts.uplink import Uplink, Vlan, uplinks
+from vifplug.parts.uplink import Uplink, Vlan, uplink_of
 
 CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, Tap, Uplink, Vlan)
 """The kinds of part that the core itself can make."""
@@ -25,5 +25,5 @@ __all__ = [
     "Vlan",
     "build",
     "host_side_address",
-    "uplinks",
+    "uplink_of",
 ]

@@ -31,10 +31,12 @@ _TAKES_ALL = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 """Kinds of device that take the frames of the one they lie on: no bridge gets them then."""
 
 
-def uplinks(bridge: str, host: Host) -> dict[str, Link]:
-    """Return the ports that a plug has joined to a bridge as its uplinks."""
-    mark = shared_mark(UPLINK, bridge)
-    return {name: link for name, link in host.ports(bridge).items() if mark in link.altnames}
+def uplink_of(bridge: str, host: Host) -> tuple[str, Link] | None:
+    """Return the device that a plug has joined to a bridge as its uplink.
+
+    By its mark: where an unplug was killed it may be no port any more.
+    """
+    return host.carrying(shared_mark(UPLINK, bridge))
 
 
 @dataclass(frozen=True, kw_only=True)
