@@ -113,7 +113,7 @@ def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: floa
     Raises UnplugFailed where something is left; what is gone already is no error.
     """
     units = removal(vif_id, _look(netlink), remove_unused=remove_unused)
-    claims = [unit for unit in units if isinstance(unit[0], RemoveAltname)]
+    claims = [unit for unit in units if isinstance(unit[-1], RemoveAltname)]
     failures: list[str] = []
     for unit in units:
         if unit not in claims:
