@@ -16,7 +16,8 @@ OPTS = [
     cfg.BoolOpt(
         "remove_unused",
         default=False,
-        help="On unplug, remove a bridge that vifplug made once nothing uses it.",
+        help="On unplug, remove a bridge or VLAN device that vifplug made once nothing uses it; "
+        "the bridge's uplink gets its addresses and routes back.",
     ),
     cfg.StrOpt(
         "filter_name",

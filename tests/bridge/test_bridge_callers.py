@@ -10,9 +10,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -298,6 +299,74 @@ def test_a_caller_killed_in_mid_step_leaves_a_whole_plug_and_no_daemon(
         time.sleep(0.05)
     assert not Path(f"/proc/{daemon}").exists()
     assert not GenericVIFDriver().check(None, bridge_vif())
+
+
+HELPER = f"{Path(sys.executable).with_name('privsep-helper')} --config-file {{}}"
+
+
+@pytest.fixture
+def helped(namespace: NetworkNamespace, conf: Config, tmp_path: Path) -> Iterator[GenericVIFDriver]:
+    """A driver whose daemon a configured helper starts: no child of the test's, as with sudo."""
+    privileged.context.stop()
+    helper = HELPER.format(tmp_path / "vifplug.conf")
+    conf.config(group="vifplug_bridge_privileged", helper_command=helper)
+    found = GenericVIFDriver()
+    yield found
+    found.close()
+
+
+def helped_daemons(tmp_path: Path) -> list[int]:
+    """Return the process ids of the daemons that were started with the test's configuration."""
+    done = subprocess.run(
+        ["pgrep", "-f", f"privsep-helper.*{tmp_path}"], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in done.stdout.split()]
+
+
+def test_a_helpers_daemon_killed_while_idle_or_hung_is_an_error_in_time_and_replaced(
+    helped: GenericVIFDriver, namespace: NetworkNamespace, tmp_path: Path
+) -> None:
+    assert helped.plug(None, bridge_vif(0)).changed
+    (idle,) = helped_daemons(tmp_path)
+    os.kill(idle, signal.SIGKILL)
+    time.sleep(0.1)
+    assert helped.plug(None, bridge_vif(1)).changed
+    before = namespace.everything()
+    (hung,) = helped_daemons(tmp_path)
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded) as error:
+        helped.plug(None, bridge_vif(2), timeout=0.3)
+    assert error.value.outcome == "unknown"
+    os.kill(hung, signal.SIGCONT)
+    time.sleep(0.3)
+    assert differences(before, namespace.everything()) == []
+    os.kill(hung, signal.SIGSTOP)
+    threading.Timer(0.3, os.kill, (hung, signal.SIGKILL)).start()
+    with pytest.raises((PrivilegeError, DeadlineExceeded)):
+        helped.plug(None, bridge_vif(2), timeout=3)
+    assert helped.plug(None, bridge_vif(2)).changed
+
+
+def test_a_helpers_daemon_finishes_what_its_killed_caller_began_and_ends(
+    helped: GenericVIFDriver, tmp_path: Path
+) -> None:
+    folder, vif = vifplug_locks.folder(cfg.CONF.vifplug.lock_path), bridge_vif()
+    caller = multiprocessing.Process(target=lambda: helped.plug(None, vif))
+    until = time.monotonic() + 60
+    # The call stands in its middle: it waits for a lock.
+    with vifplug_locks.held(folder, vifplug_locks.names(vif.id), vif_id=vif.id, deadline=until):
+        caller.start()
+        while not helped_daemons(tmp_path) and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.7)
+        assert caller.pid
+        os.kill(caller.pid, signal.SIGKILL)
+        caller.join()
+    end = time.monotonic() + 10
+    while helped_daemons(tmp_path) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert helped_daemons(tmp_path) == []
+    assert not helped.check(None, vif)
 
 
 def test_ctrl_c_ends_the_caller_and_not_the_daemon_in_mid_step(

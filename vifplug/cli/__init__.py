@@ -7,55 +7,63 @@ nothing was touched; 3 ``check`` found drift. Errors are one line each on standa
 
 from __future__ import annotations
 
-import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+
+from vifplug.cli import streams
 
 DONE, FAILED, REFUSED, DRIFT = 0, 1, 2, 3
 INTERRUPTED = 130
 
 
+class _Ended(BaseException):
+    """SIGTERM or SIGHUP: what is open is closed on the way out, as with SIGINT."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vifplug`` with arguments (the process' own by default); return its exit status."""
-    _repair_streams()
-    from vifplug.cli.app import App
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.repair()
     try:
-        status = App().run(arguments)
-        sys.stdout.flush()
-    except OSError as error:
-        return give_up_output(error)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup's stays ignored
+                signal.signal(number, _end)
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+    except streams.OutputLost as lost:
+        streams.drop_output()
+        if lost.told:
+            print(f"vifplug: standard output: {lost}", file=sys.stderr)
+        status = FAILED
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except _Ended as ended:
+        streams.drop_output()
+        print(f"vifplug: {signal.strsignal(ended.number)}", file=sys.stderr)
+        os.kill(os.getpid(), ended.number)  # so that the parent sees what ended it
+        return 128 + ended.number
     if status == INTERRUPTED:
+        streams.drop_output()
         print("vifplug: interrupted", file=sys.stderr)
     return status
 
 
-def give_up_output(error: OSError) -> int:
-    """Say that standard output took nothing more, unless its reader has gone; return FAILED."""
-    if not isinstance(error, BrokenPipeError):
-        print(f"vifplug: standard output: {error.strerror}", file=sys.stderr)
-    # Python would complain once more at the very end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return FAILED
+def _run(arguments: list[str]) -> int:
+    from vifplug.cli.app import App
+
+    try:
+        status = App().run(arguments)
+    except SystemExit as end:  # argparse's, for --help, --version and bad usage
+        status = end.code if isinstance(end.code, int) else DONE
+    sys.stdout.flush()
+    return status
 
 
-def _repair_streams() -> None:
-    """Have three standard streams that can be used, whatever the caller closed.
-
-    What takes the place of a closed one fails when it is used, but for standard error; and no
-    socket gets its number.
-    """
-    modes = (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_RDWR))
-    for number, (name, mode) in enumerate(modes):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free
-            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # another one ends it at once
+    raise _Ended(number)

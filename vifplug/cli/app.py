@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import stat
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import NoReturn
 
 import cliff.app
@@ -29,6 +32,10 @@ COMMANDS = {
     "xml": "xml:Xml",
 }
 """A table, since looking for entry points in all that is installed takes longer than a command."""
+
+
+_MOST = 1 << 20
+"""Bytes of a configuration file."""
 
 
 class _Commands(CommandManager):
@@ -54,6 +61,7 @@ class App(cliff.app.App):
             description="Connect virtual machines to networks: VIFs in, ports and libvirt XML out.",
             version=vifplug.__version__,
             command_manager=_Commands(),
+            deferred_help=True,  # else --help after a command is not the command's
         )
 
     def build_option_parser(
@@ -84,6 +92,7 @@ class App(cliff.app.App):
         """Send warnings to standard error, one line each; with -v everything, with -q errors."""
         quiet = self.options.verbose_level == 0
         level = logging.ERROR if quiet else logging.WARNING
+        logging.raiseExceptions = False  # a log file on a full disk is no reason for a traceback
         handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
         if self.options.log_file:
             try:
@@ -97,6 +106,8 @@ class App(cliff.app.App):
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; unlike cliff, complain on standard error."""
+        if argv[0] == "help" and len(argv) > 1:
+            argv = [argv[1], "--help"]
         if argv[0] not in (*COMMANDS, "help", "complete"):
             known = ", ".join(COMMANDS)
             print(f"vifplug: no command {argv[0]!r}; known: {known}", file=sys.stderr)
@@ -105,13 +116,17 @@ class App(cliff.app.App):
 
     def initialize_app(self, argv: list[str]) -> None:
         """Read the configuration. Ends the program with 2 where it can't be read."""
+        if self.options.deferred_help or argv[:1] == ["help"]:
+            return
         if not argv:
             self.parser.error(f"a command is missing; known: {', '.join(COMMANDS)}")
         files = self.options.config_file or None
         try:
+            for name in self.options.config_file:
+                _look_at(name)
             # In the process' own CONF: the privileged daemon is started with the same files.
             cfg.CONF([], project="vifplug", default_config_files=files)
-        except (cfg.Error, OSError, UnicodeError) as error:
+        except (cfg.Error, OSError, ValueError) as error:
             self.parser.exit(REFUSED, f"vifplug: configuration: {_one_line(error)}\n")
 
 
@@ -122,6 +137,25 @@ def one_line(parser: argparse.ArgumentParser) -> None:
         parser.exit(REFUSED, f"{parser.prog}: {message} (see {parser.prog} --help)\n")
 
     parser.error = error  # type: ignore[method-assign]
+
+
+def _look_at(name: str) -> None:
+    """Refuse a file that oslo.config would read for ever, or not name. Raises ValueError."""
+    try:
+        mode = Path(name).stat().st_mode if name else 0
+        if stat.S_ISFIFO(mode) or name == os.devnull:
+            return
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{name!r}: not a file")
+        with Path(name).open("rb") as file:
+            raw = file.read(_MOST + 1)
+        if len(raw) > _MOST:
+            raise ValueError(f"{name}: larger than {_MOST >> 20} MiB")
+        raw.decode()
+    except OSError as error:
+        raise ValueError(f"{name}: {error.strerror}") from None
+    except UnicodeError as error:
+        raise ValueError(f"{name}: not UTF-8 ({error})") from None
 
 
 def _one_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import cliff.command
 from oslo_config import cfg
 
-from vifplug.cli import FAILED, REFUSED, give_up_output
+from vifplug.cli import FAILED, REFUSED
 from vifplug.cli.app import App, one_line
 from vifplug.errors import VifplugError
 
@@ -50,10 +50,10 @@ class Command(cliff.command.Command):
         except cfg.Error as error:
             print(f"vifplug: configuration: {' '.join(str(error).split())}", file=sys.stderr)
             return REFUSED
-        except OSError as error:  # files and the host have errors of our own
-            return give_up_output(error)
-        except KeyboardInterrupt:
-            raise
+        except OSError as error:  # VIFs and the host have errors of our own: a full /tmp, say
+            print(f"vifplug: {' '.join(str(error).split())}", file=sys.stderr)
+            self._trace(error)
+            return FAILED
         except Exception as error:
             words = " ".join(f"{type(error).__name__}: {error}".split())
             print(f"vifplug: this is a bug: {words} (-v shows where)", file=sys.stderr)

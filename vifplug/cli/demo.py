@@ -21,7 +21,7 @@ from oslo_config import cfg
 from vifplug import opts
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
-from vifplug.cli.list import tree
+from vifplug.cli.list import print_tree
 from vifplug.cli.vifs import did
 from vifplug.driver import GenericVIFDriver, Outcomes, Result
 from vifplug.errors import PrivilegeError
@@ -114,7 +114,7 @@ def _show(driver: GenericVIFDriver, vifs: list[VIF]) -> bool:
     well = _report(driver.plug_all(pairs, host=host))
 
     _heading("What the host has plugged (vifplug list)")
-    print(tree(driver.list()), end="")
+    print_tree(driver.list())
 
     _heading("The interface that libvirt gets for the first one (vifplug xml)")
     host = driver.host(told={"libvirt_version": "9.0.0", "virt_type": "kvm"})
@@ -137,7 +137,8 @@ def _show(driver: GenericVIFDriver, vifs: list[VIF]) -> bool:
 
 
 def _heading(words: str) -> None:
-    print(f"\n== {words}")
+    # At once: a privileged daemon that is forked would find what is not written yet.
+    print(f"\n== {words}", flush=True)
 
 
 def _report(outcomes: Outcomes) -> bool:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from vifplug.cli import DONE
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
 from vifplug.wiring import Plugged
+
+_ASCII = str.maketrans("└├│─", "`||-")
 
 
 class List(Command):
@@ -20,8 +23,18 @@ class List(Command):
         if arguments.format == "json":
             self.print_json([one.to_dict() for one in found])
         else:
-            print(tree(found), end="")
+            print_tree(found)
         return DONE
+
+
+def print_tree(plugged: Sequence[Plugged]) -> None:
+    """Print what is plugged, with guides that standard output has letters for."""
+    text = tree(plugged)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_ASCII)
+    print(text, end="")
 
 
 def tree(plugged: Sequence[Plugged]) -> str:

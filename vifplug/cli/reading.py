@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,8 +36,10 @@ def read_vifs(files: Sequence[str], check: Callable[[VIF], object]) -> list[VIF]
     vifs: list[VIF] = []
     errors: list[VifplugError] = []
     seen: set[str] = set()
-    for name in files:
+    for position, name in enumerate(files):
         try:
+            if name == STDIN and STDIN in files[:position]:
+                raise _unreadable("standard input", "given twice")
             documents = _documents(name)
         except InvalidVIF as error:
             errors.append(error)
@@ -65,7 +69,7 @@ def _vif(document: Any, place: str) -> VIF:
 
 
 def _documents(name: str) -> list[tuple[str, Any]]:
-    where = "standard input" if name == STDIN else name
+    where = "standard input" if name == STDIN else name or "''"
     text = _text(name, where)
     try:
         data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
@@ -83,6 +87,8 @@ def _documents(name: str) -> list[tuple[str, Any]]:
 
 def _text(name: str, where: str) -> str:
     try:
+        if not name:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with contextlib.ExitStack() as stack:
             source = (
                 sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import Command
@@ -74,9 +75,13 @@ class VIFCommand(Command):
             self.driver.close()
 
     def _check(self, vif: VIF) -> None:
-        # A plugin that is broken fails its own VIFs later, and stops no other.
-        with contextlib.suppress(PluginFailed):
+        try:
             self.driver.plugin(vif)
+        except PluginFailed as error:
+            # A plugin that is broken fails its own VIFs later, and stops no other; but an option
+            # with no good value is whoever's wrote the configuration.
+            if isinstance(error.__cause__, cfg.Error):
+                raise error.__cause__ from None
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         """Do it for VIFs that are all valid."""
