@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan carried out: all or nothing for a plug, all that can be for an unplug, then looked at.
+"""Plans carried out: all or nothing for a plug, all that can be for an unplug, then looked at.
 
 This runs inside a plugin's privileged daemon, under its locks, but is itself plain code.
 """
@@ -7,8 +7,9 @@ This runs inside a plugin's privileged daemon, under its locks, but is itself pl
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from vifplug.errors import DeadlineExceeded, PlugFailed, UnplugFailed, VifplugError
 from vifplug.host import Host
@@ -16,9 +17,50 @@ from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
 from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink
+from vifplug.ovs import Ovs
 from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
 from vifplug.wiring import Unit, compare, removal, used
+
+_BATCH = 8
+"""From so many VIFs on, the host is read in one dump instead of name by name."""
+
+
+class Refused(Exception):
+    """A database refused a transaction, of which nothing was done; ``culprit`` is the VIF's place.
+
+    ``culprit`` is None where the database does not say whose part of it was wrong.
+    """
+
+    def __init__(self, why: str, culprit: int | None = None) -> None:
+        super().__init__(why)
+        self.culprit = culprit
+
+
+class Database(Protocol):
+    """A switch's database, which a plan changes in transactions, unlike the kernel's devices."""
+
+    def seek(self, jobs: Sequence[Job]) -> Ovs:
+        """Read what the parts of these jobs must know. Raises OVSDBError, DeadlineExceeded."""
+
+    def seek_ids(self, vif_ids: Sequence[str]) -> Ovs:
+        """Read all that is these VIFs', as :meth:`seek`."""
+
+    def removal(self, vif_id: str, ovs: Ovs) -> Sequence[Operation]:
+        """Return what takes a VIF out of the database."""
+
+    def commit(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Make all changes in one transaction, or none.
+
+        Raises Refused, OVSDBError and DeadlineExceeded: then nothing was done, or what may come to
+        be done is undone by the database itself. OSError: the caller has to take it back.
+        """
+
+    def take_back(self, operation: Operation) -> None:
+        """Make one change by itself, also a little past the deadline. Raises as :meth:`commit`."""
+
+    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
+        """Wait until the switch has done what was committed; return why not, for each group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,54 +71,203 @@ class Applied:
     devices: tuple[str, ...]
 
 
-def _look(netlink: Netlink) -> Host:
-    return Host(links=RunningLinks(netlink))
+Outcome = Applied | VifplugError
 
 
-def plug(owner: Owner, parts: Sequence[Part], *, netlink: Netlink, deadline: float) -> Applied:
-    """Make the parts exist, or leave the host as it was.
+@dataclass(kw_only=True)
+class Job:
+    """One VIF to be plugged, what was done for it so far, last what can be taken back."""
 
-    ``deadline`` is absolute CLOCK_MONOTONIC. Raises Conflict before any change, and PlugFailed or
-    DeadlineExceeded after the undo.
-    """
-    steps = compare(owner, parts, _look(netlink))
-    done: list[Operation] = []
-    standing = "the first step"
-    try:
-        for step in steps:
-            for operation in step.operations:
-                standing = str(operation)
-                _require_time(owner, standing, deadline)
-                # Noted before it is tried: what failed half-way is taken back too.
-                done.append(operation)
-                perform(netlink, operation)
-        if done:
-            standing = "the look at the result"
-            _require_nothing_left(owner, parts, netlink)
-            _require_time(owner, standing, deadline)
-    except BaseException as error:
-        left = _undo(done, netlink)
+    owner: Owner
+    parts: Sequence[Part]
+    done: list[Operation] = field(default_factory=list)
+    standing: str = "the first step"
+    outcome: Outcome | None = None
+
+    def forget_database(self) -> None:
+        """Leave out what was not done in the database after all."""
+        self.done = [operation for operation in self.done if not operation.in_database]
+
+    def fail(self, error: BaseException, take_back: Callable[[Operation], None]) -> None:
+        """Take back what was done, last first; the error is what becomes of the VIF."""
+        left = _undo(self.done, take_back)
+        self.done = []
         if isinstance(error, VifplugError) and not left:
+            self.outcome = error.about(self.owner.vif_id)
+        else:
+            self.outcome = PlugFailed(self.owner.vif_id, self.standing, _words(error), left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What plans are carried out with: netlink, a database if there is one, and the time.
+
+    ``deadline`` is absolute CLOCK_MONOTONIC.
+    """
+
+    netlink: Netlink
+    deadline: float
+    database: Database | None = None
+
+    def look(self, ovs: Ovs | None, *, batch: bool = False) -> Host:
+        """Return the host as it is."""
+        links = RunningLinks(self.netlink)
+        if batch:
+            links.read_all()
+        return Host(links=links, ovs=ovs)
+
+    def perform(self, operation: Operation) -> None:
+        """Do one operation on the kernel."""
+        perform(self.netlink, operation)
+
+    def take_back(self, operation: Operation) -> None:
+        """Do one operation that undoes another, on the kernel or in the database."""
+        if operation.in_database and self.database:
+            self.database.take_back(operation)
+        else:
+            perform(self.netlink, operation)
+
+    def require_time(self, vif_id: str, step: str) -> None:
+        """Raise DeadlineExceeded where the deadline has passed."""
+        if time.monotonic() > self.deadline:
+            raise DeadlineExceeded(vif_id, step, "failed")
+
+
+def plug(jobs: Sequence[Job], means: Means) -> list[Outcome]:
+    """Make each job's parts exist, or leave the host as it was; one that fails hurts no other.
+
+    What goes into a database goes there in one transaction for all, split where it is refused.
+    """
+    _together(list(jobs), means)
+    return [job.outcome or Applied(changed=False, devices=()) for job in jobs]
+
+
+def _together(jobs: list[Job], means: Means) -> None:
+    try:
+        ovs = means.database.seek(jobs) if means.database else None
+        host = means.look(ovs, batch=len(jobs) >= _BATCH).planning()
+    except (VifplugError, OSError) as error:
+        for job in jobs:
+            job.standing = "reading the host"
+            job.fail(error, means.take_back)
+        return
+    plans: list[tuple[Job, list[Operation]]] = []
+    for job in jobs:
+        todo: list[Operation] = []
+        try:
+            steps = compare(job.owner, job.parts, host)
+            operations = [operation for step in steps for operation in step.operations]
+            for operation in operations:
+                if operation.in_database:
+                    todo.append(operation)
+                else:
+                    _step(job, operation, means)
+        except Exception as error:
+            job.fail(error, means.take_back)
+        except BaseException as error:
+            job.fail(error, means.take_back)
             raise
-        raise PlugFailed(owner.vif_id, standing, _words(error), left) from error
-    devices = tuple(name for part in parts for name in part.devices)
-    return Applied(changed=bool(done), devices=devices)
+        else:
+            plans.append((job, todo))
+    if any(todo for _, todo in plans) and not _committed(plans, means):
+        return
+    _verify([job for job, _ in plans if job.outcome is None], means)
 
 
-def _require_time(owner: Owner, step: str, deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise DeadlineExceeded(owner.vif_id, step, "failed")
+def _step(job: Job, operation: Operation, means: Means) -> None:
+    job.standing = str(operation)
+    means.require_time(job.owner.vif_id, job.standing)
+    # Noted before it is tried: what failed half-way is taken back too.
+    job.done.append(operation)
+    means.perform(operation)
 
 
-def _require_nothing_left(owner: Owner, parts: Sequence[Part], netlink: Netlink) -> None:
-    again = compare(owner, parts, _look(netlink))
+def _committed(plans: list[tuple[Job, list[Operation]]], means: Means) -> bool:
+    """Change the database, for all in one transaction; False where they were split instead."""
+    assert means.database is not None  # noqa: S101 - only its parts have such operations
+    groups = [todo for _, todo in plans]
+    for job, todo in plans:
+        if todo:
+            job.standing = str(todo[0])
+            job.done += todo
+    try:
+        means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
+        means.database.commit(groups)
+    except Refused as refused:
+        _split([job for job, _ in plans], refused, means)
+        return False
+    except (VifplugError, OSError) as error:
+        for job, _ in plans:
+            if isinstance(error, VifplugError):
+                job.forget_database()
+            job.fail(error, means.take_back)
+        return False
+    try:
+        answers = means.database.settled(groups)
+    except (VifplugError, OSError) as error:
+        for job, _ in plans:
+            job.fail(error, means.take_back)
+        return False
+    for (job, _), why in zip(plans, answers, strict=True):
+        if why:
+            job.fail(PlugFailed(job.owner.vif_id, job.standing, why), means.take_back)
+    return True
+
+
+def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
+    """Go on without the job that was refused, or in halves where nobody knows which it was."""
+    for job in jobs:
+        job.forget_database()
+    if len(jobs) == 1:
+        jobs[0].fail(refused, means.take_back)
+        return
+    if refused.culprit is not None:
+        jobs[refused.culprit].fail(refused, means.take_back)
+        rest = [job for job in jobs if job.outcome is None]
+        return _together(rest, means)
+    half = len(jobs) // 2
+    _together(jobs[:half], means)
+    _together(jobs[half:], means)
+
+
+def _verify(jobs: list[Job], means: Means) -> None:
+    """Look at the host again: only what is really there counts as plugged."""
+    changed = [job for job in jobs if job.done]
+    for job in jobs:
+        job.outcome = _applied(job)
+    if not changed:
+        return
+    try:
+        ovs = means.database.seek(changed) if means.database else None
+        host = means.look(ovs, batch=len(changed) >= _BATCH)
+    except (VifplugError, OSError) as error:
+        for job in changed:
+            job.standing = "the look at the result"
+            job.fail(error, means.take_back)
+        return
+    for job in changed:
+        job.standing = "the look at the result"
+        try:
+            _require_nothing_left(job, host)
+            means.require_time(job.owner.vif_id, job.standing)
+        except (VifplugError, OSError) as error:
+            job.fail(error, means.take_back)
+
+
+def _applied(job: Job) -> Applied:
+    devices = tuple(name for part in job.parts for name in part.devices)
+    return Applied(changed=bool(job.done), devices=devices)
+
+
+def _require_nothing_left(job: Job, host: Host) -> None:
+    again = compare(job.owner, job.parts, host)
     differs = [str(operation) for step in again for operation in step.operations]
     if differs:
         reason = f"the host did not keep what was done: {'; '.join(differs)}"
-        raise PlugFailed(owner.vif_id, "the look at the result", reason)
+        raise PlugFailed(job.owner.vif_id, "the look at the result", reason)
 
 
-def _undo(done: Sequence[Operation], netlink: Netlink) -> list[str]:
+def _undo(done: Sequence[Operation], take_back: Callable[[Operation], None]) -> list[str]:
     """Take back what was done, last first; return what could not be."""
     left = []
     for operation in reversed(done):
@@ -84,7 +275,7 @@ def _undo(done: Sequence[Operation], netlink: Netlink) -> list[str]:
         if back is None:
             continue
         try:
-            perform(netlink, back)
+            take_back(back)
         except Exception as error:
             # The device that the plan itself made may be gone, or never have come.
             made = any(isinstance(o, MakeLink) and o.device == back.device for o in done)
@@ -101,55 +292,162 @@ def _words(error: BaseException) -> str:
 
 def used_by(vif_id: str, *, netlink: Netlink) -> tuple[str, ...]:
     """Return the shared devices that the removal of what a VIF uses alone would touch."""
-    host = _look(netlink)
+    host = Host(links=RunningLinks(netlink))
     found = used(vif_id, host)
     uplinks = [uplink[0] for one in found if (uplink := uplink_of(one, host))]
     return tuple(sorted({*found, *uplinks}))
 
 
-def unplug(vif_id: str, *, netlink: Netlink, remove_unused: bool, deadline: float) -> Applied:
-    """Remove all that is the VIF's; go on past errors and report them together.
+@dataclass(kw_only=True)
+class _Leaving:
+    """One VIF that is being unplugged."""
 
-    Raises UnplugFailed where something is left; what is gone already is no error.
+    vif_id: str
+    in_database: Sequence[Operation]
+    units: tuple[Unit, ...]
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.in_database or self.units)
+
+    @property
+    def claims(self) -> list[Unit]:
+        return [unit for unit in self.units if isinstance(unit[-1], RemoveAltname)]
+
+    @property
+    def links(self) -> list[Unit]:
+        return [unit for unit in self.units if not isinstance(unit[-1], RemoveAltname)]
+
+
+def unplug(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> list[Outcome]:
+    """Remove all that is each VIF's; go on past errors and report them together.
+
+    An UnplugFailed tells where something is left; what is gone already is no error.
     """
-    units = removal(vif_id, _look(netlink), remove_unused=remove_unused)
-    claims = [unit for unit in units if isinstance(unit[-1], RemoveAltname)]
-    failures: list[str] = []
-    for unit in units:
-        if unit not in claims:
-            failures += _together(unit, netlink, deadline)
-    if units and not failures:
-        failures = _still_to_do(vif_id, netlink, remove_unused=remove_unused, but=claims)
+    failure: list[str] = []
+    found: Mapping[str, Sequence[Operation]] = {}
+    try:
+        found = _in_database(vif_ids, means)
+    except (VifplugError, OSError) as error:
+        failure.append(_words(error))  # the devices can go all the same
+    host = means.look(None, batch=len(vif_ids) >= _BATCH)
+    leaving = [
+        _Leaving(
+            vif_id=vif_id,
+            in_database=found.get(vif_id, ()),
+            units=removal(vif_id, host, remove_unused=remove_unused),
+            failures=list(failure),
+        )
+        for vif_id in vif_ids
+    ]
+    acknowledge = _leave_database(leaving, means)
+    _remove(leaving, means)
+    for one, why in zip(leaving, acknowledge(), strict=True):
+        one.failures += [why] if why else []
+    busy = [one for one in leaving if one.changed and not one.failures]
+    _still_to_do(busy, means, remove_unused=remove_unused)
     # With a failure the claims stay: they tell the next unplug what is still to do.
-    for unit in () if failures else claims:
-        failures += _together(unit, netlink, deadline)
-    if units and not failures:
-        failures = _still_to_do(vif_id, netlink, remove_unused=False, but=[])
-    if failures:
-        raise UnplugFailed(vif_id, failures)
-    own = (unit[0] for unit in units if isinstance(unit[0], RemoveLink) and len(unit) == 1)
-    devices = tuple(one.device for one in own if not one.unless_used)
-    return Applied(changed=bool(units), devices=devices)
+    for one in busy:
+        for unit in () if one.failures else one.claims:
+            one.failures += _all_or_none(unit, means, one.vif_id)
+    claimed = [one for one in busy if one.claims and not one.failures]
+    _still_to_do(claimed, means, remove_unused=False, claims=True)
+    return [_left(one) for one in leaving]
+
+
+def _left(one: _Leaving) -> Outcome:
+    if one.failures:
+        return UnplugFailed(one.vif_id, one.failures)
+    own = (unit[0] for unit in one.links if len(unit) == 1)
+    removed = [o for o in own if isinstance(o, RemoveLink) and not o.unless_used]
+    return Applied(changed=one.changed, devices=tuple(o.device for o in removed))
+
+
+def _in_database(vif_ids: Sequence[str], means: Means) -> Mapping[str, Sequence[Operation]]:
+    """Return what takes each VIF out of the database, if there is one."""
+    if means.database is None:
+        return {}
+    ovs = means.database.seek_ids(vif_ids)
+    return {vif_id: means.database.removal(vif_id, ovs) for vif_id in vif_ids}
+
+
+def _leave_database(
+    leaving: Sequence[_Leaving], means: Means
+) -> Callable[[], Sequence[str | None]]:
+    """Take all VIFs out of the database in one transaction; what it returns waits for the switch.
+
+    The kernel needs tens of milliseconds to remove a device: time enough for the switch.
+    """
+    groups = [one.in_database for one in leaving]
+    none: Sequence[str | None] = [None] * len(leaving)
+    if not any(groups) or means.database is None:
+        return lambda: none
+    database = means.database
+    try:
+        means.require_time(leaving[0].vif_id, str(next(o for g in groups for o in g)))
+        database.commit(groups)
+    except (Refused, VifplugError, OSError) as error:
+        if isinstance(error, Refused) and len(leaving) > 1:
+            return _split_leave(leaving, error, means)
+        why = [f"{group[0]}: {_words(error)}" if group else None for group in groups]
+        return lambda: why
+
+    def wait() -> Sequence[str | None]:
+        try:
+            return database.settled(groups)
+        except (VifplugError, OSError) as error:
+            return [_words(error) if group else None for group in groups]
+
+    return wait
+
+
+def _split_leave(
+    leaving: Sequence[_Leaving], refused: Refused, means: Means
+) -> Callable[[], Sequence[str | None]]:
+    at = refused.culprit if refused.culprit is not None else len(leaving) // 2
+    cuts = sorted({0, at, min(at + 1, len(leaving)) if refused.culprit is not None else at})
+    pieces = [leaving[a:b] for a, b in zip(cuts, [*cuts[1:], len(leaving)], strict=True)]
+    waits = [_leave_database(piece, means) for piece in pieces if piece]
+    return lambda: [why for wait in waits for why in wait()]
+
+
+def _remove(leaving: Sequence[_Leaving], means: Means) -> None:
+    for one in leaving:
+        for unit in one.links:
+            one.failures += _all_or_none(unit, means, one.vif_id)
 
 
 def _still_to_do(
-    vif_id: str, netlink: Netlink, *, remove_unused: bool, but: Sequence[Unit]
-) -> list[str]:
-    """Look at the host again; return what an unplug would still have to do."""
-    again = removal(vif_id, _look(netlink), remove_unused=remove_unused)
-    left = [operation for unit in again if unit not in but for operation in unit]
-    return [f"{operation}: still to do" for operation in left]
+    leaving: Sequence[_Leaving], means: Means, *, remove_unused: bool, claims: bool = False
+) -> None:
+    """Look at the host again; note what an unplug would still have to do."""
+    if not leaving:
+        return
+    ids = [one.vif_id for one in leaving]
+    try:
+        found = _in_database(ids, means)
+        host = means.look(None, batch=len(ids) >= _BATCH)
+        for one in leaving:
+            again = removal(one.vif_id, host, remove_unused=remove_unused)
+            but: Iterable[Unit] = () if claims else one.claims
+            left = [operation for unit in again if unit not in but for operation in unit]
+            left += found.get(one.vif_id, ())
+            one.failures += [f"{operation}: still to do" for operation in left]
+    except (VifplugError, OSError) as error:
+        for one in leaving:
+            one.failures.append(_words(error))
 
 
-def _together(unit: Unit, netlink: Netlink, deadline: float) -> list[str]:
+def _all_or_none(unit: Unit, means: Means, vif_id: str) -> list[str]:
     """Do all of a unit or nothing; return what failed, and what could not be taken back."""
     done: list[Operation] = []
     for operation in unit:
         try:
-            if time.monotonic() > deadline:
+            if time.monotonic() > means.deadline:
                 raise TimeoutError("the deadline passed")
             done.append(operation)
-            perform(netlink, operation)
+            means.perform(operation)
         except Exception as error:
-            return [f"{operation}: {_words(error)}", *_undo(done, netlink)]
+            return [f"{operation}: {_words(error)}", *_undo(done, means.take_back)]
     return []

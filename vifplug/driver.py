@@ -169,7 +169,7 @@ class GenericVIFDriver:
 
     def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
-        now, _ = (host or self.host(batch=len(pairs) >= _BATCH)).planning()
+        now = (host or self.host(batch=len(pairs) >= _BATCH)).planning()
         plans: _Plans = []
         for pair in pairs:
             try:

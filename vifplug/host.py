@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from vifplug import fields
 from vifplug.errors import InvalidHost
@@ -29,6 +29,7 @@ from vifplug.fields import (
     declared,
 )
 from vifplug.mark import Mark
+from vifplug.ovs import Ovs, PlannedOvs
 
 VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
 ASSUMED_LIBVIRT = "9.0.0"
@@ -46,8 +47,9 @@ class Link:
 
     ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
     physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
-    ``forward_delay`` is in hundredths of a second. A running host reads ``addresses``, ``routes``
-    and ``manager`` only when they are asked for, by the Host's methods of these names.
+    for a veth its other end; ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
+    A running host reads ``addresses``, ``routes`` and ``manager`` only when they are asked for,
+    by the Host's methods of these names.
     """
 
     kind: str = declared(WORD)
@@ -69,31 +71,14 @@ class Link:
     accept_ra: int | None = declared(_COUNT, default=None)
     forward_delay: int | None = declared(_COUNT, default=None)
     stp: bool | None = declared(BOOLEAN, default=None)
+    ageing_time: int | None = declared(_COUNT, default=None)
+    multicast_snooping: bool | None = declared(BOOLEAN, default=None)
     multi_queue: bool | None = declared(BOOLEAN, default=None)
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """The marks and claims among the alternative names."""
         return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
-
-
-class Operation(Protocol):
-    """A change of one device, as far as planning must know it (``vifplug.operations``)."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def moves_addressing(self) -> bool: ...
-
-    def on(self, link: Link | None) -> Link | None:
-        """Return the device as it will be."""
-
-    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the device's IP addresses as they will be."""
-
-    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the device's routes as they will be."""
 
 
 class Links(Mapping[str, Link]):
@@ -150,14 +135,15 @@ class Planned(Links):
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
 
-    def change(self, operation: Operation) -> None:
-        """Note one operation as done."""
-        name = operation.device
-        if operation.moves_addressing:
-            self._addresses[name] = operation.on_addresses(self.addresses(name))
-            self._routes[name] = operation.on_routes(self.routes(name))
-            return
-        before, after = self.get(name), operation.on(self.get(name))
+    def put_addressing(
+        self, name: str, addresses: tuple[str, ...], routes: tuple[str, ...]
+    ) -> None:
+        """Note a device's addresses and routes as they will be."""
+        self._addresses[name], self._routes[name] = addresses, routes
+
+    def put(self, name: str, after: Link | None) -> None:
+        """Note a device as made or changed, or as gone."""
+        before = self.get(name)
         old, new = before.altnames if before else (), after.altnames if after else ()
         if name not in self._changed:
             old = ()  # the base's, which are not noted here yet
@@ -216,8 +202,8 @@ class Host:
     """What ``wire()`` and planning may ask.
 
     ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
-    guest's ring sizes where configured; ``tun``: taps can be made. ``found`` says of each fact
-    where it comes from.
+    guest's ring sizes where configured; ``tun``: taps can be made. ``ovs`` is None where nobody
+    looked. ``found`` says of each fact where it comes from.
     """
 
     libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
@@ -228,6 +214,7 @@ class Host:
     tx_queue_size: str | None = declared(_QUEUE, default=None)
     kernel: str = declared(_VERSION, default="6.1.0")
     tun: bool = declared(BOOLEAN, default=True)
+    ovs: Ovs | None = declared(Record(Ovs), default=None)
     links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
 
@@ -283,12 +270,24 @@ class Host:
         """Return the network service that looks after the device (NetworkManager ...), or None."""
         return self._links.manager(name)
 
-    def planning(self) -> tuple[Host, Planned]:
-        """Return this host with a scratch pad for its devices, and the pad.
+    def planning(self) -> Host:
+        """Return this host with scratch pads, on which plans note what they will have made.
 
-        A host that has one already is returned as it is: its plans build on one another.
+        A host that has them already is returned as it is: its plans build on one another.
         """
         if isinstance(self.links, Planned):
-            return self, self.links
-        planned = Planned(self._links)
-        return dataclasses.replace(self, links=planned), planned
+            return self
+        ovs = None if self.ovs is None else PlannedOvs.on(self.ovs)
+        return dataclasses.replace(self, links=Planned(self._links), ovs=ovs)
+
+    @property
+    def planned_links(self) -> Planned:
+        """The scratch pad for devices, of a host that is being planned."""
+        assert isinstance(self.links, Planned)  # noqa: S101 - planning() came first
+        return self.links
+
+    @property
+    def planned_ovs(self) -> PlannedOvs:
+        """The scratch pad for Open vSwitch, of a host that is being planned."""
+        assert isinstance(self.ovs, PlannedOvs)  # noqa: S101 - planning() came first
+        return self.ovs

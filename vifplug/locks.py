@@ -29,7 +29,13 @@ def folder(lock_path: str) -> Path:
 
 def names(vif_id: str, shared: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the names of the locks for a VIF and the shared devices it uses, in locking order."""
-    return (f"vif-{vif_id}", *(f"link-{name}" for name in sorted(set(shared))))
+    return several((vif_id,), shared)
+
+
+def several(vif_ids: Iterable[str], shared: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of the locks for VIFs and shared devices; the order is everyone's."""
+    vifs = (f"vif-{vif_id}" for vif_id in sorted(set(vif_ids)))
+    return (*vifs, *(f"link-{name}" for name in sorted(set(shared))))
 
 
 def stamp(folder: Path) -> int | None:

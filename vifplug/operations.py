@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from vifplug.host import Host, Link
 
@@ -19,6 +19,8 @@ _WORDS = {
     "stp": "STP",
     "forward_delay": "forward delay",
     "accept_ra": "accept_ra",
+    "ageing_time": "ageing",
+    "multicast_snooping": "multicast snooping",
 }
 
 
@@ -28,26 +30,21 @@ class Operation:
 
     device: str
 
-    def on(self, link: Link | None) -> Link | None:
-        """Return the device as this makes it, for planning."""
-        raise NotImplementedError
+    in_database: ClassVar[bool] = False
+    """Whether this changes a switch's database, in one transaction with others, not the kernel."""
 
     def undo(self) -> Operation | None:
         """Return what takes this back, or None where another operation's undo does."""
         raise NotImplementedError
 
-    @property
-    def moves_addressing(self) -> bool:
-        """Whether this changes the device's addresses or routes, and not the device."""
-        return False
+    def foresee(self, host: Host) -> None:
+        """Note on a host that is being planned what this will have changed."""
+        link = self.on(host.link(self.device))
+        host.planned_links.put(self.device, link)
 
-    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the device's IP addresses as this makes them, for planning."""
-        return addresses
-
-    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the device's routes as this makes them, for planning."""
-        return routes
+    def on(self, link: Link | None) -> Link | None:
+        """Return the device as this makes it, for planning."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +52,8 @@ class MakeLink(Operation):
     """Make a device that isn't there; it carries its mark from the first moment.
 
     Without an address the kernel's choice is replaced by a random one given at creation, since
-    udev rewrites addresses that nobody gave; but a device on a ``lower`` one has that one's.
+    udev rewrites addresses that nobody gave; but a device on a ``lower`` one has that one's. With a
+    ``peer`` it is a pair, whose other end has a mark and an address of its own.
     """
 
     kind: str
@@ -65,9 +63,13 @@ class MakeLink(Operation):
     mtu: int | None = None
     forward_delay: int | None = None
     stp: bool | None = None
+    ageing_time: int | None = None
+    multicast_snooping: bool | None = None
     multi_queue: bool | None = None
     lower: str | None = None
     vlan: int | None = None
+    peer: str | None = None
+    peer_mark: str | None = None
 
     def __str__(self) -> str:
         return f"make {self.kind} {self.device}"
@@ -80,13 +82,28 @@ class MakeLink(Operation):
             address=self.address,
             forward_delay=self.forward_delay,
             stp=self.stp,
+            ageing_time=self.ageing_time,
+            multicast_snooping=self.multicast_snooping,
             multi_queue=self.multi_queue,
-            lower=self.lower,
+            lower=self.lower or self.peer,
             vlan=self.vlan,
         )
 
+    def foresee(self, host: Host) -> None:
+        super().foresee(host)
+        if self.peer and self.peer_mark:
+            other = Link(
+                kind=self.kind,
+                altnames=(self.peer_mark,),
+                mtu=self.mtu or 1500,
+                lower=self.device,
+            )
+            host.planned_links.put(self.peer, other)
+
     def undo(self) -> Operation:
-        return RemoveLink(device=self.device, mark=self.mark, unless_used=self.shared)
+        return RemoveLink(
+            device=self.device, mark=self.mark, unless_used=self.shared, peer=self.peer
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +120,18 @@ class RemoveLink(Operation):
     unless_used: bool = False
     or_fail: bool = False
     leaving: str | None = None
+    peer: str | None = None
 
     def __str__(self) -> str:
         return f"remove {self.device}"
 
     def on(self, link: Link | None) -> None:
         return None
+
+    def foresee(self, host: Host) -> None:
+        super().foresee(host)
+        if self.peer:
+            host.planned_links.put(self.peer, None)
 
     def undo(self) -> None:
         return None
@@ -192,12 +215,18 @@ class _Addressing(Operation):
 
     these: tuple[str, ...]
 
-    @property
-    def moves_addressing(self) -> bool:
-        return True
+    def foresee(self, host: Host) -> None:
+        addresses = self.on_addresses(host.addresses(self.device))
+        routes = self.on_routes(host.routes(self.device))
+        host.planned_links.put_addressing(self.device, addresses, routes)
 
-    def on(self, link: Link | None) -> Link | None:
-        return link
+    def on_addresses(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's IP addresses as this makes them."""
+        return addresses
+
+    def on_routes(self, routes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the device's routes as this makes them."""
+        return routes
 
 
 @dataclass(frozen=True, kw_only=True)

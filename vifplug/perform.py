@@ -44,7 +44,12 @@ _SYSCTLS: Mapping[str, str] = {
     "arp_announce": "ipv4/conf/{}/arp_announce",
 }
 _SYSCTL_ROOT = Path("/proc/sys/net")
-_BRIDGE = {"stp": rt.BR_STP_STATE, "forward_delay": rt.BR_FORWARD_DELAY}
+_BRIDGE = {
+    "stp": (rt.BR_STP_STATE, rt.u32),
+    "forward_delay": (rt.BR_FORWARD_DELAY, rt.u32),
+    "ageing_time": (rt.BR_AGEING_TIME, rt.u32),
+    "multicast_snooping": (rt.BR_MCAST_SNOOPING, rt.u8),
+}
 
 
 class Refused(Exception):
@@ -87,6 +92,7 @@ def perform(netlink: Netlink, operation: Operation) -> None:
 def _make_link(netlink: Netlink, operation: MakeLink) -> None:
     index, lower = _free_index(netlink), b""
     address = operation.address
+    peer = _free_index(netlink) if operation.peer else 0
     if operation.lower:
         lower = rt.attribute(rt.LINK, rt.u32(_must(netlink, operation.lower).index))
     else:
@@ -97,29 +103,44 @@ def _make_link(netlink: Netlink, operation: MakeLink) -> None:
         rt.attribute(rt.ADDRESS, _mac(address)) if address else b"",
         rt.attribute(rt.MTU, rt.u32(operation.mtu)) if operation.mtu else b"",
         rt.nest(
-            rt.LINKINFO, rt.attribute(rt.INFO_KIND, rt.text(operation.kind)), *_data(operation)
+            rt.LINKINFO,
+            rt.attribute(rt.INFO_KIND, rt.text(operation.kind)),
+            *_data(operation, peer),
         ),
         index=index,
     )
     make = (rt.NEWLINK, rt.ACK | rt.CREATE_NEW, body)
-    # The mark goes by the index that we chose, in the same send: never by name, which a
-    # stranger's device may have.
-    (_, refused), (_, unmarked) = netlink.exchange([make, _prop(True, index, operation.mark)])
+    marks = [(index, operation.mark)]
+    if operation.peer_mark:
+        marks.append((peer, operation.peer_mark))
+    # A mark goes by the index that we chose, in the same send: never by name, which a stranger's
+    # device may have.
+    (_, refused), *marked = netlink.exchange([make, *(_prop(True, i, m) for i, m in marks)])
     if refused is not None:
-        if unmarked is None:  # a stranger took the index meanwhile and got our mark
-            netlink.request(_prop(False, index, operation.mark))
+        for (taken, mark), (_, unmarked) in zip(marks, marked, strict=True):
+            if unmarked is None:  # a stranger took the index meanwhile and got our mark
+                netlink.request(_prop(False, taken, mark))
         raise refused
-    if unmarked is not None:
-        netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=index)))
-        raise unmarked
+    for _, unmarked in marked:
+        if unmarked is not None:
+            netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=index)))
+            raise unmarked
 
 
-def _data(operation: MakeLink) -> list[bytes]:
-    """Return what is asked of a device of this kind, if anything."""
-    settings = {"stp": operation.stp, "forward_delay": operation.forward_delay}
+def _data(operation: MakeLink, peer: int) -> list[bytes]:
+    """Return what is asked of a device of this kind, if anything; ``peer`` is the peer's index."""
+    settings = {name: getattr(operation, name) for name in _BRIDGE}
     data = [_setting(name, value) for name, value in settings.items() if value is not None]
     if operation.vlan is not None:
         data.append(rt.attribute(rt.VLAN_ID, rt.u16(operation.vlan)))
+    if operation.peer:
+        other = rt.link_body(
+            rt.attribute(rt.IFNAME, rt.text(operation.peer)),
+            rt.attribute(rt.ADDRESS, _mac(_random_address())),
+            rt.attribute(rt.MTU, rt.u32(operation.mtu)) if operation.mtu else b"",
+            index=peer,
+        )
+        data.append(rt.attribute(rt.VETH_PEER | rt.NESTED, other))
     return [rt.nest(rt.INFO_DATA, *data)] if data else []
 
 
@@ -189,7 +210,7 @@ def _set_link(netlink: Netlink, operation: SetLink) -> None:
             wanted = rt.attribute(rt.ADDRESS, _mac(value))
         case "master":
             wanted = rt.attribute(rt.MASTER, rt.u32(_must(netlink, value).index if value else 0))
-        case "stp" | "forward_delay":
+        case attribute if attribute in _BRIDGE:
             # Settings of a kind of device go by NEWLINK, without leave to create.
             kind = rt.NEWLINK
             data = rt.nest(rt.INFO_DATA, _setting(operation.attribute, value))
@@ -327,7 +348,8 @@ def _free_index(netlink: Netlink) -> int:
 
 
 def _setting(name: str, value: int) -> bytes:
-    return rt.attribute(_BRIDGE[name], rt.u32(int(value)))
+    number, payload = _BRIDGE[name]
+    return rt.attribute(number, payload(int(value)))
 
 
 def _prop(add: bool, index: int, altname: str) -> Request:

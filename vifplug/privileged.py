@@ -10,11 +10,12 @@ side trusts nobody.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from oslo_config import cfg
 
@@ -26,7 +27,7 @@ from vifplug.mark import Owner
 from vifplug.netlink import Netlink
 from vifplug.parts import Part, build
 
-__all__ = ["Context", "Reply", "plug", "unplug"]
+__all__ = ["Connected", "Context", "Reply", "plug", "unplug"]
 
 _LONGEST = 24 * 3600.0
 """Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
@@ -35,18 +36,29 @@ _REQUEST = "call it through vifplug"
 _PROCESS = fields.Text(r"[a-z]{0,16}", "a process' name")
 
 
-def plug(request: Mapping[str, Any], *, kinds: Iterable[type[Part]]) -> list[Reply]:
-    """Plug each VIF of a request; one that fails hurts no other."""
+def plug(
+    request: Mapping[str, Any],
+    *,
+    kinds: Iterable[type[Part]],
+    database: Callable[[float], Connected] | None = None,
+) -> list[Reply]:
+    """Plug the VIFs of a request; one that fails hurts no other.
+
+    ``kinds`` are the parts that the plugin may ask for. ``database`` opens its switch's database
+    for a call until a deadline; then all VIFs' ports go in together.
+    """
     known = tuple(kinds)
 
-    def one(vif: Mapping[str, Any], netlink: Netlink, deadline: float) -> apply.Applied:
-        owner = _owner(vif)
-        parts = [build(part, known) for part in vif["parts"]]
-        names = locks.names(owner.vif_id, (name for part in parts for name in part.shared))
-        with locks.held(_folder(), names, vif_id=owner.vif_id, deadline=deadline):
-            return apply.plug(owner, parts, netlink=netlink, deadline=deadline)
+    def one(vif: Mapping[str, Any]) -> apply.Job:
+        return apply.Job(owner=_owner(vif), parts=[build(part, known) for part in vif["parts"]])
 
-    replies = _each(request, one)
+    def several(jobs: Sequence[apply.Job], call: _Call) -> Sequence[apply.Outcome]:
+        vifs = [job.owner.vif_id for job in jobs]
+        shared = {name for job in jobs for part in job.parts for name in part.shared}
+        with call.locked(locks.several(vifs, shared), vifs[0]):
+            return apply.plug(jobs, call.means)
+
+    replies = _each(request, one, several, database)
     if any(reply.get("changed") for reply in replies):
         # The caller may not look at a firewall; it warns of what we found.
         with contextlib.suppress(OSError):
@@ -54,33 +66,83 @@ def plug(request: Mapping[str, Any], *, kinds: Iterable[type[Part]]) -> list[Rep
     return replies
 
 
-def unplug(request: Mapping[str, Any]) -> list[Reply]:
-    """Unplug each VIF of a request; one that fails hurts no other."""
+def unplug(
+    request: Mapping[str, Any], *, database: Callable[[float], Connected] | None = None
+) -> list[Reply]:
+    """Unplug the VIFs of a request; one that fails hurts no other."""
     remove_unused = request.get("remove_unused") is True
 
-    def one(vif: Mapping[str, Any], netlink: Netlink, deadline: float) -> apply.Applied:
-        vif_id = fields.UUID.check(vif["id"], lenient=False)
-        hold = partial(locks.held, _folder(), vif_id=vif_id, deadline=deadline)
-        look = partial(apply.used_by, vif_id, netlink=netlink)
-        with hold(locks.names(vif_id)):
+    def one(vif: Mapping[str, Any]) -> str:
+        return fields.UUID.check(vif["id"], lenient=False)
+
+    def several(vif_ids: Sequence[str], call: _Call) -> Sequence[apply.Outcome]:
+        def look() -> set[str]:
+            found = (apply.used_by(vif_id, netlink=call.means.netlink) for vif_id in vif_ids)
+            return {name for names in found for name in names} if remove_unused else set()
+
+        with call.locked(locks.several(vif_ids), vif_ids[0]):
             # Only under its lock may a shared part be found unused and go.
-            shared = look() if remove_unused else ()
+            shared = look()
             while True:
-                with hold(locks.names(vif_id, shared)[1:]):
-                    now = look() if remove_unused else ()
-                    if set(now) <= set(shared):
-                        return apply.unplug(
-                            vif_id, netlink=netlink, remove_unused=remove_unused, deadline=deadline
-                        )
+                with call.locked(locks.several((), shared), vif_ids[0]):
+                    now = look()
+                    if now <= shared:
+                        return apply.unplug(vif_ids, call.means, remove_unused=remove_unused)
                 shared = now  # another plug has joined an uplink meanwhile
 
-    return _each(request, one)
+    return _each(request, one, several, database)
+
+
+class Connected(apply.Database, Protocol):
+    """A switch's database that is open for one call."""
+
+    def close(self) -> None:
+        """End the connection, once nothing is asked of it any more."""
+
+    @property
+    def lingering(self) -> bool:
+        """Whether something that was asked, and its undo, are not answered yet."""
+
+    def linger(self) -> None:
+        """Wait, for a bounded time, until all is answered."""
+
+
+@dataclass
+class _Call:
+    """One call: what it is carried out with, and the locks that it holds."""
+
+    means: apply.Means
+    connected: Connected | None
+
+    @contextlib.contextmanager
+    def locked(self, names: tuple[str, ...], vif_id: str) -> Iterator[None]:
+        """Hold locks; beyond the block where the database has not answered all yet."""
+        with contextlib.ExitStack() as stack:
+            deadline = self.means.deadline
+            stack.enter_context(locks.held(_folder(), names, vif_id=vif_id, deadline=deadline))
+            yield
+            if self.connected and self.connected.lingering:
+                held, database = stack.pop_all(), self.connected
+                threading.Thread(target=_linger, args=(database, held)).start()
+
+
+def _linger(database: Connected, held: contextlib.ExitStack) -> None:
+    """Keep a VIF to ourselves until what was done too late for it is undone."""
+    with held:
+        database.linger()
+        database.close()
+
+
+T = TypeVar("T")
 
 
 def _each(
     request: Mapping[str, Any],
-    one: Callable[[Mapping[str, Any], Netlink, float], apply.Applied],
+    one: Callable[[Mapping[str, Any]], T],
+    several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
+    database: Callable[[float], Connected] | None,
 ) -> list[Reply]:
+    """Carry out a request: each VIF by itself, or all together where there is a database."""
     try:
         deadline, vifs = float(request["deadline"]), [dict(vif) for vif in request["vifs"]]
         elsewhere = request["namespace"] != network_namespace()
@@ -91,21 +153,44 @@ def _each(
     if elsewhere:
         why = "the daemon is in another network namespace than its caller"
         raise PrivilegeError("privileged daemon", why, "start it from where the VIFs are")
+    replies: list[Reply | None] = [None] * len(vifs)
+    known: list[tuple[int, T]] = []
+    for position, vif in enumerate(vifs):
+        try:
+            known.append((position, one(vif)))
+        except (fields.NotAllowed, KeyError, TypeError, ValueError) as error:
+            refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
+            replies[position] = refused.to_dict()
     with Netlink() as netlink:
-        return [_reply(vif, lambda v: one(v, netlink, deadline)) for vif in vifs]
+        for group in [known] if database and known else [[each] for each in known]:
+            connected = database(deadline) if database else None
+            means = apply.Means(netlink=netlink, deadline=deadline, database=connected)
+            call = _Call(means, connected)
+            outcomes = _outcomes([vif for _, vif in group], several, call)
+            if connected and not connected.lingering:
+                connected.close()
+            for (position, _), outcome in zip(group, outcomes, strict=True):
+                replies[position] = _reply(outcome, str(vifs[position].get("id")))
+    return [reply for reply in replies if reply is not None]
 
 
-def _reply(vif: Mapping[str, Any], one: Callable[[Mapping[str, Any]], apply.Applied]) -> Reply:
+def _outcomes(
+    group: Sequence[T],
+    several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
+    call: _Call,
+) -> Sequence[apply.Outcome | OSError]:
     try:
-        applied = one(vif)
-    except VifplugError as error:
-        return error.to_dict()
-    except (fields.NotAllowed, KeyError, TypeError, ValueError) as error:
-        refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
-        return refused.to_dict()
-    except OSError as error:
-        return PlugFailed(str(vif.get("id")), "reading the host", str(error)).to_dict()
-    return {"changed": applied.changed, "devices": list(applied.devices)}
+        return several(group, call)
+    except (VifplugError, OSError) as error:
+        return [error] * len(group)
+
+
+def _reply(outcome: apply.Outcome | OSError, vif_id: str) -> Reply:
+    if isinstance(outcome, VifplugError):
+        return outcome.about(vif_id).to_dict()
+    if isinstance(outcome, OSError):
+        return PlugFailed(vif_id, "reading the host", str(outcome)).to_dict()
+    return {"changed": outcome.changed, "devices": list(outcome.devices)}
 
 
 def _owner(vif: Mapping[str, Any]) -> Owner:

@@ -28,7 +28,8 @@ UP, LOOPBACK = 0x1, 0x8
 ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 5, 10, 18, 26, 29
 CARRIER, LINK_NETNSID, PROP_LIST, ALT_IFNAME = 33, 37, 52, 53
 INFO_KIND, INFO_DATA = 1, 2
-BR_FORWARD_DELAY, BR_STP_STATE = 1, 5
+BR_FORWARD_DELAY, BR_AGEING_TIME, BR_STP_STATE, BR_MCAST_SNOOPING = 1, 4, 5, 23
+VETH_PEER = 1
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
 VLAN_ID = 1
 INET_CONF, INET6_CONF = 1, 2
@@ -37,8 +38,8 @@ TAP = 2
 # Positions in the arrays of per-device sysctls that the kernel reports with a device.
 _ARP_ANNOUNCE, _ARP_IGNORE, _ACCEPT_RA, _DISABLE_IPV6 = 17, 18, 3, 26
 
-LYING = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
-"""The kinds of device that lie on another one."""
+LYING = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "veth")
+"""The kinds of device that lie on another one, or for veth hang together with it."""
 
 NESTED = 1 << 15
 _TYPE = 0x3FFF
@@ -51,6 +52,11 @@ _U32 = struct.Struct("=I")
 def u32(value: int) -> bytes:
     """Return a 32-bit attribute's payload."""
     return _U32.pack(value)
+
+
+def u8(value: int) -> bytes:
+    """Return an 8-bit attribute's payload."""
+    return bytes([value])
 
 
 def u16(value: int) -> bytes:
@@ -166,8 +172,12 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
     kind = _text(info.get(INFO_KIND, b""))
     data = dict(attributes(info.get(INFO_DATA, b"")))
     if kind == "bridge" and BR_FORWARD_DELAY in data:
-        delay, stp = _number(data[BR_FORWARD_DELAY]), bool(_number(data[BR_STP_STATE]))
-        return kind, {"forward_delay": delay, "stp": stp}
+        return kind, {
+            "forward_delay": _number(data[BR_FORWARD_DELAY]),
+            "ageing_time": _number(data[BR_AGEING_TIME]),
+            "stp": bool(_number(data[BR_STP_STATE])),
+            "multicast_snooping": data.get(BR_MCAST_SNOOPING) != b"\0",
+        }
     if kind == "tun" and data.get(TUN_TYPE) == bytes([TAP]):
         return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
     if kind == "vlan":

@@ -94,8 +94,10 @@ class Plan:
     def __str__(self) -> str:
         """Return the plan as text of at most 80 columns; the form is that of plan.txt."""
         lines = [self.title]
+        width = max((len(step.part.kind) for step in self.steps), default=0)
         for step in self.steps:
-            start = f"  {step.action:6}  {step.part.kind:6}  {step.part.title:15}  "
+            kind = step.part.kind.ljust(max(width, 6))
+            start = f"  {step.action:6}  {kind}  {step.part.title:15}  "
             lines += _wrapped(start, step.detail)
         for note in self.notes:
             lines += _wrapped("  note    ", note)
@@ -119,7 +121,7 @@ def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]
 
     Raises Conflict; then nothing of these parts stays noted on the host's scratch pad.
     """
-    host, planned = host.planning()
+    host = host.planning()
     steps: list[Step] = []
     try:
         for part in parts:
@@ -127,11 +129,11 @@ def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]
             action, detail = part.step(operations, host)
             steps.append(Step(action=action, part=part, detail=detail, operations=operations))
             for operation in operations:
-                planned.change(operation)
+                operation.foresee(host)
     except VifplugError:
         for operation in reversed([o for step in steps for o in step.operations]):
             if back := operation.undo():
-                planned.change(back)
+                back.foresee(host)
         raise
     return tuple(steps)
 

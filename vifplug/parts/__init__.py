@@ -6,11 +6,21 @@ is true already. It raises Conflict where another's device stands in the way. Al
 """
 
 from vifplug.parts.bridge import Bridge, BridgePort, Claim
+from vifplug.parts.hybrid import FilterBridge, Veth
 from vifplug.parts.part import Part, build
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
 from vifplug.parts.uplink import Uplink, Vlan, uplink_of
 
-CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, Tap, Uplink, Vlan)
+CORE: tuple[type[Part], ...] = (
+    Bridge,
+    BridgePort,
+    Claim,
+    FilterBridge,
+    Tap,
+    Uplink,
+    Veth,
+    Vlan,
+)
 """The kinds of part that the core itself can make."""
 
 __all__ = [
@@ -19,9 +29,11 @@ __all__ = [
     "Bridge",
     "BridgePort",
     "Claim",
+    "FilterBridge",
     "Part",
     "Tap",
     "Uplink",
+    "Veth",
     "Vlan",
     "build",
     "host_side_address",
