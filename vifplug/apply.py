@@ -7,7 +7,7 @@ This runs inside a plugin's privileged daemon, under its locks, but is itself pl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,11 +43,8 @@ class Database(Protocol):
     def seek(self, jobs: Sequence[Job]) -> Ovs:
         """Read what the parts of these jobs must know. Raises OVSDBError, DeadlineExceeded."""
 
-    def seek_ids(self, vif_ids: Sequence[str]) -> Ovs:
-        """Read all that is these VIFs', as :meth:`seek`."""
-
-    def removal(self, vif_id: str, ovs: Ovs) -> Sequence[Operation]:
-        """Return what takes a VIF out of the database."""
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
+        """Read what is these VIFs' and return what takes each out, as :meth:`seek`."""
 
     def commit(self, groups: Sequence[Sequence[Operation]]) -> None:
         """Make all changes in one transaction, or none.
@@ -96,6 +93,14 @@ class Job:
             self.outcome = error.about(self.owner.vif_id)
         else:
             self.outcome = PlugFailed(self.owner.vif_id, self.standing, _words(error), left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """One VIF to be unplugged; of its ``interface_id`` nothing may be known but what marks say."""
+
+    vif_id: str
+    interface_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,10 +307,14 @@ def used_by(vif_id: str, *, netlink: Netlink) -> tuple[str, ...]:
 class _Leaving:
     """One VIF that is being unplugged."""
 
-    vif_id: str
+    vif: Departure
     in_database: Sequence[Operation]
     units: tuple[Unit, ...]
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def vif_id(self) -> str:
+        return self.vif.vif_id
 
     @property
     def changed(self) -> bool:
@@ -320,26 +329,27 @@ class _Leaving:
         return [unit for unit in self.units if not isinstance(unit[-1], RemoveAltname)]
 
 
-def unplug(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> list[Outcome]:
+def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> list[Outcome]:
     """Remove all that is each VIF's; go on past errors and report them together.
 
     An UnplugFailed tells where something is left; what is gone already is no error.
     """
     failure: list[str] = []
-    found: Mapping[str, Sequence[Operation]] = {}
+    found: Sequence[Sequence[Operation]] = [()] * len(vifs)
     try:
-        found = _in_database(vif_ids, means)
+        if means.database:
+            found = means.database.removals(vifs)
     except (VifplugError, OSError) as error:
         failure.append(_words(error))  # the devices can go all the same
-    host = means.look(None, batch=len(vif_ids) >= _BATCH)
+    host = means.look(None, batch=len(vifs) >= _BATCH)
     leaving = [
         _Leaving(
-            vif_id=vif_id,
-            in_database=found.get(vif_id, ()),
-            units=removal(vif_id, host, remove_unused=remove_unused),
+            vif=vif,
+            in_database=operations,
+            units=removal(vif.vif_id, host, remove_unused=remove_unused),
             failures=list(failure),
         )
-        for vif_id in vif_ids
+        for vif, operations in zip(vifs, found, strict=True)
     ]
     acknowledge = _leave_database(leaving, means)
     _remove(leaving, means)
@@ -362,14 +372,6 @@ def _left(one: _Leaving) -> Outcome:
     own = (unit[0] for unit in one.links if len(unit) == 1)
     removed = [o for o in own if isinstance(o, RemoveLink) and not o.unless_used]
     return Applied(changed=one.changed, devices=tuple(o.device for o in removed))
-
-
-def _in_database(vif_ids: Sequence[str], means: Means) -> Mapping[str, Sequence[Operation]]:
-    """Return what takes each VIF out of the database, if there is one."""
-    if means.database is None:
-        return {}
-    ovs = means.database.seek_ids(vif_ids)
-    return {vif_id: means.database.removal(vif_id, ovs) for vif_id in vif_ids}
 
 
 def _leave_database(
@@ -424,15 +426,15 @@ def _still_to_do(
     """Look at the host again; note what an unplug would still have to do."""
     if not leaving:
         return
-    ids = [one.vif_id for one in leaving]
+    vifs = [one.vif for one in leaving]
     try:
-        found = _in_database(ids, means)
-        host = means.look(None, batch=len(ids) >= _BATCH)
-        for one in leaving:
+        found = means.database.removals(vifs) if means.database else [()] * len(vifs)
+        host = means.look(None, batch=len(vifs) >= _BATCH)
+        for one, operations in zip(leaving, found, strict=True):
             again = removal(one.vif_id, host, remove_unused=remove_unused)
             but: Iterable[Unit] = () if claims else one.claims
             left = [operation for unit in again if unit not in but for operation in unit]
-            left += found.get(one.vif_id, ())
+            left += operations
             one.failures += [f"{operation}: still to do" for operation in left]
     except (VifplugError, OSError) as error:
         for one in leaving:

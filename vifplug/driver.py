@@ -19,7 +19,15 @@ from typing import Any
 from oslo_config import cfg
 
 from vifplug import facts, fields, locks, look, opts
-from vifplug.errors import NO_VIF, InvalidVIF, PluginFailed, UnknownVIFType, VifplugError, shown
+from vifplug.errors import (
+    NO_VIF,
+    InvalidVIF,
+    OVSDBError,
+    PluginFailed,
+    UnknownVIFType,
+    VifplugError,
+    shown,
+)
 from vifplug.host import Host
 from vifplug.interface import Interface
 from vifplug.mark import Owner
@@ -124,7 +132,8 @@ class GenericVIFDriver:
         ``host`` plans for another host, without this one's facts and marks. Raises InvalidVIF,
         UnknownVIFType, PluginFailed, Conflict.
         """
-        return self._wire((instance, vif), host or self.host()).wiring.interface
+        now = host or self._looked(self.host(), [vif])
+        return self._wire((instance, vif), now).wiring.interface
 
     def plan(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
@@ -169,7 +178,8 @@ class GenericVIFDriver:
 
     def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
-        now = (host or self.host(batch=len(pairs) >= _BATCH)).planning()
+        now = host or self.host(batch=len(pairs) >= _BATCH)
+        now = self._looked(now, [vif for _, vif in pairs]).planning()
         plans: _Plans = []
         for pair in pairs:
             try:
@@ -195,6 +205,7 @@ class GenericVIFDriver:
         since = locks.stamp(folder)
         wait = deadline - time.monotonic()
         now = host or self.host(batch=len(pairs) >= _BATCH, wait=wait)
+        now = self._looked(now, [vif for _, vif in pairs], deadline=deadline)
         found: list[Result | VifplugError | None] = [None] * len(pairs)
         wired: dict[int, _Wired] = {}
         for position, pair in enumerate(pairs):
@@ -221,7 +232,7 @@ class GenericVIFDriver:
 
     def unplug_all(self, pairs: Sequence[Pair], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
-        return self._unplug([(vif.id, vif.vif_type) for _, vif in pairs], timeout)
+        return self._unplug([(vif.id, vif.vif_type, vif) for _, vif in pairs], timeout)
 
     def unplug_ids(self, ids: Iterable[str], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs of which only the ids are known, by what the host carries.
@@ -231,13 +242,19 @@ class GenericVIFDriver:
         """
         wanted = [_uuid(given) for given in ids]
         types = {one.id: one.vif_type for one in self.list()}
-        return self._unplug([(vif_id, types.get(vif_id, "")) for vif_id in wanted], timeout)
+        return self._unplug([(vif_id, types.get(vif_id, ""), None) for vif_id in wanted], timeout)
 
     def list(self) -> list[Plugged]:
-        """Return what this host has plugged, as its marks and claims tell."""
+        """Return what this host has plugged, as its marks and claims tell.
+
+        Raises OVSDBError where there is an Open vSwitch that can't be read.
+        """
         links = look.RunningLinks()
         links.read_all()
-        return plugged(Host(links=links))
+        host = self._looked(Host(links=links), None)
+        if host.ovs and host.ovs.error and not host.ovs.absent:
+            raise OVSDBError(host.ovs.endpoint, host.ovs.error)
+        return plugged(host)
 
     # What the command line needs besides.
 
@@ -302,6 +319,39 @@ class GenericVIFDriver:
         group = self._conf[plugin.group]
         return {opt.dest: group[opt.dest] for opt in plugin.opts}
 
+    def _looked(
+        self, host: Host, vifs: Sequence[VIF] | None, *, deadline: float | None = None
+    ) -> Host:
+        """Return the host with what the plugins of some VIFs must know, or with None all plugins'.
+
+        A host that somebody told us of whole is left as it is.
+        """
+        until = self._deadline(None) if deadline is None else deadline
+        for plugin, own in self._lookers(vifs):
+            found = plugin.looking()
+            if found is None or host.ovs is not None:
+                continue
+            module = importlib.import_module(found)
+            host = module.look(plugin.options, own, host, deadline=until)
+        return host
+
+    def _lookers(
+        self, vifs: Sequence[VIF] | None
+    ) -> Iterable[tuple[VIFPlugin, Sequence[VIF] | None]]:
+        """Return the plugins that look for themselves, each with its VIFs."""
+        types = (
+            {claim.vif_type for claim in self.registry.claims() if claim.state == "ok"}
+            if (vifs is None)
+            else {vif.vif_type for vif in vifs}
+        )
+        for vif_type in sorted(types):
+            try:
+                plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
+            except VifplugError:
+                continue  # said when its VIFs come to it
+            if plugin.looks:
+                yield plugin, vifs and [vif for vif in vifs if vif.vif_type == vif_type]
+
     def _wire(self, pair: Pair, host: Host) -> _Wired:
         vif = _with_instance(*pair)
         plugin = self.plugin(vif)
@@ -357,17 +407,21 @@ class GenericVIFDriver:
         except VifplugError as error:
             return [error.about(request["id"]).to_dict() for request in requests]
 
-    def _unplug(self, vifs: Sequence[tuple[str, str]], timeout: float | None) -> Outcomes:
+    def _unplug(self, vifs: Sequence[_Leaving], timeout: float | None) -> Outcomes:
         deadline = self._deadline(timeout)
         folder = locks.folder(self._group.lock_path)
         since = locks.stamp(folder)
         links = look.RunningLinks()
         if len(vifs) >= _BATCH:
             links.read_all()
+        known = [vif for _, _, vif in vifs if vif]
+        # Of what is only known by its id, any plugin may have something.
+        whole = known if len(known) == len(vifs) else None
+        host = self._looked(Host(links=links), whole, deadline=deadline)
         groups: dict[tuple[str, bool], list[int]] = {}
         found: list[Result | VifplugError | None] = [None] * len(vifs)
-        for position, (vif_id, vif_type) in enumerate(vifs):
-            gone = not removal(vif_id, Host(links=links), remove_unused=False)
+        for position, (vif_id, vif_type, vif) in enumerate(vifs):
+            gone = not removal(vif_id, host, remove_unused=False) and not _in_ovs(vif_id, vif, host)
             if gone and locks.idle(folder, locks.names(vif_id), since=since):
                 found[position] = _unplugged(vif_id, vif_type, {"changed": False, "devices": []})
                 continue
@@ -380,17 +434,35 @@ class GenericVIFDriver:
             unused = bool(plugin.options.get("remove_unused"))
             groups.setdefault((plugin.privileged(), unused), []).append(position)
         for (module, unused), positions in groups.items():
-            requests = [{"id": vifs[position][0]} for position in positions]
+            requests = [_leaving(*vifs[position]) for position in positions]
             replies = self._call(module, "unplug", requests, deadline, remove_unused=unused)
             for position, reply in zip(positions, replies, strict=True):
-                found[position] = _unplugged(*vifs[position], reply)
+                found[position] = _unplugged(*vifs[position][:2], reply)
         return [one for one in found if one is not None]
 
     def _any_type(self, vif_id: str) -> str:
-        good = [claim.vif_type for claim in self.registry.claims() if claim.state == "ok"]
+        good = [claim for claim in self.registry.claims() if claim.state == "ok"]
         if not good:
             raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
-        return good[0]
+        # One that looks for itself removes what others do, and what it finds there.
+        lookers = [claim for claim in good if claim.plugin and claim.plugin.looks]
+        return (lookers or good)[0].vif_type
+
+
+_Leaving = tuple[str, str, VIF | None]
+"""A VIF's id, its vif_type or nothing, and the VIF itself where it is known."""
+
+
+def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
+    """Whether Open vSwitch has, or may have, something of the VIF."""
+    if host.ovs is None or host.ovs.absent:
+        return False
+    there = host.ovs.of(vif_id, vif.interface_id if vif else None)
+    return bool(host.ovs.error or there or host.ovs.claims(vif_id))
+
+
+def _leaving(vif_id: str, vif_type: str, vif: VIF | None) -> _Request:
+    return {"id": vif_id, "interface_id": vif.interface_id if vif else None}
 
 
 def _one(found: Outcomes) -> Result:

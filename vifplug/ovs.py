@@ -40,7 +40,6 @@ class OvsPort:
     transient: bool = declared(BOOLEAN, default=False)
     row: str = declared(_ANY, default="")
     interface: str = declared(_ANY, default="")
-    qos: str | None = declared(_ANY, default=None)
 
     @property
     def mark(self) -> Mark | None:
@@ -65,11 +64,15 @@ class OvsBridge:
 
 @dataclass(frozen=True, kw_only=True)
 class Ovs:
-    """What a database said. ``error`` is why it could not be read; then the rest is empty."""
+    """What a database said. ``error`` is why it could not be read; then the rest is empty.
+
+    ``absent``: nobody listens at the endpoint, as on a host without Open vSwitch.
+    """
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")
     version: str | None = declared(_ANY, default=None)
     error: str | None = declared(_ANY, default=None)
+    absent: bool = declared(BOOLEAN, default=False)
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
 
     def bridge(self, name: str) -> OvsBridge | None:
@@ -115,6 +118,13 @@ class Ovs:
             if key.startswith(start) and (mark := Mark.parse(key))
         ]
 
+    def marks(self) -> Iterator[Mark]:
+        """Yield the marks of all ports and the claims on all bridges."""
+        for bridge in self.bridges.values():
+            yield from (mark for port in bridge.ports.values() if (mark := port.mark))
+            claims = (mark for key in bridge.claims if (mark := Mark.parse(key)))
+            yield from (claim for claim in claims if not claim.shared)
+
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
 
@@ -125,7 +135,7 @@ class Ovs:
         known |= {port.external_ids.get(IFACE_ID, "") for _, port in found.values()}
         for one in known - {""}:
             found |= self.bearing(one)
-        return found
+        return {n: f for n, f in found.items() if f[1].marks.get(VIF_ID, vif_id) == vif_id}
 
 
 class PlannedOvs(Ovs):

@@ -45,12 +45,15 @@ class VIFPlugin(abc.ABC):
     ``api_version``  the contract's version that the plugin was written for
     ``details``      the dataclass of its own fields, each ``fields.declared``
     ``required``     paths of the VIF's fields without which it can't work, as ``network.bridge``
+    ``looks``        the module of its package that reads what ``wire()`` must know of the host
+                     besides links, if there is one; see docs/writing-a-plugin.md
     ``group``        its section of the configuration file, and the ``opts`` in it
     """
 
     api_version: ClassVar[int]
     details: ClassVar[type[Any]] = NoDetails
     required: ClassVar[tuple[str, ...]] = ()
+    looks: ClassVar[str] = ""
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
 
@@ -92,7 +95,16 @@ class VIFPlugin(abc.ABC):
     @classmethod
     def privileged(cls) -> str:
         """Return the name of the module that holds the plugin's PrivContext and entrypoints."""
-        return f"{cls.__module__.rpartition('.')[0]}.privileged"
+        return cls._beside("privileged")
+
+    @classmethod
+    def looking(cls) -> str | None:
+        """Return the name of the module that ``looks`` means, or None."""
+        return cls._beside(cls.looks) if cls.looks else None
+
+    @classmethod
+    def _beside(cls, module: str) -> str:
+        return f"{cls.__module__.rpartition('.')[0]}.{module}"
 
     @classmethod
     def schema(cls, vif_type: str) -> dict[str, Any]:

@@ -72,10 +72,15 @@ def unplug(
     """Unplug the VIFs of a request; one that fails hurts no other."""
     remove_unused = request.get("remove_unused") is True
 
-    def one(vif: Mapping[str, Any]) -> str:
-        return fields.UUID.check(vif["id"], lenient=False)
+    def one(vif: Mapping[str, Any]) -> apply.Departure:
+        vif_id = fields.UUID.check(vif["id"], lenient=False)
+        known = vif.get("interface_id")
+        interface_id = fields.UUID.check(known, lenient=False) if known is not None else None
+        return apply.Departure(vif_id=vif_id, interface_id=interface_id)
 
-    def several(vif_ids: Sequence[str], call: _Call) -> Sequence[apply.Outcome]:
+    def several(vifs: Sequence[apply.Departure], call: _Call) -> Sequence[apply.Outcome]:
+        vif_ids = [vif.vif_id for vif in vifs]
+
         def look() -> set[str]:
             found = (apply.used_by(vif_id, netlink=call.means.netlink) for vif_id in vif_ids)
             return {name for names in found for name in names} if remove_unused else set()
@@ -87,7 +92,7 @@ def unplug(
                 with call.locked(locks.several((), shared), vif_ids[0]):
                     now = look()
                     if now <= shared:
-                        return apply.unplug(vif_ids, call.means, remove_unused=remove_unused)
+                        return apply.unplug(vifs, call.means, remove_unused=remove_unused)
                 shared = now  # another plug has joined an uplink meanwhile
 
     return _each(request, one, several, database)

@@ -11,7 +11,7 @@ from typing import Any
 from vifplug.errors import VifplugError
 from vifplug.host import Host, Link
 from vifplug.interface import Interface
-from vifplug.mark import DERIVED, Owner, derived_name, shared_mark
+from vifplug.mark import DERIVED, Mark, Owner, derived_name, shared_mark
 from vifplug.operations import (
     AddAltname,
     Operation,
@@ -278,33 +278,39 @@ class Plugged:
 
 def plugged(host: Host) -> list[Plugged]:
     """Return what a host has plugged, in the order of the VIFs' ids."""
-    found: dict[str, list[tuple[str, Link, bool]]] = {}
-    types: dict[str, tuple[str, str]] = {}
+    found: dict[str, list[Mark]] = {}
+    on: dict[str, list[tuple[str, Link, bool]]] = {}
     for name, link in host.links.items():
         for mark in link.marks:
             if not mark.shared:
-                found.setdefault(mark.vif_id, []).append((name, link, mark.claim))
-                types[mark.vif_id] = (mark.vif_type, mark.process)
-    return [_plugged(vif_id, *types[vif_id], found[vif_id], host) for vif_id in sorted(found)]
+                found.setdefault(mark.vif_id, []).append(mark)
+                on.setdefault(mark.vif_id, []).append((name, link, mark.claim))
+    for mark in host.ovs.marks() if host.ovs else ():
+        found.setdefault(mark.vif_id, []).append(mark)
+    return [_plugged(found[vif_id][0], on.get(vif_id, []), host) for vif_id in sorted(found)]
 
 
-def _plugged(
-    vif_id: str, vif_type: str, process: str, on: list[tuple[str, Link, bool]], host: Host
-) -> Plugged:
+def _plugged(mark: Mark, on: list[tuple[str, Link, bool]], host: Host) -> Plugged:
     own = {name: link for name, link, claim in on if not claim}
     bridge = next((name for name, link, claim in on if claim and link.kind == "bridge"), None)
     if bridge is None:
         bridge = next((link.master for link in own.values() if link.master), None)
+    if host.ovs:
+        ports = host.ovs.of(mark.vif_id)
+        own |= {name: link for name in ports if (link := host.link(name))}
+        switches = [name for name, _ in ports.values()]
+        switches += [name for name, _, _ in host.ovs.claims(mark.vif_id)]
+        bridge = next(iter(switches), bridge)
     # A tap that libvirt makes bears the derived name; it shows that the guest runs.
-    tap_name = derived_name("tap", vif_id)
+    tap_name = derived_name("tap", mark.vif_id)
     tap = host.link(tap_name)
     if tap and tap.kind == "tap" and (tap_name in own or not tap.marks):
         own[tap_name] = tap
     taps = [link for link in own.values() if link.kind == "tap"]
     return Plugged(
-        id=vif_id,
-        vif_type=vif_type,
-        process=process or None,
+        id=mark.vif_id,
+        vif_type=mark.vif_type,
+        process=mark.process or None,
         devices=tuple(own),
         bridge=bridge,
         in_use=any(link.carrier for link in taps),

@@ -4,32 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from vifplug import premade
 from vifplug.fields import MAC, declared
 from vifplug.host import Host
 from vifplug.interface import FilterRef, GuestSide, Interface, left_out
 from vifplug.mark import Owner, derived_name, shared_mark
-from vifplug.parts import (
-    MOST_TAP_MTU,
-    Bridge,
-    BridgePort,
-    Claim,
-    Part,
-    Tap,
-    Uplink,
-    Vlan,
-    host_side_address,
-)
+from vifplug.nwfilter import filter_of
+from vifplug.parts import Bridge, BridgePort, Claim, Part, Uplink, Vlan
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.vif import VIF
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
-from vifplug_bridge.filter import filter_of
-
-# From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
-# unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
-_REFUSES_TAPS = (8, 10)
 
 
 class BridgePlugin(VIFPlugin):
@@ -76,24 +63,19 @@ class BridgePlugin(VIFPlugin):
                 filterref=filterref,
             )
             return Wiring(parts=tuple(parts), interface=interface, notes=notes)
-        guest, kept = _as_its_tap(host, tap_name, guest)
-        tap = _tap(vif, host, tap_name, guest)
+        guest, kept = premade.as_its_tap(host, tap_name, guest)
+        tap = premade.tap(vif, host, tap_name, guest)
         parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
-        interface = _handed_over(vif, host, tap, guest, filterref)
+        interface = premade.interface(vif, host, tap, guest, filterref)
         return Wiring(parts=tuple(parts), interface=interface, notes=(*notes, *kept))
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        return _checks(host)
+        return premade.checks(host)
 
     def _filter(self, vif: VIF, host: Host) -> FilterRef | None:
         if not host.firewall or vif.filtered:
             return None
-        return filter_of(
-            vif,
-            name=self.options["filter_name"],
-            parameters=self.options["filter_parameters"],
-            ipv6=self.options["use_ipv6"],
-        )
+        return filter_of(vif, self.options)
 
     def _makes_tap(self, vif: VIF, host: Host, tap_name: str, bridge: str) -> bool:
         owner = Owner(vif_id=vif.id, vif_type=vif.vif_type)
@@ -121,54 +103,13 @@ class TapPlugin(VIFPlugin):
     def wire(self, vif: VIF, host: Host) -> Wiring:
         name = vif.devname or derived_name("tap", vif.id)
         asked = GuestSide.of(vif, host)
-        guest, kept = _as_its_tap(host, name, asked)
-        tap = _tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
-        interface = _handed_over(vif, host, tap, guest, None)
+        guest, kept = premade.as_its_tap(host, name, asked)
+        tap = premade.tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
+        interface = premade.interface(vif, host, tap, guest, None)
         return Wiring(parts=(tap,), interface=interface, notes=(*left_out(vif, asked), *kept))
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        return _checks(host)
-
-
-def _as_its_tap(host: Host, name: str, guest: GuestSide) -> tuple[GuestSide, tuple[str, ...]]:
-    """Return the guest's side with the queues that its tap has, if it is there, and a note.
-
-    A tap is single- or multi-queue for its life, and a guest that disagrees with it won't start.
-    """
-    link = host.link(name)
-    asked = guest.queues is not None
-    if link is None or link.multi_queue in (None, asked) or guest.model != "virtio":
-        return guest, ()
-    words = "multi-queue" if link.multi_queue else "single-queue"
-    note = f"{name} is and stays {words} until the VIF is unplugged and plugged"
-    return replace(guest, queues=2 if link.multi_queue else None), (note,)
-
-
-def _tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | None = None) -> Tap:
-    mtu = vif.network.mtu or host.mtu
-    if mtu > MOST_TAP_MTU:
-        raise vif.refuse("network.mtu", mtu, f"at most {MOST_TAP_MTU} where a tap is made")
-    return Tap(
-        name=name,
-        address=address or host_side_address(vif.address),
-        mtu=mtu,
-        multi_queue=guest.queues is not None,
-    )
-
-
-def _handed_over(
-    vif: VIF, host: Host, tap: Tap, guest: GuestSide, filterref: FilterRef | None
-) -> Interface:
-    """Return the interface of a tap that is there before the guest."""
-    return Interface(
-        type="ethernet",
-        mac=vif.address,
-        guest=guest,
-        mtu=vif.network.mtu,
-        target=tap.name,
-        managed=False if host.libvirt_at_least(*_REFUSES_TAPS) else None,
-        filterref=filterref,
-    )
+        return premade.checks(host)
 
 
 def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tuple[str, ...]]:
@@ -218,12 +159,3 @@ def _uses_ipv6(host: Host, device: str | None) -> bool:
     if device is None or link is None or link.ipv6 is False:
         return False
     return any(":" in address for address in host.addresses(device))
-
-
-def _checks(host: Host) -> Iterable[Check]:
-    yield Check(
-        check="taps",
-        ok=host.tun,
-        detail="/dev/net/tun is there" if host.tun else "/dev/net/tun is missing",
-        mend="" if host.tun else "modprobe tun",
-    )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests that connect VMs to networks for real; the extra ``vifplug[testing]``.
 
-Network namespaces, frames at either end of a wire, and a libvirtd with guests that need no KVM,
-all of the test's own: nothing of the machine's is touched, and nothing is left. They need root and
-Linux; :class:`Libvirt` needs Debian's libvirt-daemon-system, qemu-system-x86, ipxe-qemu and tini.
+Network namespaces, frames at either end of a wire, an Open vSwitch, and a libvirtd with guests that
+need no KVM, all of the test's own: nothing of the machine's is touched, and nothing is left. They
+need root and Linux; :class:`Libvirt` needs Debian's libvirt-daemon-system, qemu-system-x86,
+ipxe-qemu and tini, :class:`OpenVSwitch` its openvswitch-switch.
 All are ``fixtures.Fixture`` classes: ``useFixture``, or a with block.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from vifplug.testing.capture import Capture, Predicate, TapEnd, dhcp_discover_from
 from vifplug.testing.libvirt import Guest, Libvirt, LibvirtRefused, validate
 from vifplug.testing.namespace import CommandFailed, NetworkNamespace, veth
+from vifplug.testing.openvswitch import OpenVSwitch
 
 __all__ = [
     "Capture",
@@ -20,6 +22,7 @@ __all__ = [
     "Libvirt",
     "LibvirtRefused",
     "NetworkNamespace",
+    "OpenVSwitch",
     "Predicate",
     "TapEnd",
     "dhcp_discover_from",

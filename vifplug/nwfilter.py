@@ -9,20 +9,40 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oslo_config import cfg
 
 from vifplug.interface import FilterRef
 from vifplug.vif import VIF, Subnet
 
+FILTER_OPTS = [
+    cfg.StrOpt(
+        "filter_name",
+        default="nova-instance-{instance}-{mac}",
+        help="libvirt's nwfilter of a VIF where a firewall is required. {instance} is the "
+        "instance's name, {mac} the VIF's address without colons, {id} its id.",
+    ),
+    cfg.BoolOpt(
+        "filter_parameters",
+        default=False,
+        help="Give the filter its parameters (IP, DHCPSERVER, RASERVER, PROJNET, PROJMASK, "
+        "PROJNET6, PROJMASK6) in the interface's XML.",
+    ),
+    cfg.BoolOpt("use_ipv6", default=False, help="Give the filter its IPv6 parameters too."),
+]
+"""The options of each plugin that refers to filters."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
-def filter_of(vif: VIF, *, name: str, parameters: bool, ipv6: bool) -> FilterRef:
-    """Return the reference to a VIF's filter.
+def filter_of(vif: VIF, options: Mapping[str, Any]) -> FilterRef:
+    """Return the reference to a VIF's filter, as a plugin's options want it (``FILTER_OPTS``).
 
-    ``name`` is the template of the option filter_name. Raises InvalidVIF where the VIF gives no
-    name that libvirt's schema takes.
+    Raises InvalidVIF where the VIF gives no name that libvirt's schema takes.
     """
+    name = options["filter_name"]
     if "{instance}" in name and vif.instance.name is None:
         raise vif.refuse("instance.name", None, "required where a firewall is")
     try:
@@ -33,7 +53,9 @@ def filter_of(vif: VIF, *, name: str, parameters: bool, ipv6: bool) -> FilterRef
     if not _NAME.fullmatch(text):
         allowed = "an instance name that gives a filter name of A-Z a-z 0-9 _ . - only"
         raise vif.refuse("instance.name", vif.instance.name, allowed)
-    found = _parameters(vif.network.subnets, ipv6=ipv6) if parameters else ()
+    if not options["filter_parameters"]:
+        return FilterRef(name=text)
+    found = _parameters(vif.network.subnets, ipv6=options["use_ipv6"])
     return FilterRef(name=text, parameters=tuple(found))
 
 

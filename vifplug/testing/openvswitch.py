@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An Open vSwitch of a test's own: ovsdb-server and ovs-vswitchd, with the userspace datapath."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from vifplug.testing.fixture import PlainFixture
+from vifplug.testing.namespace import CommandFailed, NetworkNamespace
+
+_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+_WITHIN = 20.0
+SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"
+
+
+class OpenVSwitch(PlainFixture):
+    """ovsdb-server and ovs-vswitchd in a network namespace; needs root and openvswitch-switch.
+
+    Bridges made by :meth:`add_bridge` have ``datapath_type=netdev``, which needs nothing of the
+    kernel but taps. Both daemons end with the fixture, or with the thread that set it up.
+    RuntimeError in setUp: a missing package, or what a daemon said that did not start.
+    """
+
+    def __init__(self, namespace: NetworkNamespace) -> None:
+        super().__init__()
+        self._namespace = namespace
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _setUp(self) -> None:  # noqa: N802 (fixtures' name)
+        if not shutil.which(SERVER, path=_path()) or not _SCHEMA.exists():
+            raise RuntimeError("missing Debian package: openvswitch-switch")
+        folder = tempfile.TemporaryDirectory(prefix="ovs-")
+        self.addCleanup(folder.cleanup)
+        self.rundir = Path(folder.name)
+        self.addCleanup(self._end_all)
+        self._run("ovsdb-tool", "create", str(self.rundir / "conf.db"), str(_SCHEMA))
+        self.start(SERVER)
+        self.vsctl("--no-wait", "init")
+        version = self._run("ovs-vswitchd", "--version").stdout.split()[3]
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", f"ovs_version={version}")
+        self.start(SWITCH)
+        self.vsctl("show")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the programs of Open vSwitch must have in their environment to find this one."""
+        names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
+        return {name: str(self.rundir) for name in names}
+
+    @property
+    def socket(self) -> Path:
+        """The socket on which ovsdb-server listens."""
+        return self.rundir / "db.sock"
+
+    @property
+    def endpoint(self) -> str:
+        """The value for the option ovsdb_connection."""
+        return f"unix:{self.socket}"
+
+    def start(self, name: str) -> None:
+        """Start one of the two daemons, ``ovsdb-server`` or ``ovs-vswitchd``."""
+        log = (self.rundir / f"{name}.said").open("ab")
+        more = (
+            [str(self.rundir / "conf.db"), f"--remote=punix:{self.socket}"]
+            if name == SERVER
+            else ["--disable-system", self.endpoint]
+        )
+        command = ["setpriv", "--pdeathsig", "KILL", name, "--no-chdir",
+                   f"--unixctl={self.rundir / name}.ctl", "-vconsole:warn", *more]  # fmt: skip
+        with log, self._namespace.entered():
+            self._processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment()
+            )
+        if name == SERVER:
+            self._wait_for_server()
+
+    def _wait_for_server(self) -> None:
+        until = time.monotonic() + _WITHIN
+        while True:
+            try:
+                self._run(
+                    "ovs-vsctl", "--no-wait", "--timeout=2", f"--db={self.endpoint}", "get-manager"
+                )
+                return
+            except CommandFailed as error:
+                if time.monotonic() > until or self._processes[SERVER].poll() is not None:
+                    said = (self.rundir / f"{SERVER}.said").read_text()
+                    raise RuntimeError(f"{SERVER} did not start: {error} {said}") from None
+            time.sleep(0.01)
+
+    def pid(self, name: str) -> int:
+        """The process id of one of the daemons."""
+        return self._processes[name].pid
+
+    def pause(self, name: str) -> None:
+        """Have a daemon hang (SIGSTOP)."""
+        os.kill(self.pid(name), signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Have a daemon go on that hung."""
+        os.kill(self.pid(name), signal.SIGCONT)
+
+    def kill(self, name: str) -> None:
+        """Kill one of the daemons; a socket stays as after a crash."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.send_signal(signal.SIGCONT)
+        process.wait(timeout=10)
+
+    def _end_all(self) -> None:
+        for name in (SWITCH, SERVER):
+            if name in self._processes:
+                with contextlib.suppress(ProcessLookupError):
+                    self.kill(name)
+
+    def vsctl(self, *args: str, timeout: int = 10) -> str:
+        """Run ``ovs-vsctl`` with args; return what it printed. CommandFailed with what it said."""
+        connect = (f"--timeout={timeout}", f"--db={self.endpoint}")
+        return self._run("ovs-vsctl", *connect, *args).stdout
+
+    def add_bridge(self, name: str) -> None:
+        """Make a bridge of the userspace datapath."""
+        self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return all rows of a table of the database, maps as dicts and sets as lists."""
+        found = json.loads(self.vsctl("--format=json", "list", table))
+        return [
+            {head: _plain(cell) for head, cell in zip(found["headings"], row, strict=True)}
+            for row in found["data"]
+        ]
+
+    def everything(self) -> dict[str, Any]:
+        """Return all that is configured, by table and name, without what vswitchd reports."""
+        tables = ("Bridge", "Port", "Interface", "QoS", "Queue")
+        return {table: {str(row.get("name", row["_uuid"])): _configured(row)
+                        for row in self.rows(table)} for table in tables}  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PATH": _path(), **self.environment}
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False,
+                              env=self._environment())  # fmt: skip
+        if done.returncode:
+            raise CommandFailed(done.returncode, argv, done.stdout, done.stderr)
+        return done
+
+
+_REPORTED = frozenset(
+    ("admin_state", "cfm_fault", "cfm_fault_status", "cfm_flap_count", "cfm_health", "cfm_mpid",
+     "cfm_remote_mpids", "cfm_remote_opstate", "bfd_status", "duplex", "error", "ifindex",
+     "lacp_current", "link_resets", "link_speed", "link_state", "mac_in_use", "mtu", "ofport",
+     "options", "statistics", "status", "rstp_status", "rstp_statistics", "bond_active_slave",
+     "datapath_id", "datapath_version")
+)  # fmt: skip
+
+
+def _configured(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in _REPORTED}
+
+
+def _plain(cell: Any) -> Any:
+    match cell:
+        case ["map", pairs]:
+            return {_plain(key): _plain(value) for key, value in pairs}
+        case ["set", items]:
+            return sorted((_plain(item) for item in items), key=str)
+        case ["uuid" | "named-uuid", text]:
+            return text
+    return cell
+
+
+def _path() -> str:
+    # The daemons lie in sbin, which an ordinary user's PATH does not have.
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open vSwitch's database for one privileged call: read, changed in transactions, waited for.
+
+A transaction that was sent can't be recalled: a server that hung does it when it goes on. So the
+server shows that it is alive before each, and where it does not answer one in time, the undo
+follows on the same connection, which is kept until both are answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vifplug.apply import Departure, Job, Refused
+from vifplug.errors import NO_VIF, DeadlineExceeded, OVSDBError
+from vifplug.operations import Operation
+from vifplug.ovs import Ovs
+from vifplug_ovs import look, parts
+from vifplug_ovs.endpoint import Keys
+from vifplug_ovs.look import Sought
+from vifplug_ovs.operations import (
+    AddPort,
+    MovePort,
+    OvsOperation,
+    RemoveBridge,
+    Request,
+    Settle,
+    named,
+)
+from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
+
+_UNDO = 0.6
+"""Seconds past a call's deadline in which an undo may be answered; the caller waits 1 s."""
+
+_LINGER = 600.0
+"""Seconds in which a server that hangs may go on and find the undo of what it does then."""
+
+_BUMP: Sequence[Request] = (
+    {
+        "op": "mutate",
+        "table": "Open_vSwitch",
+        "where": [],
+        "mutations": [["next_cfg", "+=", 1]],
+    },
+    {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]},
+)
+
+
+class OpenDatabase:
+    """The database at an endpoint; what ``vifplug.privileged`` asks of one for a call."""
+
+    def __init__(self, endpoint: str, deadline: float, *, keys: Keys | None = None) -> None:
+        self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
+        self._connection: Connection | None = None
+        self._configuration = 0
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    # Reading.
+
+    def seek(self, jobs: Sequence[Job]) -> Ovs:
+        """Read what the parts of these jobs must know."""
+        return self._read([_sought(job) for job in jobs])
+
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
+        """Read what is these VIFs' and return what takes each out of the database."""
+        sought = [Sought(vif_id=vif.vif_id, interface_id=vif.interface_id) for vif in vifs]
+        ovs = self._read(sought)
+        return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
+
+    def _read(self, sought: Sequence[Sought]) -> Ovs:
+        try:
+            return look.read(self._connected(), sought, deadline=self._deadline)
+        except Unanswered as error:
+            raise self._late("reading the database") from error
+        except Lost:
+            self.close()  # it was restarted, maybe: once more, with the patience of a connection
+        try:
+            return look.read(self._connected(), sought, deadline=self._deadline)
+        except Unanswered as error:
+            raise self._late("reading the database") from error
+        except Lost as error:
+            raise OVSDBError(self._endpoint, str(error)) from error
+
+    # Changing.
+
+    def commit(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Make all changes in one transaction, or none; see ``vifplug.apply.Database``."""
+        requests: list[Request] = []
+        whose: list[int] = []
+        there: list[Request] = []
+        for place, group in enumerate(groups):
+            for operation in group:
+                assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
+                for request in operation.requests():
+                    if request["op"] == "wait":
+                        if request in there:
+                            continue
+                        there.append(request)
+                    requests.append(request)
+                    whose.append(place)
+        connection = self._alive()
+        undo = [o.undo() for group in reversed(groups) for o in reversed(group)]
+        try:
+            number = connection.send(
+                "transact", ["Open_vSwitch", *requests, *_BUMP], deadline=self._deadline
+            )
+        except Lost as error:  # half a request is none
+            self.close()
+            raise OVSDBError(self._endpoint, str(error)) from error
+        try:
+            results = connection.receive(number, deadline=self._deadline)
+        except Unanswered as error:
+            self._follow([back for back in undo if back])
+            raise self._late("the transaction", "unknown") from error
+        except Lost:
+            self.close()
+            raise
+        if refused := first_error(results):
+            at, why = refused
+            raise Refused(_said(why, requests, at), whose[at] if at < len(whose) else None)
+        self._configuration = results[-1]["rows"][0]["next_cfg"]
+
+    def take_back(self, operation: Operation) -> None:
+        """Make one change by itself, also a little past the deadline."""
+        assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
+        until = max(self._deadline, time.monotonic() + _UNDO)
+        try:
+            connection = self._connected(until)
+            results = connection.transact(operation.requests(), deadline=until)
+        except Lost:
+            self.close()
+            results = self._connected(until).transact(operation.requests(), deadline=until)
+        refused = first_error(results)
+        # A bridge that others have joined meanwhile stays.
+        if refused and not isinstance(operation, RemoveBridge):
+            raise OVSDBError(self._endpoint, refused[1])
+
+    def _follow(self, undo: Sequence[Operation]) -> None:
+        """Send an undo after what is not answered, to be done when that is."""
+        connection = self._connected()
+        with contextlib.suppress(Lost):
+            for operation in undo:
+                assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
+                params = ["Open_vSwitch", *operation.requests()]
+                connection.send("transact", params, deadline=time.monotonic() + _UNDO)
+
+    @property
+    def lingering(self) -> bool:
+        """Whether something that was asked, and its undo, are not answered yet."""
+        return bool(self._connection and self._connection.pending)
+
+    def linger(self) -> None:
+        """Wait until all is answered."""
+        until = time.monotonic() + _LINGER
+        while self._connection and self._connection.pending:
+            try:
+                number = min(self._connection.pending)
+                self._connection.receive(number, deadline=until)
+            except OVSDBError:
+                continue
+            except (Unanswered, Lost):
+                return
+
+    # Waiting for the switch.
+
+    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
+        """Wait until vswitchd has done what was committed; return why not, for each group."""
+        ports = {
+            place: [o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
+            for place, group in enumerate(groups)
+        }
+        wanted = [name for names in ports.values() for name in names]
+        where = [["cur_cfg", ">=", self._configuration]]
+        states = self._wait("Open_vSwitch", where, wanted, "vswitchd's acknowledgement")
+        for name in wanted:
+            if states.get(name) == (None, None):
+                # A device that came back is taken without a new configuration.
+                states |= self._wait("Interface", [*named(name), ["ofport", ">", 0]], [name],
+                                     f"the ofport of {name}")  # fmt: skip
+        return [_complaint(names, states) for names in ports.values()]
+
+    def _wait(
+        self, table: str, where: list[Any], names: Sequence[str], step: str
+    ) -> dict[str, tuple[int | None, str | None]]:
+        left = max(self._deadline - time.monotonic(), 0.0)
+        wait: Request = {
+            "op": "wait",
+            "timeout": int(left * 1000),
+            "table": table,
+            "where": where,
+            "columns": ["_uuid"],
+            "until": "!=",
+            "rows": [],
+        }
+        columns = ["name", "ofport", "error"]
+        selects: list[Request] = [
+            {"op": "select", "table": "Interface", "where": named(name), "columns": columns}
+            for name in names
+        ]
+        try:
+            connection = self._connected()
+            results = connection.transact([wait, *selects], deadline=self._deadline + _UNDO / 2)
+        except (Unanswered, Lost) as error:
+            raise self._late(step) from error
+        if first_error(results):
+            raise self._late(step)
+        rows = [look.plain_row(row) for result in results[1:] for row in result["rows"]]
+        return {row["name"]: (row["ofport"], row["error"]) for row in rows}
+
+    # The connection.
+
+    def _connected(self, until: float | None = None) -> Connection:
+        if self._connection is None:
+            deadline = self._deadline if until is None else until
+            try:
+                self._connection = Connection(self._endpoint, deadline=deadline, keys=self._keys)
+            except PermissionError as error:
+                why = f"{error.strerror}: its group, or CAP_DAC_OVERRIDE, is needed"
+                raise OVSDBError(self._endpoint, why) from error
+        return self._connection
+
+    def _alive(self) -> Connection:
+        """Return the connection to a server that answers now."""
+        for attempt in (1, 2):
+            connection = self._connected()
+            try:
+                connection.echo(deadline=self._deadline)
+            except Unanswered as error:
+                self.close()
+                raise self._late("the database's sign of life") from error
+            except Lost as error:
+                self.close()
+                if attempt == 2:
+                    raise OVSDBError(self._endpoint, str(error)) from error
+            else:
+                return connection
+        raise AssertionError
+
+    def _late(self, step: str, outcome: str = "failed") -> DeadlineExceeded:
+        return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
+
+
+def _sought(job: Job) -> Sought:
+    ports = [part for part in job.parts if isinstance(part, parts.Port)]
+    claims = [part for part in job.parts if isinstance(part, parts.Claim)]
+    bridges = [part.name for part in job.parts if isinstance(part, parts.Bridge)]
+    ids = [part.interface_id for part in ports] + [part.interface_id for part in claims]
+    return Sought(
+        vif_id=job.owner.vif_id,
+        interface_id=ids[0] if ids else None,
+        bridge=bridges[0] if bridges else None,
+        ports=tuple(part.name for part in ports),
+    )
+
+
+def _said(why: str, requests: Sequence[Request], at: int) -> str:
+    if at < len(requests) and requests[at]["op"] == "wait":
+        name = requests[at]["where"][0][2]
+        return f"the bridge {name} has gone" if isinstance(name, str) else "it came into use"
+    return f"the database refused it: {why}"
+
+
+def _complaint(
+    names: Sequence[str], states: dict[str, tuple[int | None, str | None]]
+) -> str | None:
+    for name in names:
+        ofport, error = states.get(name, (None, None))
+        if error or not ofport or ofport < 0:
+            return f"Open vSwitch did not take {name}: {error or 'it has no ofport'}"
+    return None

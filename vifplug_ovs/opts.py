@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugin's own options, section ``[vifplug_ovs]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg, types
+
+from vifplug.nwfilter import FILTER_OPTS
+from vifplug_ovs.endpoint import ALLOWED, Endpoint
+from vifplug_ovs.parts import DATAPATHS, QOS_TYPES
+from vifplug_ovs.process import CHOOSE, PROCESSES
+
+GROUP = "vifplug_ovs"
+
+
+class _EndpointType(types.String):
+    """An endpoint, refused when the configuration is read."""
+
+    def __call__(self, value: Any) -> str:
+        return Endpoint.parse(super().__call__(value)).text
+
+
+OPTS = [
+    cfg.Opt(
+        "ovsdb_connection",
+        type=_EndpointType(),
+        default="unix:/run/openvswitch/db.sock",
+        help=f"Where Open vSwitch's database listens: {ALLOWED}.",
+    ),
+    cfg.StrOpt("ssl_key_file", help="Our private key, for an ssl: connection."),
+    cfg.StrOpt("ssl_cert_file", help="Our certificate, for an ssl: connection."),
+    cfg.StrOpt("ssl_ca_cert_file", help="Whom to trust on an ssl: connection."),
+    cfg.StrOpt(
+        "process",
+        default=CHOOSE,
+        choices=[CHOOSE, *PROCESSES],
+        help="How VIFs are connected. To choose: hybrid where this host must apply a firewall, "
+        "else automatic with a libvirt that can, else manual. A VIF that is plugged keeps its "
+        "own until it is unplugged.",
+    ),
+    cfg.StrOpt(
+        "datapath_type",
+        default="system",
+        choices=list(DATAPATHS.words),
+        help="That of a bridge which is made because should_create_bridge asks for it.",
+    ),
+    cfg.StrOpt(
+        "qos_type",
+        default="linux-noop",
+        choices=list(QOS_TYPES.words),
+        help="The QoS row of our ports on a system datapath; linux-noop keeps the kernel's own "
+        "queueing discipline from slowing them. Empty for none.",
+    ),
+    *FILTER_OPTS,
+]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The privileged side of vifplug_ovs: CAP_NET_ADMIN, the core's parts and those in OVSDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from vifplug import privileged
+from vifplug.parts import CORE
+from vifplug_ovs import opts
+from vifplug_ovs.database import OpenDatabase
+from vifplug_ovs.look import keys
+from vifplug_ovs.parts import KINDS
+
+context = privileged.Context(__name__)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return all options of this plugin (entry point oslo.config.opts)."""
+    return [(opts.GROUP, opts.OPTS), *context.list_opts()]
+
+
+def _database(deadline: float) -> OpenDatabase:
+    # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
+    cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
+    group = cfg.CONF[opts.GROUP]
+    options = {opt.dest: group[opt.dest] for opt in opts.OPTS}
+    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(options))
+
+
+@context.entrypoint
+def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
+    """Plug the VIFs of a request."""
+    return privileged.plug(request, kinds=(*CORE, *KINDS), database=_database)
+
+
+@context.entrypoint
+def unplug(request: Mapping[str, Any]) -> list[privileged.Reply]:
+    """Unplug the VIFs of a request."""
+    return privileged.unplug(request, database=_database)
