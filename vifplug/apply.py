@@ -16,7 +16,7 @@ from vifplug.host import Host
 from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink
+from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink, RemoveLinks
 from vifplug.ovs import Ovs
 from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
@@ -328,6 +328,15 @@ class _Leaving:
     def links(self) -> list[Unit]:
         return [unit for unit in self.units if not isinstance(unit[-1], RemoveAltname)]
 
+    @property
+    def own(self) -> list[tuple[RemoveLink]]:
+        """What removes a device that is this VIF's alone."""
+        return [
+            (unit[0],)
+            for unit in self.links
+            if len(unit) == 1 and isinstance(unit[0], RemoveLink) and not unit[0].unless_used
+        ]
+
 
 def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> list[Outcome]:
     """Remove all that is each VIF's; go on past errors and report them together.
@@ -360,7 +369,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     # With a failure the claims stay: they tell the next unplug what is still to do.
     for one in busy:
         for unit in () if one.failures else one.claims:
-            one.failures += _all_or_none(unit, means, one.vif_id)
+            one.failures += _all_or_none(unit, means)
     claimed = [one for one in busy if one.claims and not one.failures]
     _still_to_do(claimed, means, remove_unused=False, claims=True)
     return [_left(one) for one in leaving]
@@ -369,9 +378,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
 def _left(one: _Leaving) -> Outcome:
     if one.failures:
         return UnplugFailed(one.vif_id, one.failures)
-    own = (unit[0] for unit in one.links if len(unit) == 1)
-    removed = [o for o in own if isinstance(o, RemoveLink) and not o.unless_used]
-    return Applied(changed=one.changed, devices=tuple(o.device for o in removed))
+    return Applied(changed=one.changed, devices=tuple(o.device for (o,) in one.own))
 
 
 def _leave_database(
@@ -415,9 +422,18 @@ def _split_leave(
 
 
 def _remove(leaving: Sequence[_Leaving], means: Means) -> None:
+    """Remove devices: shared ones each by itself, then all that are the VIFs' own in one go."""
     for one in leaving:
         for unit in one.links:
-            one.failures += _all_or_none(unit, means, one.vif_id)
+            if unit not in one.own:
+                one.failures += _all_or_none(unit, means)
+    own = [operation for one in leaving for (operation,) in one.own]
+    if len(leaving) > 1 and own and not _all_or_none((RemoveLinks.of(own),), means):
+        return
+    for one in leaving:
+        if one.own:
+            together = RemoveLinks.of([operation for (operation,) in one.own])
+            one.failures += _all_or_none((together,), means)
 
 
 def _still_to_do(
@@ -441,7 +457,7 @@ def _still_to_do(
             one.failures.append(_words(error))
 
 
-def _all_or_none(unit: Unit, means: Means, vif_id: str) -> list[str]:
+def _all_or_none(unit: Unit, means: Means) -> list[str]:
     """Do all of a unit or nothing; return what failed, and what could not be taken back."""
     done: list[Operation] = []
     for operation in unit:

@@ -8,6 +8,7 @@ the operation, so that an undo needs no memory but the list of what was done.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -132,6 +133,24 @@ class RemoveLink(Operation):
         super().foresee(host)
         if self.peer:
             host.planned_links.put(self.peer, None)
+
+    def undo(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveLinks(Operation):
+    """Remove several devices at once: the kernel then waits once for all, and not for each."""
+
+    these: tuple[RemoveLink, ...]
+
+    @classmethod
+    def of(cls, these: Sequence[RemoveLink]) -> Operation:
+        """Return what removes these, which is the operation itself where it is one."""
+        return these[0] if len(these) == 1 else cls(device=these[0].device, these=tuple(these))
+
+    def __str__(self) -> str:
+        return f"remove {', '.join(one.device for one in self.these)}"
 
     def undo(self) -> None:
         return None

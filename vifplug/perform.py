@@ -13,7 +13,7 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vifplug import layer3
@@ -31,6 +31,7 @@ from vifplug.operations import (
     RemoveAddresses,
     RemoveAltname,
     RemoveLink,
+    RemoveLinks,
     RemoveRoutes,
     SetLink,
 )
@@ -68,7 +69,9 @@ def perform(netlink: Netlink, operation: Operation) -> None:
         case MakeLink():
             _make_link(netlink, operation)
         case RemoveLink():
-            _remove_link(netlink, operation)
+            _remove_links(netlink, [operation])
+        case RemoveLinks(these=these):
+            _remove_links(netlink, these)
         case SetLink(attribute=name) if name in _SYSCTLS:
             _write_sysctl(operation)
         case SetLink():
@@ -155,35 +158,59 @@ def _make_tap(netlink: Netlink, operation: MakeLink) -> None:
         if found is None:
             raise KernelError(errno.ENODEV, "the tap went away while it was made")
         index = found[1].index
-        requests = [_prop(True, index, operation.mark)]
-        if operation.address:
-            address = rt.attribute(rt.ADDRESS, bytes.fromhex(operation.address.replace(":", "")))
-            requests.append((rt.SETLINK, rt.ACK, rt.link_body(address, index=index)))
-        netlink.request(*requests)
+        address, mtu = operation.address, operation.mtu
+        wanted = (
+            rt.attribute(rt.ADDRESS, _mac(address)) if address else b"",
+            rt.attribute(rt.MTU, rt.u32(mtu)) if mtu else b"",
+        )
+        shape = (rt.SETLINK, rt.ACK, rt.link_body(*wanted, index=index))
+        netlink.request(_prop(True, index, operation.mark), shape)
         fcntl.ioctl(fd, _TUNSETPERSIST, 1)
     finally:
         os.close(fd)
 
 
-def _remove_link(netlink: Netlink, operation: RemoveLink) -> None:
+def _remove_links(netlink: Netlink, operations: Sequence[RemoveLink]) -> None:
+    """Remove devices, in one go where they are several. Raises what kept one, after the rest."""
+    indexes, kept = [], None
+    for operation in operations:
+        try:
+            if index := _to_be_removed(netlink, operation):
+                indexes.append(index)
+        except (KernelError, Refused) as error:
+            kept = error
+    try:
+        if len(indexes) == 1:
+            netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=indexes[0])))
+        elif indexes:
+            # A group that is ours alone: one of 2 to the power of 31.
+            group = rt.attribute(rt.GROUP, rt.u32(random.randrange(1 << 30, 1 << 31)))  # noqa: S311
+            joins = [(rt.SETLINK, rt.ACK, rt.link_body(group, index=one)) for one in indexes]
+            netlink.exchange(joins)
+            netlink.request((rt.DELLINK, rt.ACK, rt.link_body(group)))
+    except KernelError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    if kept:
+        raise kept
+
+
+def _to_be_removed(netlink: Netlink, operation: RemoveLink) -> int | None:
+    """Return the index of a device that is to go; None for one that is gone or may stay."""
     found = netlink.link(operation.device)
     if found is None:
-        return
+        return None
     name, link = found
     marks = [str(mark) for mark in link.marks]
     if operation.mark is not None and operation.mark not in marks:
-        return  # another's, made in our place
+        return None  # another's, made in our place
     if operation.mark is None and (marks or link.kind != operation.kind):
         raise Refused(f"{name} is not the {operation.kind} that was to be removed")
     if operation.unless_used and _used(netlink, name, link, operation.leaving):
         if operation.or_fail:
             raise Refused(f"{name} has come into use")
-        return
-    try:
-        netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=link.index)))
-    except KernelError as error:
-        if error.errno != errno.ENODEV:
-            raise
+        return None
+    return link.index
 
 
 def _used(netlink: Netlink, name: str, link: Link, leaving: str | None) -> bool:
@@ -198,9 +225,10 @@ def _used(netlink: Netlink, name: str, link: Link, leaving: str | None) -> bool:
 
 
 def _set_link(netlink: Netlink, operation: SetLink) -> None:
-    index = _must(netlink, operation.device).index
     value = operation.value
     kind, wanted, up = rt.SETLINK, b"", None
+    # The kernel finds the device by its name; to ask for its index first takes as long again.
+    device = rt.attribute(rt.IFNAME, rt.text(operation.device))
     match operation.attribute:
         case "up":
             up = bool(value)
@@ -218,7 +246,7 @@ def _set_link(netlink: Netlink, operation: SetLink) -> None:
             wanted = rt.nest(rt.LINKINFO, bridge, data)
         case other:
             raise Refused(f"{other} of {operation.device} can't be set")
-    netlink.request((kind, rt.ACK, rt.link_body(wanted, index=index, up=up)))
+    netlink.request((kind, rt.ACK, rt.link_body(device, wanted, up=up)))
 
 
 def _add_altname(netlink: Netlink, device: str, altname: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from vifplug.apply import Departure, Job, Refused
 from vifplug.errors import NO_VIF, DeadlineExceeded, OVSDBError
+from vifplug.mark import derived_name
 from vifplug.operations import Operation
 from vifplug.ovs import Ovs
 from vifplug_ovs import look, parts
@@ -33,6 +34,9 @@ from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
 
 _UNDO = 0.6
 """Seconds past a call's deadline in which an undo may be answered; the caller waits 1 s."""
+
+_ALIVE = 0.05
+"""Seconds for which an answer of the server's shows that it is alive."""
 
 _LINGER = 600.0
 """Seconds in which a server that hangs may go on and find the undo of what it does then."""
@@ -55,6 +59,8 @@ class OpenDatabase:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
         self._connection: Connection | None = None
         self._configuration = 0
+        self._sought: Sequence[Sought] = ()
+        self._fresh: Ovs | None = None
 
     def close(self) -> None:
         """End the connection."""
@@ -70,23 +76,28 @@ class OpenDatabase:
 
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
         """Read what is these VIFs' and return what takes each out of the database."""
-        sought = [Sought(vif_id=vif.vif_id, interface_id=vif.interface_id) for vif in vifs]
-        ovs = self._read(sought)
+        ovs = self._read([_sought_of(vif) for vif in vifs])
         return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
 
     def _read(self, sought: Sequence[Sought]) -> Ovs:
+        fresh, self._fresh = self._fresh, None
+        if fresh and self._sought == sought:
+            return fresh
+        self._sought = sought
         try:
-            return look.read(self._connected(), sought, deadline=self._deadline)
-        except Unanswered as error:
-            raise self._late("reading the database") from error
+            return self._try_to_read(sought)
         except Lost:
             self.close()  # it was restarted, maybe: once more, with the patience of a connection
         try:
+            return self._try_to_read(sought)
+        except Lost as error:
+            raise OVSDBError(self._endpoint, str(error)) from error
+
+    def _try_to_read(self, sought: Sequence[Sought]) -> Ovs:
+        try:
             return look.read(self._connected(), sought, deadline=self._deadline)
         except Unanswered as error:
             raise self._late("reading the database") from error
-        except Lost as error:
-            raise OVSDBError(self._endpoint, str(error)) from error
 
     # Changing.
 
@@ -171,24 +182,25 @@ class OpenDatabase:
     # Waiting for the switch.
 
     def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
-        """Wait until vswitchd has done what was committed; return why not, for each group."""
-        ports = {
-            place: [o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
-            for place, group in enumerate(groups)
-        }
-        wanted = [name for names in ports.values() for name in names]
-        where = [["cur_cfg", ">=", self._configuration]]
-        states = self._wait("Open_vSwitch", where, wanted, "vswitchd's acknowledgement")
-        for name in wanted:
-            if states.get(name) == (None, None):
-                # A device that came back is taken without a new configuration.
-                states |= self._wait("Interface", [*named(name), ["ofport", ">", 0]], [name],
-                                     f"the ofport of {name}")  # fmt: skip
-        return [_complaint(names, states) for names in ports.values()]
+        """Wait until vswitchd has done what was committed; return why not, for each group.
 
-    def _wait(
-        self, table: str, where: list[Any], names: Sequence[str], step: str
-    ) -> dict[str, tuple[int | None, str | None]]:
+        What is read with it is what the next reading would find, and is kept for that.
+        """
+        rows = {o.device: o.row for group in groups for o in group if isinstance(o, AddPort)}
+        where = [["cur_cfg", ">=", self._configuration]]
+        ovs = self._after("Open_vSwitch", where, rows, "vswitchd's acknowledgement")
+        awaited = [[o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
+                   for group in groups]  # fmt: skip
+        for name in (name for names in awaited for name in names):
+            found = ovs.port(name)
+            if found and not found[1].error and found[1].ofport is None:
+                # A device that came back is taken without a new configuration.
+                ready = [*named(name), ["ofport", ">", 0]]
+                ovs = self._after("Interface", ready, rows, f"the ofport of {name}")
+        self._fresh = ovs
+        return [_complaint(names, ovs) for names in awaited]
+
+    def _after(self, table: str, where: list[Any], rows: dict[str, str], step: str) -> Ovs:
         left = max(self._deadline - time.monotonic(), 0.0)
         wait: Request = {
             "op": "wait",
@@ -199,20 +211,12 @@ class OpenDatabase:
             "until": "!=",
             "rows": [],
         }
-        columns = ["name", "ofport", "error"]
-        selects: list[Request] = [
-            {"op": "select", "table": "Interface", "where": named(name), "columns": columns}
-            for name in names
-        ]
+        # The server ends the wait by itself; its answer may come a little after.
+        until = self._deadline + _UNDO / 2
         try:
-            connection = self._connected()
-            results = connection.transact([wait, *selects], deadline=self._deadline + _UNDO / 2)
-        except (Unanswered, Lost) as error:
+            return look.read(self._connected(), self._sought, deadline=until, after=wait, rows=rows)
+        except (Unanswered, Lost, look.TimedOut) as error:
             raise self._late(step) from error
-        if first_error(results):
-            raise self._late(step)
-        rows = [look.plain_row(row) for result in results[1:] for row in result["rows"]]
-        return {row["name"]: (row["ofport"], row["error"]) for row in rows}
 
     # The connection.
 
@@ -230,6 +234,8 @@ class OpenDatabase:
         """Return the connection to a server that answers now."""
         for attempt in (1, 2):
             connection = self._connected()
+            if time.monotonic() - connection.heard < _ALIVE:
+                return connection
             try:
                 connection.echo(deadline=self._deadline)
             except Unanswered as error:
@@ -245,6 +251,11 @@ class OpenDatabase:
 
     def _late(self, step: str, outcome: str = "failed") -> DeadlineExceeded:
         return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
+
+
+def _sought_of(vif: Departure) -> Sought:
+    names = tuple(derived_name(prefix, vif.vif_id) for prefix in ("tap", "qvo"))
+    return Sought(vif_id=vif.vif_id, interface_id=vif.interface_id, ports=names)
 
 
 def _sought(job: Job) -> Sought:
@@ -267,11 +278,12 @@ def _said(why: str, requests: Sequence[Request], at: int) -> str:
     return f"the database refused it: {why}"
 
 
-def _complaint(
-    names: Sequence[str], states: dict[str, tuple[int | None, str | None]]
-) -> str | None:
+def _complaint(names: Sequence[str], ovs: Ovs) -> str | None:
     for name in names:
-        ofport, error = states.get(name, (None, None))
-        if error or not ofport or ofport < 0:
-            return f"Open vSwitch did not take {name}: {error or 'it has no ofport'}"
+        found = ovs.port(name)
+        if found is None:
+            return f"the port {name} has gone again"
+        _, port = found
+        if port.error or not port.ofport or port.ofport < 0:
+            return f"Open vSwitch did not take {name}: {port.error or 'it has no ofport'}"
     return None

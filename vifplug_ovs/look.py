@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vifplug.errors import OVSDBError
@@ -28,21 +28,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Sought:
-    """What is to be read for one VIF.
+    """What is to be read for one VIF: ``ports`` by name, besides all that bears its mark or ids.
 
-    Without ``interface_id`` it is the VIF's id, or what the claims of the VIF note.
+    Without ``interface_id`` it is the VIF's id; without ``bridge`` the claims on all bridges are
+    read, and what they note of the interface id.
     """
 
     vif_id: str
     interface_id: str | None = None
     bridge: str | None = None
     ports: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The ports that are looked for by name: those given, and those that an id gives."""
-        derived = (derived_name(prefix, self.vif_id) for prefix in ("tap", "qvo"))
-        return tuple(dict.fromkeys((*self.ports, *derived)))
 
 
 def look(
@@ -83,49 +78,50 @@ def _sought(vif: VIF) -> Sought:
         vif_id=vif.id,
         interface_id=vif.interface_id,
         bridge=vif.network.bridge,
-        ports=(vif.devname,) if vif.devname else (),
+        ports=(vif.devname or derived_name("tap", vif.id), derived_name("qvo", vif.id)),
     )
 
 
-def read(connection: Connection, sought: Sequence[Sought] | None, *, deadline: float) -> Ovs:
+def read(
+    connection: Connection,
+    sought: Sequence[Sought] | None,
+    *,
+    deadline: float,
+    after: Request | None = None,
+    rows: Mapping[str, str] | None = None,
+) -> Ovs:
     """Return what the database has of some VIFs, or with None all that it has.
 
-    Raises OVSDBError, Unanswered, Lost.
+    ``after`` is a ``wait`` that comes first, ``rows`` are those of ports of which they are known,
+    which saves a question. Raises OVSDBError, Unanswered, Lost, and TimedOut of the ``wait``.
     """
-    ask = _Questions(connection, deadline)
+    ask = _Questions(connection, deadline, after)
     if sought is None or len(sought) >= _MANY:
         return _everything(ask)
-    return _some(ask, sought)
+    return _some(ask, sought, rows or {})
+
+
+class TimedOut(Exception):
+    """What was waited for has not come in time."""
 
 
 @dataclass
 class _Questions:
     connection: Connection
     deadline: float
+    after: Request | None
 
     def rows(self, requests: Sequence[Request]) -> list[list[Row]]:
         """Return the rows that each of some selects finds, all of one moment."""
         if not requests:
             return []
-        results = self.connection.transact(requests, deadline=self.deadline)
+        first, self.after = ([self.after] if self.after else []), None
+        results = self.connection.transact([*first, *requests], deadline=self.deadline)
         if refused := first_error(results):
+            if first and refused[0] == 0:
+                raise TimedOut(refused[1])
             raise OVSDBError(self.connection.endpoint, refused[1])
-        return [[plain_row(row) for row in result["rows"]] for result in results]
-
-    def ovs(self, version: list[Row], bridges: dict[str, OvsBridge]) -> Ovs:
-        return Ovs(
-            endpoint=self.connection.endpoint,
-            version=version[0]["ovs_version"] if version and version[0]["ovs_version"] else None,
-            bridges=bridges,
-        )
-
-
-_VERSION: Request = {
-    "op": "select",
-    "table": "Open_vSwitch",
-    "where": [],
-    "columns": ["ovs_version"],
-}
+        return [[plain_row(row) for row in result["rows"]] for result in results[len(first) :]]
 
 
 def _select(table: str, where: list[Any], columns: list[str]) -> Request:
@@ -139,7 +135,7 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     version, bridges, ports, interfaces = ask.rows(
         [
-            _VERSION,
+            _select("Open_vSwitch", [], ["ovs_version"]),
             _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             _select("Port", [], _PORT),
             _select("Interface", [], _INTERFACE),
@@ -154,101 +150,115 @@ def _everything(ask: _Questions) -> Ovs:
         there = {one["name"]: _port(one, by_name[one["name"]])
                  for one in own if one["name"] in by_name}  # fmt: skip
         found[row["name"]] = _bridge(row, row["external_ids"], there)
-    return ask.ovs(version, found)
+    said = version[0]["ovs_version"] if version else None
+    return Ovs(endpoint=ask.connection.endpoint, version=said, bridges=found)
 
 
-def _some(ask: _Questions, sought: Sequence[Sought]) -> Ovs:
+@dataclass
+class _Found:
+    """What some questions have found: rows by name, and the bridge of each port."""
+
+    ports: dict[str, Row] = field(default_factory=dict)
+    interfaces: dict[str, Row] = field(default_factory=dict)
+    bridges: dict[str, Row] = field(default_factory=dict)
+    claims: dict[str, dict[str, str]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
+        """Ask, and note what is found; each question comes with what it is about."""
+        answers = ask.rows([request for _, request in questions])
+        for (about, request), rows in zip(questions, answers, strict=True):
+            for row in rows:
+                match request["table"]:
+                    case "Port":
+                        self.ports[row["name"]] = row
+                    case "Interface":
+                        self.interfaces[row["name"]] = row
+                    case _:
+                        self._bridge(row, about)
+
+    def _bridge(self, row: Row, about: str) -> None:
+        name = row["name"]
+        self.bridges.setdefault(name, row)
+        claims = self.claims.setdefault(name, {})
+        claims |= row.get("external_ids", {})
+        if about.startswith(PREFIX):
+            claim, _, interface_id = about.rpartition("=")
+            claims[claim] = interface_id
+        elif about:
+            self.owners[about] = name
+
+    def ovs(self, endpoint: str) -> Ovs:
+        ports: dict[str, dict[str, OvsPort]] = {}
+        for name, bridge in self.owners.items():
+            if name in self.ports and name in self.interfaces:
+                port = _port(self.ports[name], self.interfaces[name])
+                ports.setdefault(bridge, {})[name] = port
+        bridges = {
+            name: _bridge(row, self.claims[name], ports.get(name, {}))
+            for name, row in self.bridges.items()
+        }
+        return Ovs(endpoint=endpoint, bridges=bridges)
+
+
+def _some(ask: _Questions, sought: Sequence[Sought], rows: Mapping[str, str]) -> Ovs:
     """Ask for what bears the VIFs' names, ids, marks and claims; then for what belongs to it."""
-    first: list[Request] = [_VERSION]
-    claims: dict[str, str] = {}
+    questions: list[tuple[str, Request]] = []
     for one in sought:
-        interface_id = one.interface_id or one.vif_id
+        questions += _of(one)
+    if any(one.bridge is None for one in sought):
+        questions.append(("", _select("Bridge", [], [*_BRIDGE, "external_ids"])))
+    questions += [_owner(name, row) for name, row in rows.items()]
+    found = _Found()
+    found.ask(ask, questions)
+    noted = _noted(found, sought)
+    found.ask(ask, [("", _bearing(one)) for one in noted])
+    unknown = [name for name in found.interfaces if name not in found.ports]
+    found.ask(ask, [("", _select("Port", named(name), _PORT)) for name in unknown])
+    last: list[tuple[str, Request]] = []
+    for name, port in found.ports.items():
+        if name not in found.owners:
+            last.append(_owner(name, port["_uuid"]))
+        if name not in found.interfaces:
+            last.append(("", _select("Interface", named(name), _INTERFACE)))
+    found.ask(ask, last)
+    return found.ovs(ask.connection.endpoint)
+
+
+def _of(one: Sought) -> list[tuple[str, Request]]:
+    """Return the questions about one VIF."""
+    found = [("", _select("Port", named(name), _PORT)) for name in one.ports]
+    found += [("", _select("Interface", named(name), _INTERFACE)) for name in one.ports]
+    marked = _having("external_ids", as_map({VIF_ID: one.vif_id}))
+    interface_id = one.interface_id or one.vif_id
+    found += [("", _select("Port", marked, _PORT)), ("", _bearing(interface_id))]
+    if one.bridge is not None:
         claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
-        claims[claim] = interface_id
-        by_id = {IFACE_ID: interface_id}
-        first += [_select("Port", named(name), _PORT) for name in one.names]
-        first += [
-            _select("Port", _having("external_ids", as_map({VIF_ID: one.vif_id})), _PORT),
-            _select("Interface", _having("external_ids", as_map(by_id)), _INTERFACE),
-        ]
-        if one.bridge is not None:
-            claimed = _having("external_ids", as_map({claim: interface_id}))
-            first.append(_select("Bridge", named(one.bridge), _BRIDGE))
-            first.append(_select("Bridge", claimed, _BRIDGE))
-    whole = any(one.bridge is None for one in sought)
-    if whole:  # whoever unplugs a VIF may not know how it was plugged
-        first.append(_select("Bridge", [], [*_BRIDGE, "external_ids"]))
-    version, *answers = ask.rows(first)
-    bridges: dict[str, tuple[Row, dict[str, str]]] = {}
-    ports: dict[str, Row] = {}
-    interfaces: dict[str, Row] = {}
-    for request, rows in zip(first[1:], answers, strict=True):
-        for row in rows:
-            if request["table"] == "Port":
-                ports[row["name"]] = row
-            elif request["table"] == "Interface":
-                interfaces[row["name"]] = row
-            else:
-                _note_bridge(bridges, row, request, claims)
-    if whole:
-        noted = {i for _, ids in bridges.values() for c, i in ids.items() if _of(c, sought)}
-        interfaces |= _named(ask, noted - set(claims.values()))
-    return ask.ovs(version, _joined(ask, bridges, ports, interfaces))
+        claimed = _having("external_ids", as_map({claim: interface_id}))
+        found.append(("", _select("Bridge", named(one.bridge), _BRIDGE)))
+        found.append((f"{claim}={interface_id}", _select("Bridge", claimed, _BRIDGE)))
+    return found
 
 
-def _note_bridge(
-    bridges: dict[str, tuple[Row, dict[str, str]]],
-    row: Row,
-    request: Request,
-    claims: Mapping[str, str],
-) -> None:
-    _, ids = bridges.setdefault(row["name"], (row, {}))
-    if "external_ids" in row:
-        ids |= row["external_ids"]
-    elif request["where"][0][0] == "external_ids":
-        ((claim, interface_id),) = request["where"][0][2][1]
-        if claims.get(claim) == interface_id:
-            ids[claim] = interface_id
+def _bearing(interface_id: str) -> Request:
+    return _select("Interface", _having("external_ids", as_map({IFACE_ID: interface_id})),
+                   _INTERFACE)  # fmt: skip
 
 
-def _of(claim: str, sought: Sequence[Sought]) -> bool:
-    return any(claim.startswith(f"{PREFIX}{one.vif_id}:") for one in sought)
+def _owner(port: str, row: str) -> tuple[str, Request]:
+    return port, _select("Bridge", _having("ports", ["uuid", row]), _BRIDGE)
 
 
-def _named(ask: _Questions, interface_ids: Iterable[str]) -> dict[str, Row]:
-    """Return by name the interfaces with one of some interface ids."""
-    wanted = [
-        _select("Interface", _having("external_ids", as_map({IFACE_ID: one})), _INTERFACE)
-        for one in interface_ids
-    ]
-    return {row["name"]: row for rows in ask.rows(wanted) for row in rows}
-
-
-def _joined(
-    ask: _Questions,
-    bridges: dict[str, tuple[Row, dict[str, str]]],
-    ports: dict[str, Row],
-    interfaces: dict[str, Row],
-) -> dict[str, OvsBridge]:
-    """Put ports, their interfaces and their bridges together; ask for those still unknown."""
-    unknown = [_select("Port", named(name), _PORT) for name in interfaces if name not in ports]
-    ports = ports | {row["name"]: row for rows in ask.rows(unknown) for row in rows}
-    names = list(ports)
-    rest = [
-        _select("Bridge", _having("ports", ["uuid", ports[name]["_uuid"]]), _BRIDGE)
-        for name in names
-    ]
-    rest += [_select("Interface", named(name), _INTERFACE) for name in names]
-    answers = ask.rows(rest)
-    members: dict[str, dict[str, OvsPort]] = {}
-    for name, owners, found in zip(
-        names, answers[: len(names)], answers[len(names) :], strict=True
-    ):
-        for bridge in owners:
-            bridges.setdefault(bridge["name"], (bridge, {}))
-            if found:
-                members.setdefault(bridge["name"], {})[name] = _port(ports[name], found[0])
-    return {name: _bridge(row, ids, members.get(name, {})) for name, (row, ids) in bridges.items()}
+def _noted(found: _Found, sought: Sequence[Sought]) -> set[str]:
+    """Return the interface ids that only the VIFs' claims tell."""
+    starts = tuple(f"{PREFIX}{one.vif_id}:" for one in sought)
+    noted = {
+        interface_id
+        for claims in found.claims.values()
+        for claim, interface_id in claims.items()
+        if claim.startswith(starts)
+    }
+    return noted - {one.interface_id or one.vif_id for one in sought}
 
 
 def _bridge(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) -> OvsBridge:

@@ -212,6 +212,13 @@ class RemovePort(OvsOperation):
     def requests(self) -> list[Request]:
         os_vif = str(uuid.uuid5(_OS_VIF_QOS, self.device))
         return [
+            # The port would keep its QoS row from going with it.
+            {
+                "op": "update",
+                "table": "Port",
+                "where": [["_uuid", "==", ["uuid", self.row]]],
+                "row": {"qos": ["set", []]},
+            },
             _mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
             _delete("QoS", {VIF_ID: self.vif_id}),
             _delete("QoS", {"id": os_vif}),

@@ -58,6 +58,7 @@ class Connection:
         self._bytes = bytearray()
         self._answers: dict[int, Any] = {}
         self.pending: set[int] = set()
+        self.heard = 0.0
         self._socket = _connected(endpoint, keys or Keys(), deadline, patience)
 
     def close(self) -> None:
@@ -123,6 +124,7 @@ class Connection:
             raise Lost(f"{self.endpoint}: {error.strerror or error}") from error
         if not data:
             raise Lost(f"{self.endpoint} closed the connection")
+        self.heard = time.monotonic()
         self._bytes += data
         if len(self._bytes) > _MOST:
             raise OVSDBError(self.endpoint, f"its answer is larger than {_MOST >> 20} MiB")

@@ -60,9 +60,10 @@ class Tap(Part):
                 kind="tap",
                 mark=mark,
                 address=self.address,
+                mtu=self.mtu,
                 multi_queue=self.multi_queue,
             )
-            return (made, *fresh(self.name, ipv6=self.ipv6, mtu=self.mtu, up=True))
+            return (made, *fresh(self.name, ipv6=self.ipv6, up=True))
         self._require_same_shape(owner, link, ours=marked is not None)
         # MTU, IPv6 and state are repaired; the address is not, lest a live guest's port flaps.
         repairs = drift(self.name, link, ipv6=self.ipv6, mtu=self.mtu, up=True)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""os-vif's side of the bench: plug and unplug VIFs as its reader asks. Run by os-vif's Python.
+
+Reads lines of JSON (``{"call": "plug", "process": ..., "numbers": [...]}``), answers each with the
+seconds that it took, once the ports have their ofport.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+
+import os_vif
+from os_vif.objects import instance_info, network, vif
+from oslo_config import cfg
+
+
+def made(number: int, process: str) -> vif.VIFBase:
+    """Return the VIF of a number: hybrid, or a plain port with a tap made beforehand."""
+    vif_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{process}{number}"))
+    net = network.Network(id=str(uuid.uuid4()), bridge="br-int", mtu=1450)
+    more = {}
+    if process == "manual":
+        kind, name = vif.VIFOpenVSwitch, f"tap{vif_id}"[:14]
+        more = {"create_port": True, "create_tap": True, "multiqueue": False}
+    else:
+        kind, name = vif.VIFBridge, f"qvo{vif_id}"[:14]
+    profile = vif.VIFPortProfileOpenVSwitch(interface_id=vif_id, datapath_type="netdev", **more)
+    return kind(
+        id=vif_id,
+        address=f"fa:16:3e:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
+        network=net,
+        vif_name=name,
+        bridge_name=f"qbr{vif_id}"[:14] if process == "hybrid" else "br-int",
+        port_profile=profile,
+        plugin="ovs",
+    )
+
+
+def main(configuration: str) -> None:
+    """Serve standard input."""
+    cfg.CONF([], project="vifplug-bench", default_config_files=[configuration])
+    os_vif.initialize()
+    info = instance_info.InstanceInfo(uuid=str(uuid.uuid4()), name="bench")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        vifs = [made(number, asked["process"]) for number in asked["numbers"]]
+        each = []
+        for one in vifs:
+            start = time.perf_counter()
+            getattr(os_vif, asked["call"])(one, info)
+            each.append(time.perf_counter() - start)
+        print(json.dumps(each), flush=True)
+
+
+main(*sys.argv[1:])
