@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.bridge.planning import GOOD, PLUGINS
+from tests.planning import PLUGINS, good
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.mark import Owner
 from vifplug.parts import CORE, build
@@ -24,6 +24,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
     max_leaves=12,
 )
+GOOD = good("bridge") + good("ovs")
 valid = st.sampled_from([case.read("vif.json") for case in GOOD])
 
 

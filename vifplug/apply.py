@@ -16,7 +16,7 @@ from vifplug.host import Host
 from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink, RemoveLinks
+from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink, RemoveLinks, SetLink
 from vifplug.ovs import Ovs
 from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
@@ -253,10 +253,28 @@ def _verify(jobs: list[Job], means: Means) -> None:
     for job in changed:
         job.standing = "the look at the result"
         try:
+            if means.database and _put_down(job, host, means):
+                host = means.look(ovs, batch=len(changed) >= _BATCH)
             _require_nothing_left(job, host)
             means.require_time(job.owner.vif_id, job.standing)
         except (VifplugError, OSError) as error:
             job.fail(error, means.take_back)
+
+
+def _put_down(job: Job, host: Host, means: Means) -> bool:
+    """Bring devices up again that the switch has put down; return whether there were any.
+
+    vswitchd reads a new device's flags, and writes them back with one more: without what others
+    set in between.
+    """
+    steps = compare(job.owner, job.parts, host)
+    left = [operation for step in steps for operation in step.operations]
+    down = [o for o in left if isinstance(o, SetLink) and o.attribute == "up"]
+    if not down or down != left:
+        return False
+    for operation in down:
+        means.perform(operation)
+    return True
 
 
 def _applied(job: Job) -> Applied:

@@ -245,6 +245,10 @@ def _serve(connection: socket.socket, context: Context) -> NoReturn:
             daemon.run()
         finally:
             daemon.thread_pool.shutdown(wait=True)
+            connection.close()
+            for thread in threading.enumerate():  # one may still wait to undo what comes late
+                if thread is not threading.current_thread() and not thread.daemon:
+                    thread.join()
     finally:
         os._exit(0)
 

@@ -253,7 +253,7 @@ class GenericVIFDriver:
         links.read_all()
         host = self._looked(Host(links=links), None)
         if host.ovs and host.ovs.error and not host.ovs.absent:
-            raise OVSDBError(host.ovs.endpoint, host.ovs.error)
+            raise OVSDBError(NO_VIF, host.ovs.endpoint, host.ovs.error)
         return plugged(host)
 
     # What the command line needs besides.
@@ -455,7 +455,7 @@ _Leaving = tuple[str, str, VIF | None]
 
 def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
     """Whether Open vSwitch has, or may have, something of the VIF."""
-    if host.ovs is None or host.ovs.absent:
+    if host.ovs is None or (host.ovs.absent and vif is None):
         return False
     there = host.ovs.of(vif_id, vif.interface_id if vif else None)
     return bool(host.ovs.error or there or host.ovs.claims(vif_id))

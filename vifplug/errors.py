@@ -183,15 +183,16 @@ class PrivilegeError(VifplugError):
 class OVSDBError(VifplugError):
     """The Open vSwitch database can't be reached or refused a transaction.
 
-    Args: the endpoint, why.
+    Args: the VIF's id (``-`` where no VIF is concerned), the endpoint, why.
     """
 
-    def __init__(self, endpoint: str, why: str) -> None:
-        super().__init__(endpoint, why)
-        self.endpoint, self.why = endpoint, why
+    def __init__(self, vif_id: str, endpoint: str, why: str) -> None:
+        super().__init__(vif_id, endpoint, why)
+        self.vif_id, self.endpoint, self.why = vif_id, endpoint, why
 
     def __str__(self) -> str:
-        return f"OVSDB at {self.endpoint}: {self.why}"
+        about = "" if self.vif_id == NO_VIF else f"VIF {self.vif_id}: "
+        return f"{about}OVSDB at {self.endpoint}: {self.why}"
 
 
 ERRORS: Mapping[str, type[VifplugError]] = {

@@ -66,7 +66,7 @@ class OvsBridge:
 class Ovs:
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
-    ``absent``: nobody listens at the endpoint, as on a host without Open vSwitch.
+    ``absent``: there is no such socket, as on a host without Open vSwitch.
     """
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")

@@ -106,7 +106,7 @@ class Plan:
 
 def _wrapped(start: str, text: str) -> list[str]:
     room = max(COLUMNS - len(start), 20)
-    first, *more = textwrap.wrap(text, room) or [""]
+    first, *more = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
     return [(start + first).rstrip(), *(" " * len(start) + line for line in more)]
 
 

@@ -91,7 +91,7 @@ class OpenDatabase:
         try:
             return self._try_to_read(sought)
         except Lost as error:
-            raise OVSDBError(self._endpoint, str(error)) from error
+            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
 
     def _try_to_read(self, sought: Sequence[Sought]) -> Ovs:
         try:
@@ -124,7 +124,7 @@ class OpenDatabase:
             )
         except Lost as error:  # half a request is none
             self.close()
-            raise OVSDBError(self._endpoint, str(error)) from error
+            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
         try:
             results = connection.receive(number, deadline=self._deadline)
         except Unanswered as error:
@@ -151,7 +151,7 @@ class OpenDatabase:
         refused = first_error(results)
         # A bridge that others have joined meanwhile stays.
         if refused and not isinstance(operation, RemoveBridge):
-            raise OVSDBError(self._endpoint, refused[1])
+            raise OVSDBError(NO_VIF, self._endpoint, refused[1])
 
     def _follow(self, undo: Sequence[Operation]) -> None:
         """Send an undo after what is not answered, to be done when that is."""
@@ -227,7 +227,7 @@ class OpenDatabase:
                 self._connection = Connection(self._endpoint, deadline=deadline, keys=self._keys)
             except PermissionError as error:
                 why = f"{error.strerror}: its group, or CAP_DAC_OVERRIDE, is needed"
-                raise OVSDBError(self._endpoint, why) from error
+                raise OVSDBError(NO_VIF, self._endpoint, why) from error
         return self._connection
 
     def _alive(self) -> Connection:
@@ -244,7 +244,7 @@ class OpenDatabase:
             except Lost as error:
                 self.close()
                 if attempt == 2:
-                    raise OVSDBError(self._endpoint, str(error)) from error
+                    raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
             else:
                 return connection
         raise AssertionError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vifplug.errors import OVSDBError
+from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.host import Host
 from vifplug.mark import PREFIX, Owner, derived_name
 from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovs, OvsBridge, OvsPort
@@ -57,7 +57,7 @@ def look(
         finally:
             connection.close()
     except OVSDBError as error:
-        absent = isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError))
+        absent = isinstance(error.__cause__, FileNotFoundError)
         return replace(host, ovs=Ovs(endpoint=endpoint, error=error.why, absent=absent))
     except (Lost, Unanswered, PermissionError) as error:
         why = error.strerror or str(error)
@@ -120,7 +120,7 @@ class _Questions:
         if refused := first_error(results):
             if first and refused[0] == 0:
                 raise TimedOut(refused[1])
-            raise OVSDBError(self.connection.endpoint, refused[1])
+            raise OVSDBError(NO_VIF, self.connection.endpoint, refused[1])
         return [[plain_row(row) for row in result["rows"]] for result in results[len(first) :]]
 
 

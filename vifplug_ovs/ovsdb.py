@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from vifplug.errors import OVSDBError
+from vifplug.errors import NO_VIF, OVSDBError
 from vifplug_ovs.endpoint import Endpoint, Keys
 from vifplug_ovs.operations import Request
 
@@ -95,12 +95,12 @@ class Connection:
         answer = self._answers.pop(number)
         self.pending.discard(number)
         if answer.get("error") is not None:
-            raise OVSDBError(self.endpoint, _said(answer["error"]))
+            raise OVSDBError(NO_VIF, self.endpoint, _said(answer["error"]))
         return answer.get("result")
 
     def _results(self, result: Any) -> list[Any]:
         if not isinstance(result, list):
-            raise OVSDBError(self.endpoint, "it is no OVSDB: its answer is not a list of results")
+            raise self._strange()
         return result
 
     def _send(self, text: str, deadline: float) -> None:
@@ -127,7 +127,7 @@ class Connection:
         self.heard = time.monotonic()
         self._bytes += data
         if len(self._bytes) > _MOST:
-            raise OVSDBError(self.endpoint, f"its answer is larger than {_MOST >> 20} MiB")
+            raise OVSDBError(NO_VIF, self.endpoint, f"its answer is larger than {_MOST >> 20} MiB")
         # An answer ends with a brace, and to look sooner would mean to read it again and again.
         if data.endswith((b"}", b"\n", b" ")):
             self._split(deadline)
@@ -161,7 +161,7 @@ class Connection:
             self._answers[message["id"]] = message
 
     def _strange(self) -> OVSDBError:
-        return OVSDBError(self.endpoint, "it is no OVSDB: what it says is not JSON-RPC")
+        return OVSDBError(NO_VIF, self.endpoint, "what answers there is no OVSDB")
 
 
 def first_error(results: Sequence[Any]) -> tuple[int, str] | None:
@@ -183,7 +183,7 @@ def _connected(text: str, keys: Keys, deadline: float, patience: float) -> socke
     try:
         endpoint = Endpoint.parse(text)
     except ValueError as error:
-        raise OVSDBError(text, str(error)) from None
+        raise OVSDBError(NO_VIF, text, str(error)) from None
     until = min(deadline, time.monotonic() + patience)
     while True:
         try:
@@ -192,14 +192,14 @@ def _connected(text: str, keys: Keys, deadline: float, patience: float) -> socke
         except PermissionError:
             raise
         except TimeoutError:
-            raise OVSDBError(text, "it did not take a connection in time") from None
+            raise OVSDBError(NO_VIF, text, "it did not take a connection in time") from None
         except (FileNotFoundError, ConnectionRefusedError) as error:
             if time.monotonic() + _PAUSE > until:
                 why = f"{error.strerror}: is Open vSwitch running?"
-                raise OVSDBError(text, why) from error
+                raise OVSDBError(NO_VIF, text, why) from error
             time.sleep(_PAUSE)
         except OSError as error:
-            raise OVSDBError(text, error.strerror or str(error)) from None
+            raise OVSDBError(NO_VIF, text, error.strerror or str(error)) from None
 
 
 def _dial(endpoint: Endpoint, deadline: float) -> socket.socket:

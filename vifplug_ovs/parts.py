@@ -50,7 +50,7 @@ class Bridge(Part):
         return f"datapath {self.datapath_type}"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        if _ovs(host).bridge(self.name):
+        if _ovs(owner, host).bridge(self.name):
             return ()
         if not self.create:
             needed = "one that is there, or should_create_bridge without multi_host"
@@ -86,7 +86,7 @@ class Port(Part):
 
     @property
     def detail(self) -> str:
-        return f"iface-id {self.interface_id}"
+        return f"MTU {self.mtu}" + (f", QoS {self.qos_type}" if self.qos_type else "")
 
     @property
     def _ids(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class Port(Part):
         return {**ids, "vm-uuid": self.vm} if self.vm else ids
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        ovs = _ovs(host)
+        ovs = _ovs(owner, host)
         marks = {MARK: owner.mark("port"), VIF_ID: owner.vif_id}
         leftovers = self._leftovers(owner, ovs)
         found = ovs.port(self.name)
@@ -167,7 +167,8 @@ class Port(Part):
         if not operations:
             return "keep", ""
         if isinstance(operations[-1], AddPort):
-            return "make", self.detail
+            dead = [o.device for o in operations if isinstance(o, RemovePort)]
+            return "make", self.detail + (f", for the dead {', '.join(dead)}" if dead else "")
         moved = [one for one in operations if isinstance(one, MovePort)]
         if moved:
             return "move", f"from {moved[0].source}"
@@ -190,10 +191,10 @@ class Claim(Part):
 
     @property
     def detail(self) -> str:
-        return f"iface-id {self.interface_id}"
+        return "libvirt makes the port"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        ovs, claim = _ovs(host), owner.claim("bridge")
+        ovs, claim = _ovs(owner, host), owner.claim("bridge")
         changes: list[Operation] = [
             MovePort(device=name, source=bridge, target=self.on, row=port.row)
             for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items()
@@ -234,9 +235,9 @@ def removal(vif_id: str, interface_id: str | None, ovs: Ovs) -> tuple[OvsOperati
     return (*ports, *claims)
 
 
-def _ovs(host: Host) -> Ovs:
+def _ovs(owner: Owner, host: Host) -> Ovs:
     if host.ovs is None or host.ovs.error:
         endpoint = host.ovs.endpoint if host.ovs else "-"
         why = host.ovs.error if host.ovs and host.ovs.error else "nobody has read it"
-        raise OVSDBError(endpoint, why)
+        raise OVSDBError(owner.vif_id, endpoint, why)
     return host.ovs

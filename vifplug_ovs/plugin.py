@@ -26,7 +26,7 @@ class OvsDetails:
     """The details of vif_type ovs, in the words of Neutron's binding:vif_details.
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
-    ``datapath_type`` is that of the bridge; ``bridge_name`` says again what network.bridge is.
+    ``datapath_type`` is that of a bridge which is made.
     """
 
     datapath_type: str | None = declared(DATAPATHS, default=None)
@@ -55,6 +55,8 @@ class OvsPlugin(VIFPlugin):
         guest = GuestSide.of(vif, host)
         build = {MANUAL: self._manual, AUTOMATIC: self._automatic, HYBRID: self._hybrid}
         parts, interface, notes = build[choice.process](vif, host, guest)
+        if host.firewall and not vif.filtered and choice.process != HYBRID:
+            notes = (f"{choice.process} leaves out the firewall that this host requires", *notes)
         if choice.fresh not in ("", choice.process):
             told = f"{choice.fresh} would be chosen today: unplug and plug to have it"
             notes = (told, *notes)

@@ -45,9 +45,9 @@ def choose(vif: VIF, host: Host, *, details: Mapping[str, bool], pinned: str) ->
 
 def _fresh(vif: VIF, host: Host, details: Mapping[str, bool], pinned: str) -> Choice:
     if details["ovs_hybrid_plug"]:
-        return Choice(process=HYBRID, why="its details say ovs_hybrid_plug")
+        return Choice(process=HYBRID, why="details.ovs_hybrid_plug")
     if details["ovs_create_tap"]:
-        return Choice(process=MANUAL, why="its details say ovs_create_tap")
+        return Choice(process=MANUAL, why="details.ovs_create_tap")
     if pinned != CHOOSE:
         return Choice(process=pinned, why="option process")
     if host.firewall and not vif.filtered:
@@ -55,7 +55,7 @@ def _fresh(vif: VIF, host: Host, details: Mapping[str, bool], pinned: str) -> Ch
     version = f"libvirt {host.libvirt_version}"
     if host.libvirt_at_least(*_VIRTUALPORT):
         return Choice(process=AUTOMATIC, why=version)
-    return Choice(process=MANUAL, why=f"{version}: too old to make ports")
+    return Choice(process=MANUAL, why=version)
 
 
 def _plugged(vif: VIF, host: Host) -> str | None:

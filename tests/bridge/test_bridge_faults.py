@@ -8,17 +8,19 @@ Links, addresses, routes, sysctls, qdiscs and alternative names are compared in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.planning import GOOD, Case, on_a_kernel
-from tests.bridge.realhost import prepare
 from tests.faults import matrix
 from tests.faults.saboteur import FAULTS, KILLS, Saboteur
-from vifplug import apply
+from tests.planning import Case, good, on_a_kernel
+from tests.realhost import prepare
+from vifplug import GenericVIFDriver, apply
+from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -31,7 +33,7 @@ def steps(case: Case) -> tuple[Any, ...]:
 
 def distinct() -> list[Case]:
     """Return a case for each list of steps; in the other, slower kernel one for all of them."""
-    found = {steps(case): case for case in reversed(GOOD)}
+    found = {steps(case): case for case in reversed(good("bridge"))}
     seen: set[Any] = set()
     for known in sorted(found, key=len, reverse=True):
         if found[known].vif.network.should_create_vlan:
@@ -48,11 +50,17 @@ def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     return found
 
 
+def _prepare(
+    case: Case, conf: Config, host: NetworkNamespace, stack: ExitStack
+) -> GenericVIFDriver:
+    return prepare(case, conf, host)
+
+
 @pytest.fixture(params=on_a_kernel(distinct()))
 def subject(request: pytest.FixtureRequest, conf: Config) -> matrix.Subject:
     case: Case = request.param
     conf.config(group="vifplug_bridge", remove_unused=True)
-    return matrix.Subject(case.vif, partial(prepare, case, conf), privileged.context)
+    return matrix.Subject(case.vif, partial(_prepare, case, conf), privileged.context)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.planning import GOOD, Case, on_a_kernel
-from tests.bridge.realhost import prepare
 from tests.faults.dumps import differences
+from tests.planning import Case, good, on_a_kernel
+from tests.realhost import prepare
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.mark import Mark
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
@@ -61,7 +61,7 @@ def sysctl(path: str) -> str:
     return Path("/proc/sys/net", path).read_text().strip()
 
 
-@pytest.mark.parametrize("case", on_a_kernel(GOOD))
+@pytest.mark.parametrize("case", on_a_kernel(good("bridge")))
 def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:

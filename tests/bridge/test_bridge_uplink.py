@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +316,7 @@ def test_the_bridge_itself_as_uplink_is_invalid(
         driver.plug(None, flat(conf, interface="br100"))
 
 
-def lay_out(namespace: NetworkNamespace) -> GenericVIFDriver:
+def lay_out(namespace: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
     """Make the same host, with the wires' other ends in it too."""
     for name in ("eth1", "eth2"):
         veth(namespace, name, namespace, f"{name}-far")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridge.planning import GOOD, Case
 from tests.cli.conftest import COMMAND, ID, OTHER, Shell, vif
 from tests.faults.dumps import differences
+from tests.planning import Case, good
 
 TAP = "tap0b6a9d0e-7a"
 
@@ -104,7 +104,7 @@ def test_a_vif_that_fails_on_the_host_ends_with_1_and_the_others_are_done(vifplu
     assert vifplug("check", name).returncode == 1, "a failure outweighs drift"
 
 
-@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", good("bridge") + good("ovs"), ids=lambda case: case.name)
 def test_xml_prints_a_cases_interface_and_nothing_else(case: Case, vifplug: Shell) -> None:
     for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
         vifplug.configure("vifplug_bridge", **{name: value})

@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,15 @@ WRONG: Counter[tuple[str, str]] = Counter()
 
 @dataclass(frozen=True)
 class Subject:
-    """A VIF, what makes its host real in a namespace, and the context of its daemon."""
+    """A VIF, what makes its host real in a namespace, and the context of its daemon.
+
+    ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
+    """
 
     vif: VIF
-    prepare: Callable[[NetworkNamespace], GenericVIFDriver]
+    prepare: Callable[[NetworkNamespace, contextlib.ExitStack], GenericVIFDriver]
     context: Context
+    dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
 
 
 @dataclass
@@ -58,7 +62,11 @@ class Scene:
 
     def as_before(self) -> None:
         """Require that the host is what it was, in full."""
-        assert differences(self.before, self.host.everything()) == []
+        assert differences(self.before, self.everything()) == []
+
+    def everything(self) -> dict[str, Any]:
+        """Return all that the host has."""
+        return self.subject.dump(self.host)
 
     def works(self) -> None:
         """Require that plug converges and unplug leaves nothing, and no other's address went."""
@@ -70,9 +78,10 @@ class Scene:
 
     def leaves_nothing(self) -> None:
         """Require that nothing of the VIF is left, and all addresses and routes of the host are."""
-        after = self.host.everything()
+        after = self.everything()
         assert self.vif.id not in str(after)
-        assert not self.host.ip_json("link", "show", "type", "tun")
+        taps = {link["ifname"] for link in self.host.ip_json("link", "show", "type", "tun")}
+        assert taps <= self.before["links"].keys()
         assert self.vif.id not in {one.id for one in self.driver.list()}
         assert differences(kept(self.before, after), kept(after, self.before)) == []
 
@@ -99,13 +108,12 @@ def kept(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def scene(subject: Subject, saboteur: Saboteur, host: NetworkNamespace) -> Iterator[Scene]:
     """Make the subject's host real in a namespace that the thread is in, and start its daemon."""
     saboteur.rest()
-    driver = subject.prepare(host)
-    subject.context.stop()
-    subject.context.start(Method.FORK)
-    try:
-        yield Scene(subject, saboteur, host, driver, host.everything())
-    finally:
+    with contextlib.ExitStack() as stack:
+        driver = subject.prepare(host, stack)
         subject.context.stop()
+        subject.context.start(Method.FORK)
+        stack.callback(subject.context.stop)
+        yield Scene(subject, saboteur, host, driver, subject.dump(host))
 
 
 @contextlib.contextmanager
@@ -122,11 +130,11 @@ def point(call: str, fault: str) -> Iterator[None]:
 def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
     """A fault at every step of a plug: the host is as it was. Return how many were tried."""
     with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
-        planned = at.driver.plan(None, at.vif).operations
+        planned = _steps(at.driver.plan(None, at.vif).operations)
         count = len(planned)
         if saboteur.messages:
             count = _counted(at)
-            at.before = host.everything()
+            at.before = at.everything()
         for position in range(count):
             with point("plug", fault):
                 saboteur.arm(position, fault)
@@ -136,12 +144,21 @@ def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
                 if failed is None:  # the kernel had it so by itself: nothing was missing
                     assert fault == UNDONE
                     assert not at.driver.check(None, at.vif)
-                    _take_back(planned)
+                    if any(operation.in_database for operation in planned):
+                        at.driver.unplug(None, at.vif)
+                    else:
+                        _take_back(planned)
                 elif fault in (REFUSED, HALF) and not saboteur.messages:
                     assert failed == str(planned[position])
                 at.as_before()
         at.works()
         return count
+
+
+def _steps(operations: Sequence[Operation]) -> list[Operation]:
+    """Return operations in the order of their steps: a database takes all of its in one."""
+    last = [operation for operation in operations if operation.in_database]
+    return [operation for operation in operations if not operation.in_database] + last[:1]
 
 
 def _counted(at: Scene) -> int:
@@ -165,7 +182,7 @@ def _failed_plug(at: Scene, fault: str) -> str | None:
     return None
 
 
-def _take_back(operations: tuple[Operation, ...]) -> None:
+def _take_back(operations: Sequence[Operation]) -> None:
     with Netlink() as netlink:
         for operation in reversed(operations):
             if back := operation.undo():

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from vifplug import apply
 from vifplug.netlink import KernelError, Netlink, Request
@@ -33,17 +34,26 @@ class Saboteur:
     A step is an operation of a plan, or with ``messages`` each change that is asked of the kernel.
     """
 
-    def __init__(self, *, messages: bool = False) -> None:
+    def __init__(
+        self, *, messages: bool = False, commit: Callable[[Any, Any], None] | None = None
+    ) -> None:
+        """``commit`` is that of the plugin's database, if it has one."""
         self._at = multiprocessing.Value("i", _NONE)
         self._fault = multiprocessing.Value("i", 0)
         self._count = multiprocessing.Value("i", 0)
         self._hits = multiprocessing.Value("i", 0)
         self.messages = messages
-        self._perform, self._exchange = apply.perform, Netlink.exchange
+        self._perform, self._exchange, self._commit = apply.perform, Netlink.exchange, commit
 
     def perform(self, netlink: Netlink, operation: Operation) -> None:
         """Stand in for :func:`vifplug.perform.perform`."""
         self._step(lambda: self._perform(netlink, operation), str(operation))
+
+    def commit(self, database: Any, groups: Sequence[Sequence[Operation]]) -> None:
+        """Stand in for a database's ``commit``: a whole transaction is one step."""
+        assert self._commit is not None
+        commit = self._commit
+        self._step(lambda: commit(database, groups), "a transaction")
 
     def exchange(
         self, netlink: Netlink, requests: Sequence[Request]

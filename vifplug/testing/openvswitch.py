@@ -116,6 +116,10 @@ class OpenVSwitch(PlainFixture):
         process.send_signal(signal.SIGCONT)
         process.wait(timeout=10)
 
+    def wait(self, name: str) -> None:
+        """Wait until a daemon has ended that somebody else killed."""
+        self._processes.pop(name).wait(timeout=30)
+
     def _end_all(self) -> None:
         for name in (SWITCH, SERVER):
             if name in self._processes:

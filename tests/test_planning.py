@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bridge.planning import ALL, GOOD, Case
+from tests.planning import Case, cases, good
 from vifplug.parts import CORE, build
 from vifplug.testing import validate
 from vifplug.wiring import plan
+from vifplug_ovs.parts import KINDS
+
+ALL = cases("bridge") + cases("ovs")
+GOOD = good("bridge") + good("ovs")
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
@@ -38,4 +42,4 @@ def test_after_its_own_plan_nothing_is_left_to_do(case: Case) -> None:
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_parts_survive_the_way_to_the_privileged_side(case: Case) -> None:
     for part in case.wiring.parts:
-        assert build(part.to_dict(), CORE) == part
+        assert build(part.to_dict(), (*CORE, *KINDS)) == part

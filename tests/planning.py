@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The planning cases of vifplug_bridge: folders of vif.json, host.json and what comes of them.
+"""Planning cases: folders of vif.json, host.json and what comes of them.
 
 plan.txt and interface.xml are what ``vifplug plan`` and ``vifplug xml`` print; a case that must be
-refused has error.txt instead. ``python -m tests.bridge.planning`` writes them anew, for review.
+refused has error.txt instead. ``python -m tests.planning`` writes all of them anew, for
+review.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from vifplug.mark import Owner
 from vifplug.vif import VIF
 from vifplug.wiring import Plan, Wiring, plan
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
+from vifplug_ovs.plugin import OvsPlugin
 
-CASES = Path(__file__).with_name("cases")
-PLUGINS = {"bridge": BridgePlugin, "tap": TapPlugin}
+TESTS = Path(__file__).parent
+PLUGINS = {"bridge": BridgePlugin, "ovs": OvsPlugin, "tap": TapPlugin}
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,14 @@ class Case:
         return {"plan.txt": text, "interface.xml": f"{self.wiring.interface.to_xml()}\n"}
 
 
-ALL = [Case(folder) for folder in sorted(CASES.iterdir())]
-GOOD = [case for case in ALL if "error.txt" not in case.expected()]
+def cases(plugin: str) -> list[Case]:
+    """Return the cases of a plugin, by the name of its folder here."""
+    return [Case(folder) for folder in sorted((TESTS / plugin / "cases").iterdir())]
+
+
+def good(plugin: str) -> list[Case]:
+    """Return the cases of a plugin that can be plugged."""
+    return [case for case in cases(plugin) if "error.txt" not in case.expected()]
 
 
 def on_a_kernel(cases: list[Case]) -> list[Any]:
@@ -89,7 +97,7 @@ def on_a_kernel(cases: list[Case]) -> list[Any]:
 
 
 if __name__ == "__main__":
-    for case in ALL:
+    for case in (*cases("bridge"), *cases("ovs")):
         for name in case.expected():
             (case.folder / name).unlink()
         for name, text in case.actual().items():

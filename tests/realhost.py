@@ -7,10 +7,10 @@ from pathlib import Path
 
 from oslo_config.fixture import Config
 
-from tests.bridge.planning import Case
+from tests.planning import PLUGINS, Case
 from vifplug import GenericVIFDriver
 from vifplug.host import Host, Link
-from vifplug.testing import NetworkNamespace
+from vifplug.testing import NetworkNamespace, OpenVSwitch
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 CONF = Path("/proc/sys/net")
@@ -19,8 +19,9 @@ CONF = Path("/proc/sys/net")
 def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIFDriver:
     """Make a case's host real and its options and facts configured; return a driver for it."""
     make_real(case.host, namespace)
+    group = PLUGINS[case.vif.vif_type].group
     for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
-        conf.config(group="vifplug_bridge", **{name: value})
+        conf.config(group=group, **{name: value})
     host = case.host
     ring = int(host.rx_queue_size) if host.rx_queue_size else None
     conf.config(group="vifplug", libvirt_version=host.libvirt_version, virt_type=host.virt_type)
@@ -46,12 +47,18 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
             stp, delay = int(link.stp or 0), link.forward_delay
             settings = ["stp_state", str(stp)]
             settings += ["forward_delay", str(delay)] if delay is not None else []
+            ageing, snooping = link.ageing_time, link.multicast_snooping
+            settings += ["ageing_time", str(ageing)] if ageing is not None else []
+            settings += ["mcast_snooping", str(int(snooping))] if snooping is not None else []
             namespace.ip("link", "set", name, "type", "bridge", *settings)
         case "tap":
             more = ["multi_queue"] if link.multi_queue else []
             namespace.ip("tuntap", "add", name, "mode", "tap", "vnet_hdr", *more)
             if link.address:
                 namespace.ip("link", "set", name, "address", link.address)
+        case "veth" if link.lower:
+            if name not in {one["ifname"] for one in namespace.ip_json("link")}:
+                namespace.ip("link", "add", name, "type", "veth", "peer", "name", link.lower)
         case "physical" | "veth":
             namespace.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-p"[:15])
         case "vlan":
@@ -73,3 +80,20 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
         namespace.ip("link", "set", name, "up")
     for address in link.addresses:
         namespace.ip("addr", "add", address, "dev", name)
+
+
+def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
+    """Make every OVS bridge of the host with its ports and claims; the datapath is userspace's."""
+    for name, bridge in host.ovs.bridges.items() if host.ovs else ():
+        ovs.add_bridge(name)
+        for claim, interface_id in bridge.claims.items():
+            ovs.vsctl("set", "Bridge", name, f'external_ids:"{claim}"={interface_id}')
+        for port_name, port in bridge.ports.items():
+            ids = [f"external_ids:{key}={value}" for key, value in port.external_ids.items()]
+            marks = [f'external_ids:{key}="{value}"' for key, value in port.marks.items()]
+            mtu = [f"mtu_request={port.mtu_request}"] if port.mtu_request else []
+            words = ["--", "set", "Interface", port_name, *ids, *mtu] if ids or mtu else []
+            words += ["--", "set", "Port", port_name, *marks] if marks else []
+            # A port whose device is not there is no failure of the host's that is made.
+            ovs.vsctl("--no-wait", "add-port", name, port_name, *words)
+    ovs.vsctl("show")

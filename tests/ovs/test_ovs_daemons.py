@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ovsdb-server and ovs-vswitchd hung, killed and restarted in the middle of plug and unplug."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from oslo_config.fixture import Config
+from oslo_privsep.priv_context import Method
+
+from tests.faults.dumps import differences
+from tests.ovs.vifs import ovs_vif
+from vifplug import DeadlineExceeded, GenericVIFDriver, OVSDBError, PlugFailed, VifplugError
+from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.openvswitch import SERVER, SWITCH
+from vifplug_ovs import privileged
+from vifplug_ovs.database import OpenDatabase
+
+SHORT = 0.8
+"""Seconds that a call gets which can't succeed."""
+
+Everything = tuple[dict[str, Any], dict[str, Any]]
+
+
+class Host:
+    """The namespace and its Open vSwitch, with what they were at first."""
+
+    def __init__(self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver):
+        self.namespace, self.ovs, self.driver = namespace, ovs, driver
+        self.before = self.everything()
+
+    def everything(self) -> Everything:
+        return self.namespace.everything(), self.ovs.everything()
+
+    def differs(self, before: Everything) -> list[str]:
+        now = self.everything()
+        return differences(before[0], now[0]) + differences(before[1], now[1])
+
+    def is_free(self, *, within: float = 5) -> None:
+        """Wait until nobody holds a lock: what is being undone is undone then."""
+        until = time.monotonic() + within
+        while list(Path(cfg.CONF.vifplug.lock_path).rglob("*.lock")) and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def works(self) -> None:
+        """Require that a plug converges and an unplug leaves nothing."""
+        self.driver.plug(None, ovs_vif())
+        assert not self.driver.check(None, ovs_vif())
+        self.driver.unplug(None, ovs_vif())
+        assert self.differs(self.before) == []
+
+
+@pytest.fixture(params=["manual", "automatic", "hybrid"])
+def host(
+    request: pytest.FixtureRequest, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+) -> Any:
+    conf.config(group="vifplug_ovs", process=request.param)
+    driver = GenericVIFDriver()
+    yield Host(namespace, br_int, driver)
+    driver.close()
+
+
+def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
+    """Have something happen in the daemon just before and just after a transaction is sent."""
+    from vifplug_ovs.ovsdb import Connection
+
+    send = Connection.send
+
+    def sends(connection: Connection, method: str, params: list[Any], *, deadline: float) -> int:
+        writes = method == "transact" and any(
+            isinstance(o, dict) and o["op"] not in ("select", "wait") for o in params
+        )
+        first = writes and not hasattr(OpenDatabase, "seen")
+        if first:
+            OpenDatabase.seen = True  # type: ignore[attr-defined]
+            act("before")
+        number = send(connection, method, params, deadline=deadline)
+        if first:
+            act("after")
+        return number
+
+    monkeypatch.setattr(Connection, "send", sends)
+    privileged.context.stop()
+    privileged.context.start(Method.FORK)
+
+
+def test_a_server_that_hangs_before_the_call(host: Host) -> None:
+    host.ovs.pause(SERVER)
+    start = time.monotonic()
+    with pytest.raises((OVSDBError, DeadlineExceeded), match=r"OVSDB at"):
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    assert time.monotonic() - start < SHORT + 1.5
+    host.ovs.resume(SERVER)
+    host.is_free()
+    assert host.differs(host.before) == []
+    host.works()
+
+
+def test_a_server_that_hangs_with_a_transaction_unread(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during_the_commit(monkeypatch, lambda when: when == "before" and host.ovs.pause(SERVER))
+    with pytest.raises(DeadlineExceeded) as error:
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    assert error.value.outcome == "unknown"
+    # Another call neither sees what is half done nor waits longer than it may.
+    with pytest.raises(VifplugError):
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    host.ovs.resume(SERVER)
+    host.is_free()
+    assert host.differs(host.before) == [], "what it committed late is undone"
+    host.works()
+
+
+def test_a_caller_that_ends_leaves_the_undo_to_its_daemon(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during_the_commit(monkeypatch, lambda when: when == "before" and host.ovs.pause(SERVER))
+    with pytest.raises(DeadlineExceeded):
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    threading.Thread(target=lambda: (time.sleep(0.5), host.ovs.resume(SERVER))).start()
+    host.driver.close()
+    host.is_free()
+    monkeypatch.undo()
+    assert host.differs(host.before) == []
+    host.works()
+
+
+def test_an_unplug_from_a_server_that_hangs_is_no_success(host: Host) -> None:
+    host.driver.plug(None, ovs_vif())
+    host.ovs.pause(SERVER)
+    with pytest.raises(VifplugError) as error:
+        host.driver.unplug(None, ovs_vif(), timeout=SHORT)
+    assert ovs_vif().id in str(error.value)
+    host.ovs.resume(SERVER)
+    host.is_free()
+    host.driver.unplug(None, ovs_vif())
+    assert host.differs(host.before) == []
+    host.works()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", ["plug", "unplug"])
+def test_a_server_killed_and_restarted_around_a_transaction(
+    host: Host, call: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = host.ovs.pid(SERVER)
+
+    def kill(now: str) -> None:
+        if now == when:
+            if when == "after":
+                time.sleep(0.05)  # it has read the transaction, and answered
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    if call == "unplug":
+        host.driver.plug(None, ovs_vif())
+    during_the_commit(monkeypatch, kill)
+
+    def calls() -> None:
+        with suppress(VifplugError):
+            getattr(host.driver, call)(None, ovs_vif(), timeout=10)
+
+    caller = threading.Thread(target=calls)
+    caller.start()
+    host.ovs.wait(SERVER)
+    time.sleep(0.3)
+    host.ovs.start(SERVER)
+    caller.join()
+    host.is_free()
+    host.works()
+
+
+def test_a_server_that_is_gone_is_said_and_waited_for_a_little(host: Host) -> None:
+    host.ovs.kill(SERVER)
+    with pytest.raises(OVSDBError, match="is Open vSwitch running"):
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    host.ovs.start(SERVER)
+    host.works()
+
+
+def test_an_unplug_without_a_server_says_what_is_left(host: Host) -> None:
+    host.driver.plug(None, ovs_vif())
+    host.ovs.kill(SERVER)
+    with pytest.raises(VifplugError, match="OVSDB at"):
+        host.driver.unplug(None, ovs_vif(), timeout=SHORT)
+    host.ovs.start(SERVER)
+    host.driver.unplug(None, ovs_vif())
+    assert host.differs(host.before) == []
+
+
+@pytest.mark.parametrize("how", ["hangs", "is gone"])
+def test_a_switch_that_does_not_acknowledge_a_plug(host: Host, how: str) -> None:
+    (host.ovs.pause if how == "hangs" else host.ovs.kill)(SWITCH)
+    with pytest.raises((DeadlineExceeded, PlugFailed), match="vswitchd's acknowledgement"):
+        host.driver.plug(None, ovs_vif(), timeout=SHORT)
+    (host.ovs.resume if how == "hangs" else host.ovs.start)(SWITCH)
+    host.is_free()
+    host.ovs.vsctl("show")
+    assert host.differs(host.before) == []
+    host.works()
+
+
+def test_a_switch_that_does_not_acknowledge_an_unplug(host: Host) -> None:
+    host.driver.plug(None, ovs_vif())
+    host.ovs.pause(SWITCH)
+    with pytest.raises(VifplugError, match="vswitchd's acknowledgement"):
+        host.driver.unplug(None, ovs_vif(), timeout=SHORT)
+    host.ovs.resume(SWITCH)
+    host.driver.unplug(None, ovs_vif())
+    assert host.differs(host.before) == []
+    host.works()
+
+
+def test_a_batch_on_a_hung_server_is_undone_whole(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during_the_commit(monkeypatch, lambda when: when == "before" and host.ovs.pause(SERVER))
+    vifs = [(None, ovs_vif(number)) for number in range(12)]
+    found = host.driver.plug_all(vifs, timeout=SHORT)
+    assert all(isinstance(one, DeadlineExceeded) for one in found)
+    host.ovs.resume(SERVER)
+    host.is_free()
+    assert host.differs(host.before) == []
+    found = host.driver.plug_all(vifs)
+    assert [getattr(one, "changed", one) for one in found] == [True] * 12
+    host.driver.unplug_all(vifs)
+    assert host.differs(host.before) == []

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fault at every step of the planning cases of vifplug_ovs, the database's transaction included.
+
+What each fault must leave is in tests/faults/matrix.py; the database is compared in full as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from oslo_config.fixture import Config
+
+from tests.faults import matrix
+from tests.faults.saboteur import FAULTS, KILLS, Saboteur
+from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
+from tests.planning import Case
+from tests.realhost import make_ovs_real, prepare
+from vifplug import GenericVIFDriver, apply
+from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug_ovs import opts, privileged
+from vifplug_ovs.database import OpenDatabase
+from vifplug_ovs.operations import RemovePort
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+def distinct() -> list[Case]:
+    """Return a case for each list of steps. A dead port that a plug replaces stays gone."""
+    found: dict[Any, Case] = {}
+    for case in reversed(on_the_userspace_datapath()):
+        operations = case.plan().operations
+        if not any(isinstance(one, RemovePort) for one in operations):
+            found[tuple((type(one), getattr(one, "attribute", "")) for one in operations)] = case
+    return [case for known, case in found.items() if known]
+
+
+@pytest.fixture
+def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
+    found = Saboteur(commit=OpenDatabase.commit)
+    monkeypatch.setattr(apply, "perform", found.perform)
+    monkeypatch.setattr(OpenDatabase, "commit", lambda *words: found.commit(*words))
+    return found
+
+
+@pytest.fixture(params=distinct(), ids=lambda case: case.name)
+def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
+    case: Case = request.param
+    running: list[OpenVSwitch] = []
+
+    def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
+        ovs = stack.enter_context(OpenVSwitch(host))
+        running[:] = [ovs]
+        make_ovs_real(case.host, ovs)
+        config.config(group=opts.GROUP, ovsdb_connection=ovs.endpoint)
+        return prepare(case, config, host)
+
+    def dump(host: NetworkNamespace) -> dict[str, Any]:
+        return host.everything() | {"ovs": running[0].everything()}
+
+    with Config(cfg.CONF) as config:
+        cfg.CONF([], project="vifplug", default_config_files=[])
+        config.register_opts(opts.OPTS, group=opts.GROUP)
+        GenericVIFDriver()
+        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+        yield matrix.Subject(case.vif, prepared, privileged.context, dump)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("tried", [matrix.faulty_plugs, matrix.faulty_unplugs])
+def test_a_fault_at_any_step(
+    tried: Callable[[matrix.Subject, Saboteur, str], int],
+    fault: str,
+    subject: matrix.Subject,
+    saboteur: Saboteur,
+) -> None:
+    assert tried(subject, saboteur, fault) > 0
+
+
+@pytest.mark.parametrize("fault", KILLS)
+@pytest.mark.parametrize("call", ["plug", "unplug"])
+def test_a_daemon_killed_at_any_step(
+    call: str, fault: str, subject: matrix.Subject, saboteur: Saboteur
+) -> None:
+    assert matrix.killed_daemons(subject, saboteur, fault, call) > 0
+
+
+def test_a_caller_killed_at_any_step(subject: matrix.Subject, saboteur: Saboteur) -> None:
+    assert matrix.killed_callers(subject, saboteur) > 0
