@@ -86,6 +86,8 @@ def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
     """Make every OVS bridge of the host with its ports and claims; the datapath is userspace's."""
     for name, bridge in host.ovs.bridges.items() if host.ovs else ():
         ovs.add_bridge(name)
+        # Else it follows the smallest of its ports, in its own time.
+        ovs.vsctl("set", "Interface", name, "mtu_request=1400")
         for claim, interface_id in bridge.claims.items():
             ovs.vsctl("set", "Bridge", name, f'external_ids:"{claim}"={interface_id}')
         for port_name, port in bridge.ports.items():

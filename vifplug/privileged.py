@@ -89,7 +89,7 @@ def unplug(
             # Only under its lock may a shared part be found unused and go.
             shared = look()
             while True:
-                with call.locked(locks.several((), shared), vif_ids[0]):
+                with call.held(locks.several((), shared), vif_ids[0]):
                     now = look()
                     if now <= shared:
                         return apply.unplug(vifs, call.means, remove_unused=remove_unused)
@@ -119,12 +119,15 @@ class _Call:
     means: apply.Means
     connected: Connected | None
 
+    def held(self, names: tuple[str, ...], vif_id: str) -> contextlib.AbstractContextManager[None]:
+        """Hold locks for the length of a block."""
+        return locks.held(_folder(), names, vif_id=vif_id, deadline=self.means.deadline)
+
     @contextlib.contextmanager
     def locked(self, names: tuple[str, ...], vif_id: str) -> Iterator[None]:
         """Hold locks; beyond the block where the database has not answered all yet."""
         with contextlib.ExitStack() as stack:
-            deadline = self.means.deadline
-            stack.enter_context(locks.held(_folder(), names, vif_id=vif_id, deadline=deadline))
+            stack.enter_context(self.held(names, vif_id))
             yield
             if self.connected and self.connected.lingering:
                 held, database = stack.pop_all(), self.connected

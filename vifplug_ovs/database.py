@@ -59,6 +59,7 @@ class OpenDatabase:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
         self._connection: Connection | None = None
         self._configuration = 0
+        self._late_undo = False
         self._sought: Sequence[Sought] = ()
         self._fresh: Ovs | None = None
 
@@ -156,6 +157,7 @@ class OpenDatabase:
     def _follow(self, undo: Sequence[Operation]) -> None:
         """Send an undo after what is not answered, to be done when that is."""
         connection = self._connected()
+        self._late_undo = True
         with contextlib.suppress(Lost):
             for operation in undo:
                 assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
@@ -164,8 +166,8 @@ class OpenDatabase:
 
     @property
     def lingering(self) -> bool:
-        """Whether something that was asked, and its undo, are not answered yet."""
-        return bool(self._connection and self._connection.pending)
+        """Whether a transaction, and its undo, are not answered yet."""
+        return self._late_undo and bool(self._connection and self._connection.pending)
 
     def linger(self) -> None:
         """Wait until all is answered."""

@@ -81,7 +81,8 @@ class Scene:
         after = self.everything()
         assert self.vif.id not in str(after)
         taps = {link["ifname"] for link in self.host.ip_json("link", "show", "type", "tun")}
-        assert taps <= self.before["links"].keys()
+        assert self.vif.devname not in taps
+        assert not {name for name in taps if self.vif.id[:11] in name}
         assert self.vif.id not in {one.id for one in self.driver.list()}
         assert differences(kept(self.before, after), kept(after, self.before)) == []
 
@@ -193,6 +194,8 @@ def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
     """A fault at every step of an unplug: it is told, and the next unplug leaves nothing."""
     with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
         at.driver.plug(None, at.vif)
+        at.driver.unplug(None, at.vif)
+        at.driver.plug(None, at.vif)  # from here on it is always plugged afresh
         saboteur.rest()
         at.driver.unplug(None, at.vif)
         count = saboteur.steps

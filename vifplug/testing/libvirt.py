@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -81,7 +82,7 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log 4:stderr"
 """
 
 _DOMAIN = """\
-<domain type='qemu'>
+<domain type='qemu'{namespace}>
   <name>{name}</name>
   <memory unit='MiB'>{memory_mib}</memory>
   <vcpu>1</vcpu>
@@ -92,19 +93,30 @@ _DOMAIN = """\
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
 {interface}
-  </devices>
+  </devices>{override}
 </domain>
 """
+
+_NAMESPACE = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+_LYING = """
+  <qemu:override><qemu:device alias='net0'><qemu:frontend>
+    <qemu:property name='mac' type='string' value='{mac}'/>
+  </qemu:frontend></qemu:device></qemu:override>"""
 
 
 class LibvirtRefused(RuntimeError):
     """virsh ended with an error; the text is libvirt's own message."""
 
 
-def _domain(interface_xml: str, name: str, memory_mib: int) -> str:
+def _domain(interface_xml: str, name: str, memory_mib: int, lying_mac: str | None = None) -> str:
     emulator = shutil.which("qemu-system-x86_64") or "/usr/bin/qemu-system-x86_64"
     return _DOMAIN.format(
-        name=escape(name), memory_mib=memory_mib, emulator=emulator, interface=interface_xml
+        name=escape(name),
+        memory_mib=memory_mib,
+        emulator=emulator,
+        interface=interface_xml,
+        namespace=_NAMESPACE if lying_mac else "",
+        override=_LYING.format(mac=lying_mac) if lying_mac else "",
     )
 
 
@@ -171,9 +183,13 @@ class Libvirt(PlainFixture):
     a missing package, by its Debian name, or what kept libvirtd from starting.
     """
 
-    def __init__(self, namespace: NetworkNamespace) -> None:
+    def __init__(
+        self, namespace: NetworkNamespace, *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``environment`` is added to libvirtd's, and to that of what it starts."""
         super().__init__()
         self._namespace = namespace
+        self._environment = dict(environment or {})
         self._names = (f"guest{number}" for number in itertools.count(1))
         self._pid = 0
 
@@ -189,8 +205,9 @@ class Libvirt(PlainFixture):
                 "libvirtd", "--pid-file", "/run/libvirtd.pid"]  # fmt: skip
         with self._namespace.entered():
             holder = subprocess.Popen(
-                argv, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
-            )
+                argv, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
+                env={**os.environ, **self._environment},
+            )  # fmt: skip
         self.addCleanup(self._end, holder)
         assert holder.stdin is not None and holder.stdout is not None
         line = holder.stdout.readline()
@@ -277,17 +294,22 @@ class Libvirt(PlainFixture):
         return done.stdout
 
     def start_guest(
-        self, interface_xml: str, *, name: str | None = None, memory_mib: int = 64
+        self,
+        interface_xml: str,
+        *,
+        name: str | None = None,
+        memory_mib: int = 64,
+        lying_mac: str | None = None,
     ) -> Guest:
         """Define, with validation, and start a guest that has one ``<interface>``.
 
         It boots from the network: the NIC's ROM sends DHCP discovers, the first some seconds after
-        the start. LibvirtRefused with libvirt's message; then nothing is left defined.
+        the start. ``lying_mac`` is an address that the guest uses though libvirt knows of another.
+        LibvirtRefused with libvirt's message; then nothing is left defined.
         """
         name = name or next(self._names)
-        self.virsh(
-            "define", "--validate", "/dev/stdin", input=_domain(interface_xml, name, memory_mib)
-        )
+        domain = _domain(interface_xml, name, memory_mib, lying_mac)
+        self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             self.virsh("start", name)
         except BaseException:
