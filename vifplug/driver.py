@@ -132,7 +132,7 @@ class GenericVIFDriver:
         ``host`` plans for another host, without this one's facts and marks. Raises InvalidVIF,
         UnknownVIFType, PluginFailed, Conflict.
         """
-        now = host or self._looked(self.host(), [vif])
+        now = host or self.looked(self.host(), [vif])
         return self._wire((instance, vif), now).wiring.interface
 
     def plan(
@@ -179,7 +179,7 @@ class GenericVIFDriver:
     def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
         now = host or self.host(batch=len(pairs) >= _BATCH)
-        now = self._looked(now, [vif for _, vif in pairs]).planning()
+        now = self.looked(now, [vif for _, vif in pairs]).planning()
         plans: _Plans = []
         for pair in pairs:
             try:
@@ -205,7 +205,7 @@ class GenericVIFDriver:
         since = locks.stamp(folder)
         wait = deadline - time.monotonic()
         now = host or self.host(batch=len(pairs) >= _BATCH, wait=wait)
-        now = self._looked(now, [vif for _, vif in pairs], deadline=deadline)
+        now = self.looked(now, [vif for _, vif in pairs], deadline=deadline)
         found: list[Result | VifplugError | None] = [None] * len(pairs)
         wired: dict[int, _Wired] = {}
         for position, pair in enumerate(pairs):
@@ -251,7 +251,7 @@ class GenericVIFDriver:
         """
         links = look.RunningLinks()
         links.read_all()
-        host = self._looked(Host(links=links), None)
+        host = self.looked(Host(links=links), None)
         if host.ovs and host.ovs.error and not host.ovs.absent:
             raise OVSDBError(NO_VIF, host.ovs.endpoint, host.ovs.error)
         return plugged(host)
@@ -319,7 +319,7 @@ class GenericVIFDriver:
         group = self._conf[plugin.group]
         return {opt.dest: group[opt.dest] for opt in plugin.opts}
 
-    def _looked(
+    def looked(
         self, host: Host, vifs: Sequence[VIF] | None, *, deadline: float | None = None
     ) -> Host:
         """Return the host with what the plugins of some VIFs must know, or with None all plugins'.
@@ -417,7 +417,7 @@ class GenericVIFDriver:
         known = [vif for _, _, vif in vifs if vif]
         # Of what is only known by its id, any plugin may have something.
         whole = known if len(known) == len(vifs) else None
-        host = self._looked(Host(links=links), whole, deadline=deadline)
+        host = self.looked(Host(links=links), whole, deadline=deadline)
         groups: dict[tuple[str, bool], list[int]] = {}
         found: list[Result | VifplugError | None] = [None] * len(vifs)
         for position, (vif_id, vif_type, vif) in enumerate(vifs):

@@ -149,15 +149,14 @@ class OvsPlugin(VIFPlugin):
     def doctor(self, host: Host) -> Iterable[Check]:
         ovs = host.ovs
         endpoint = ovs.endpoint if ovs else self.options["ovsdb_connection"]
-        well = ovs is not None and not ovs.error
+        why = ovs.error if ovs else "nobody has read it"
         version = f", Open vSwitch {ovs.version}" if ovs and ovs.version else ""
-        detail = f"{endpoint} answers{version}" if well else f"{endpoint}: "
-        if not well:
-            detail += ovs.error or "" if ovs else "nobody has read it"
+        # A host without Open vSwitch is nothing to mend.
+        well = not why or (ovs is not None and ovs.absent)
         yield Check(
             check="OVSDB",
             ok=well,
-            detail=detail,
+            detail=f"{endpoint}: {why}" if why else f"{endpoint} answers{version}",
             mend="" if well else "start openvswitch-switch, or set [vifplug_ovs] ovsdb_connection",
         )
         yield from premade.checks(host)

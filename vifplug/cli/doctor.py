@@ -28,7 +28,7 @@ class Doctor(Command):
 
     def act(self, arguments: argparse.Namespace) -> int:
         driver = GenericVIFDriver()
-        host = driver.host()
+        host = driver.looked(driver.host(), None)
         claims = driver.registry.claims()
         found = [(CORE, check) for check in _core(driver, host)]
         found += [(claim.distribution, _claimed(claim)) for claim in claims]
