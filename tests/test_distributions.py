@@ -129,6 +129,7 @@ def test_the_wheels_work_from_another_folder(installed: Path, tmp_path: Path) ->
     plugins = json.loads(run(installed / "vifplug", "plugins", "-f", "json", cwd=tmp_path))
     assert {plugin["vif_type"]: plugin["state"] for plugin in plugins} == {
         "bridge": "ok",
+        "ovs": "ok",
         "tap": "ok",
     }
     case = ROOT / "tests/bridge/cases/libvirt-makes-the-tap"
@@ -174,6 +175,7 @@ def test_a_clone_installs_as_readme_says_and_is_a_template_for_others(
         "acme-bridge": "ok",
         "acme-tap": "ok",
         "bridge": "ok",
+        "ovs": "ok",
         "tap": "ok",
     }
 

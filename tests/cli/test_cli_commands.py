@@ -202,6 +202,7 @@ def test_broken_plugins_are_reported_by_name_and_hurt_no_other(
     states = {vif_type: plugin["state"] for (vif_type, _), plugin in found.items()}
     assert states == {
         "bridge": "ok",
+        "ovs": "ok",
         "tap": "ok",
         "broken": "failed",
         "exits": "failed",
