@@ -140,9 +140,10 @@ def test_the_wheels_work_from_another_folder(installed: Path, tmp_path: Path) ->
 
 
 def test_the_sample_generator_lists_every_option(installed: Path, tmp_path: Path) -> None:
-    words = ("--namespace", "vifplug", "--namespace", "vifplug_bridge")
+    packages = ("vifplug", "vifplug_bridge", "vifplug_ovs")
+    words = [word for package in packages for word in ("--namespace", package)]
     sample = run(installed / "oslo-config-generator", *words, cwd=tmp_path)
-    for module in (ROOT / "vifplug/opts.py", ROOT / "vifplug_bridge/opts.py"):
+    for module in (ROOT / package / "opts.py" for package in packages):
         tree = ast.parse(module.read_text())
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         names = [
@@ -153,7 +154,9 @@ def test_the_sample_generator_lists_every_option(installed: Path, tmp_path: Path
         assert names
         for name in names:
             assert f"#{name} = " in sample
-    assert "[vifplug_bridge_privileged]" in sample and "#helper_command = " in sample
+    for package in packages[1:]:
+        assert f"[{package}_privileged]" in sample
+    assert sample.count("#helper_command = ") == 2
 
 
 def test_a_clone_installs_as_readme_says_and_is_a_template_for_others(
@@ -168,9 +171,9 @@ def test_a_clone_installs_as_readme_says_and_is_a_template_for_others(
         path.write_text(text)
     venv = tmp_path_factory.mktemp("clone-venv")
     run(sys.executable, "-m", "venv", venv)
-    run(venv / "bin/pip", "install", "-q", ".", "./vifplug_bridge", acme, cwd=tree)
+    run(venv / "bin/pip", "install", "-q", ".", "./vifplug_bridge", "./vifplug_ovs", acme, cwd=tree)
     plugins = json.loads(run(venv / "bin/vifplug", "plugins", "-f", "json", cwd=tmp_path))
-    assert [plugin["error"] for plugin in plugins] == [None] * 4
+    assert [plugin["error"] for plugin in plugins] == [None] * 5
     assert {plugin["vif_type"]: plugin["state"] for plugin in plugins} == {
         "acme-bridge": "ok",
         "acme-tap": "ok",

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Endpoints that are none, where nobody listens, that refuse, or where something else answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vifplug import Host, OVSDBError
+from vifplug.testing import OpenVSwitch
+from vifplug_ovs.endpoint import Endpoint
+from vifplug_ovs.look import look
+from vifplug_ovs.opts import OPTS
+from vifplug_ovs.ovsdb import Connection
+
+OPTIONS = {opt.dest: opt.default for opt in OPTS}
+
+
+def said(endpoint: str, *, seconds: float = 2) -> str:
+    """Return why a look at an endpoint found nothing."""
+    host = look(OPTIONS | {"ovsdb_connection": endpoint}, None, Host(),
+                deadline=time.monotonic() + seconds)  # fmt: skip
+    assert host.ovs is not None
+    assert host.ovs.endpoint == endpoint
+    return host.ovs.error or ""
+
+
+@contextlib.contextmanager
+def answering(path: Path, answer: bytes) -> Iterator[str]:
+    """Listen at a path, and answer whatever is asked with the same bytes."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+                    if answer:  # and stays until the other side has gone
+                        connection.recv(4096)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"unix:{path}"
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "garbage", "unix:", "unix:relative", "tcp:", "tcp:host", "tcp:host:0", "tcp:host:99999",
+     "tcp:::1:6640", "ssl:[::1]:x", "http://host:1", "unix:/" + "x" * 108, "tcp:a b:1"],
+)  # fmt: skip
+def test_what_is_no_endpoint(text: str) -> None:
+    with pytest.raises(ValueError, match=r"allowed: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT"):
+        Endpoint.parse(text)
+    assert "allowed: unix:PATH" in said(text)
+
+
+@pytest.mark.parametrize("text", ["unix:/run/x.sock", "tcp:127.0.0.1:6640", "tcp:[::1]:6640"])
+def test_what_is_one(text: str) -> None:
+    assert Endpoint.parse(text).text == text
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    assert "No such file or directory" in said(f"unix:{tmp_path}/none")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{tmp_path}/stale")
+    assert "Connection refused" in said(f"unix:{tmp_path}/stale")
+    assert "refused" in said("tcp:127.0.0.1:9")
+
+
+def test_a_socket_that_refuses_permission(ovs: OpenVSwitch) -> None:
+    Path(ovs.rundir).chmod(0o700)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            status = 0 if "Permission denied" in said(ovs.endpoint) else 2
+        os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no OVSDB"),
+        (b"\xff\xfe\xfd}", "no OVSDB"),
+        (b"[1, 2, 3]\n", "no OVSDB"),
+        (b'{"id": 1, "result": "hello", "error": null}', "no OVSDB"),
+        (b'{"id": 1, "result": null, "error": "unknown database"}', "unknown database"),
+        (b" ", "not answered in time"),
+        (b"{", "not answered in time"),
+        (b"", "closed the connection"),
+    ],
+)  # fmt: skip
+def test_something_else_answers(answer: bytes, words: str, tmp_path: Path) -> None:
+    with answering(tmp_path / "sock", answer) as endpoint:
+        assert words in said(endpoint)
+
+
+def test_an_answer_in_pieces_and_questions_in_between(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    heard = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                heard.append(json.loads(connection.recv(4096)))
+                connection.sendall(b'{"id":"echo","method":"echo","params":[7]}')
+                heard.append(json.loads(connection.recv(4096)))
+                connection.sendall('{"id":1,"result":["\u00fc{}'.encode())  # ends as an answer may
+                time.sleep(0.05)
+                connection.sendall(b'"],"error":null}')
+                connection.recv(4096)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        deadline = time.monotonic() + 5
+        with contextlib.closing(Connection(f"unix:{path}", deadline=deadline)) as connection:
+            assert connection.call("echo", [], deadline=deadline) == ["\u00fc{}"]
+        thread.join()
+    assert heard[1] == {"id": "echo", "result": [7], "error": None}
+
+
+def test_the_real_one_answers(br_int: OpenVSwitch) -> None:
+    host = look(OPTIONS | {"ovsdb_connection": br_int.endpoint}, None, Host(),
+                deadline=time.monotonic() + 5)  # fmt: skip
+    assert host.ovs is not None
+    assert (host.ovs.error, host.ovs.version, set(host.ovs.bridges)) == (None, "3.1.0", {"br-int"})
+
+
+def test_the_real_one_refuses(br_int: OpenVSwitch) -> None:
+    deadline = time.monotonic() + 5
+    with contextlib.closing(Connection(br_int.endpoint, deadline=deadline)) as connection:
+        with pytest.raises(OVSDBError, match=r"unknown method"):
+            connection.call("no-such-method", [], deadline=deadline)
+        connection.echo(deadline=deadline)
