@@ -15,32 +15,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-RUNS = 20
-ROOT = Path(__file__).resolve().parents[1]
-PEER = ROOT / ".tox" / "bench-os-vif"
-OS_VIF = "os-vif==5.3.0"
+import open_vswitch
+from measuring import ROOT, RUNS, Row, peer, timed
+
 CASE = ROOT / "tests/bridge/cases/libvirt-makes-the-tap/vif.json"
 FORBIDDEN = ("oslo_privsep", "pyroute2", "ovs")
 _NEWNET = 0x40000000
-
-Row = tuple[str, list[float], list[float], float | None]
-"""What is measured, our times, what they are compared with, and the bar for the ratio."""
-
-
-def peer() -> str:
-    """Return the Python of an environment with os-vif, made on the first run."""
-    python = PEER / "bin/python"
-    if not (PEER / "ready").exists():
-        print(f"installing {OS_VIF} into {PEER}")
-        subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
-        quiet = ("-q", "--disable-pip-version-check")
-        words = [PEER / "bin/pip", "install", *quiet, OS_VIF]
-        subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
-        (PEER / "ready").touch()
-    return str(python)
 
 
 def in_turn(*commands: Sequence[str]) -> list[list[float]]:
@@ -59,7 +42,7 @@ def in_turn(*commands: Sequence[str]) -> list[list[float]]:
 def start_up() -> list[Row]:
     """Measure import and ``vifplug xml`` beside os-vif's import and initialize()."""
     python, vifplug = sys.executable, str(Path(sys.executable).with_name("vifplug"))
-    theirs = [peer(), "-c", "import os_vif; os_vif.initialize()"]
+    theirs = [str(peer() / "python"), "-c", "import os_vif; os_vif.initialize()"]
     told = ("--libvirt-version", "9.0.0", "--virt-type", "kvm")
     xml = [vifplug, "xml", *told, str(CASE)]
     ours = [python, "-P", "-c", "import vifplug"]
@@ -83,13 +66,6 @@ def require_not_imported(command: Sequence[str]) -> None:
     found = [m for m in modules if m.partition(".")[0] in FORBIDDEN]
     if found:
         sys.exit(f"{' '.join(command)} imports {', '.join(sorted(found))}")
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that some work takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def plug() -> list[Row]:
@@ -147,6 +123,7 @@ def main() -> int:
     """Print the table; return 1 where a bar is missed."""
     rows = start_up()
     if os.geteuid() == 0:
+        rows += open_vswitch.measured()
         rows += plug()
     else:
         print("not root: plug and re-plug are not measured")

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open vSwitch, beside os-vif and the commands: each side has a namespace and an OVS of its own.
+
+All ends when the port has its ofport. The userspace datapath stands for both: what is measured
+(links, OVSDB, ovs-vswitchd's answer) is the same with the kernel's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from measuring import ROOT, RUNS, Row, peer, timed
+from oslo_config import cfg
+
+from vifplug import VIF, GenericVIFDriver
+from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug_ovs import opts
+
+SIZES = (10, 100, 500)
+BATCH = 100
+BATCHES = 5
+FASTER_PLUG, FASTER_BATCH, FASTER_BATCH_UNPLUG, NEAR_FLOOR = 1 / 4, 1 / 10, 1 / 4, 1.4
+
+MADE = {
+    "manual": "tuntap add {0}t mode tap\nlink set {0}t mtu 1450 up\n",
+    "hybrid": (
+        "link add {0}b mtu 1450 type bridge forward_delay 0 ageing_time 0 stp_state 0\n"
+        "link set {0}b up\n"
+        "link add {0}v mtu 1450 type veth peer name {0}t mtu 1450\n"
+        "link set {0}t up\nlink set {0}v up\nlink set {0}v master {0}b\n"
+    ),
+}
+REMOVED = {"manual": "link del {0}t\n", "hybrid": "link del {0}t\nlink del {0}b\n"}
+
+
+class Theirs:
+    """os-vif in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __call__(self, call: str, process: str, numbers: range) -> list[float]:
+        """Return the seconds that each VIF took."""
+        assert self._process.stdin and self._process.stdout
+        asked = {"call": call, "process": process, "numbers": list(numbers)}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        seconds: list[float] = json.loads(self._process.stdout.readline())
+        return seconds
+
+
+class Ours:
+    """Our driver in the bench's own process, its daemon running."""
+
+    def __init__(self, endpoint: str, folder: str) -> None:
+        conf = cfg.CONF  # which the daemon inherits
+        conf.register_opts(opts.OPTS, group=opts.GROUP)
+        GenericVIFDriver()
+        conf.set_override("ovsdb_connection", endpoint, group=opts.GROUP)
+        conf.set_override("lock_path", f"{folder}/locks", group="vifplug")
+        conf.set_override("libvirt_version", "9.0.0", group="vifplug")
+        conf.set_override("virt_type", "kvm", group="vifplug")
+        self.driver = GenericVIFDriver()
+        self._options = self.driver.plugin(self.vif(0, "manual")).options
+
+    @staticmethod
+    def vif(number: int, process: str) -> VIF:
+        """Return the VIF of a number."""
+        vif_id = uuid.uuid5(uuid.NAMESPACE_DNS, f"ours{process}{number}")
+        return VIF.from_dict(
+            {
+                "id": str(vif_id),
+                "vif_type": "ovs",
+                "address": f"fa:16:3e:00:{number >> 8 & 255:02x}:{number & 255:02x}",
+                "network": {"bridge": "br-int", "mtu": 1450},
+            }
+        )
+
+    def plug(self, process: str, numbers: range) -> float:
+        """Plug VIFs as a batch; return the seconds that it took."""
+        self._options["process"] = process
+        vifs = [(None, self.vif(number, process)) for number in numbers]
+        found: list[Any] = []
+        seconds = timed(lambda: found.extend(self.driver.plug_all(vifs)))
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return seconds
+
+    def unplug(self, process: str, numbers: range) -> float:
+        """Unplug VIFs as a batch; return the seconds that it took."""
+        vifs = [(None, self.vif(number, process)) for number in numbers]
+        found: list[Any] = []
+        seconds = timed(lambda: found.extend(self.driver.unplug_all(vifs)))
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return seconds
+
+
+class Floor:
+    """ip(8) and ovs-vsctl(8), one process each a VIF: no comparing, no marks, no second look."""
+
+    def __init__(self, ovs: OpenVSwitch) -> None:
+        self._vsctl = ["ovs-vsctl", f"--db={ovs.endpoint}"]
+
+    def plug(self, process: str, number: int) -> float:
+        """Return the seconds for one VIF."""
+        name = f"floor{number}"
+        vsctl = [*self._vsctl, "add-port", "br-int", f"{name}t"]
+        return timed(lambda: (_ip(MADE[process].format(name)), subprocess.run(vsctl, check=True)))
+
+    def unplug(self, process: str, number: int) -> float:
+        """Return the seconds for one VIF."""
+        name = f"floor{number}"
+        vsctl = [*self._vsctl, "del-port", "br-int", f"{name}t"]
+        return timed(
+            lambda: (subprocess.run(vsctl, check=True), _ip(REMOVED[process].format(name)))
+        )
+
+
+def _ip(batch: str) -> None:
+    subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
+
+
+def measured() -> list[Row]:
+    """Return the rows of all that is measured here."""
+    with contextlib.ExitStack() as stack:
+        theirs = stack.enter_context(_theirs())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        namespace = stack.enter_context(NetworkNamespace(enter=True))
+        ovs = stack.enter_context(OpenVSwitch(namespace))
+        ovs.add_bridge("br-int")
+        ours, floor = Ours(ovs.endpoint, folder), Floor(ovs)
+        ours.plug("manual", range(1))  # the daemon runs
+        ours.unplug("manual", range(1))
+        rows: list[Row] = []
+        for process in ("manual", "hybrid"):
+            for size in SIZES:
+                rows += _one_by_one(process, size, ours, theirs, floor)
+            rows += _batches(process, ours, theirs)
+        ours.driver.close()
+    return rows
+
+
+def _one_by_one(process: str, size: int, ours: Ours, theirs: Theirs, floor: Floor) -> list[Row]:
+    there, times = range(1000, 1000 + size), [[], [], [], [], [], []]  # type: list[list[float]]
+    ours.plug(process, there)
+    theirs("plug", process, there)
+    for number in range(RUNS + 1):
+        one = range(number, number + 1)
+        found = (
+            ours.plug(process, one),
+            *theirs("plug", process, one),
+            floor.plug(process, number),
+            ours.unplug(process, one),
+            *theirs("unplug", process, one),
+            floor.unplug(process, number),
+        )
+        for place, seconds in zip(times, found, strict=True):
+            if number:  # the first warms the caches
+                place.append(seconds)
+    ours.unplug(process, there)
+    theirs("unplug", process, there)
+    words = f"ovs {process}, {size} ports there"
+    plug, plug_theirs, plug_floor, unplug, unplug_theirs, unplug_floor = times
+    return [
+        (f"{words}: plug : os-vif", plug, plug_theirs, FASTER_PLUG),
+        (f"{words}: plug : ip and ovs-vsctl", plug, plug_floor, None),
+        (f"{words}: unplug : os-vif", unplug, unplug_theirs, None),
+        (f"{words}: unplug : ip and ovs-vsctl", unplug, unplug_floor, NEAR_FLOOR),
+    ]
+
+
+def _batches(process: str, ours: Ours, theirs: Theirs) -> list[Row]:
+    times: list[list[float]] = [[], [], [], []]
+    for _ in range(BATCHES):
+        found = (
+            ours.plug(process, range(BATCH)),
+            sum(theirs("plug", process, range(BATCH))),
+            ours.unplug(process, range(BATCH)),
+            sum(theirs("unplug", process, range(BATCH))),
+        )
+        for place, seconds in zip(times, found, strict=True):
+            place.append(seconds)
+    plug, plug_theirs, unplug, unplug_theirs = times
+    words = f"ovs {process}, batch of {BATCH}"
+    bar = FASTER_BATCH if process == "hybrid" else FASTER_PLUG
+    return [
+        (f"{words}: plug : os-vif", plug, plug_theirs, bar),
+        (f"{words}: unplug : os-vif", unplug, unplug_theirs, FASTER_BATCH_UNPLUG),
+    ]
+
+
+@contextlib.contextmanager
+def _theirs() -> Iterator[Theirs]:
+    programs = peer()
+    with (
+        NetworkNamespace(enter=True) as namespace,
+        OpenVSwitch(namespace) as ovs,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        ovs.add_bridge("br-int")
+        file = Path(folder) / "os-vif.conf"
+        helper = f"{programs}/privsep-helper --config-file {file}"
+        file.write_text(
+            f"[os_vif_ovs]\novsdb_connection = {ovs.endpoint}\n"
+            f"[vif_plug_ovs_privileged]\nhelper_command = {helper}\n"
+        )
+        words = [programs / "python", ROOT / "bench/peer_ovs.py", file]
+        piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(words, **piped, stderr=subprocess.DEVNULL, text=True) as process:  # type: ignore[call-overload]
+            try:
+                yield Theirs(process)
+            finally:
+                process.terminate()  # our daemon has its standard input too, which never ends then
