@@ -134,7 +134,8 @@ def measured() -> list[Row]:
     """Return the rows of all that is measured here."""
     with contextlib.ExitStack() as stack:
         theirs = stack.enter_context(_theirs())
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        # Where the locks are by default, /run, is a tmpfs too.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm"))
         namespace = stack.enter_context(NetworkNamespace(enter=True))
         ovs = stack.enter_context(OpenVSwitch(namespace))
         ovs.add_bridge("br-int")

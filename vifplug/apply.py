@@ -253,26 +253,32 @@ def _verify(jobs: list[Job], means: Means) -> None:
     for job in changed:
         job.standing = "the look at the result"
         try:
-            if means.database and _put_down(job, host, means):
-                host = means.look(ovs, batch=len(changed) >= _BATCH)
-            _require_nothing_left(job, host)
+            left = _left_to_do(job, host)
+            if means.database and _put_down(left, means):
+                left = _left_to_do(job, means.look(ovs))
+            if left:
+                differs = "; ".join(str(operation) for operation in left)
+                reason = f"the host did not keep what was done: {differs}"
+                raise PlugFailed(job.owner.vif_id, job.standing, reason)
             means.require_time(job.owner.vif_id, job.standing)
         except (VifplugError, OSError) as error:
             job.fail(error, means.take_back)
 
 
-def _put_down(job: Job, host: Host, means: Means) -> bool:
-    """Bring devices up again that the switch has put down; return whether there were any.
+def _left_to_do(job: Job, host: Host) -> list[Operation]:
+    steps = compare(job.owner, job.parts, host)
+    return [operation for step in steps for operation in step.operations]
+
+
+def _put_down(left: Sequence[Operation], means: Means) -> bool:
+    """Bring devices up again that the switch has put down; return whether that was all.
 
     vswitchd reads a new device's flags, and writes them back with one more: without what others
     set in between.
     """
-    steps = compare(job.owner, job.parts, host)
-    left = [operation for step in steps for operation in step.operations]
-    down = [o for o in left if isinstance(o, SetLink) and o.attribute == "up"]
-    if not down or down != left:
+    if not left or not all(isinstance(o, SetLink) and o.attribute == "up" for o in left):
         return False
-    for operation in down:
+    for operation in left:
         means.perform(operation)
     return True
 
@@ -280,14 +286,6 @@ def _put_down(job: Job, host: Host, means: Means) -> bool:
 def _applied(job: Job) -> Applied:
     devices = tuple(name for part in job.parts for name in part.devices)
     return Applied(changed=bool(job.done), devices=devices)
-
-
-def _require_nothing_left(job: Job, host: Host) -> None:
-    again = compare(job.owner, job.parts, host)
-    differs = [str(operation) for step in again for operation in step.operations]
-    if differs:
-        reason = f"the host did not keep what was done: {'; '.join(differs)}"
-        raise PlugFailed(job.owner.vif_id, "the look at the result", reason)
 
 
 def _undo(done: Sequence[Operation], take_back: Callable[[Operation], None]) -> list[str]:
@@ -378,10 +376,8 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         )
         for vif, operations in zip(vifs, found, strict=True)
     ]
-    acknowledge = _leave_database(leaving, means)
+    _leave_database(leaving, means)
     _remove(leaving, means)
-    for one, why in zip(leaving, acknowledge(), strict=True):
-        one.failures += [why] if why else []
     busy = [one for one in leaving if one.changed and not one.failures]
     _still_to_do(busy, means, remove_unused=remove_unused)
     # With a failure the claims stay: they tell the next unplug what is still to do.
@@ -399,44 +395,34 @@ def _left(one: _Leaving) -> Outcome:
     return Applied(changed=one.changed, devices=tuple(o.device for (o,) in one.own))
 
 
-def _leave_database(
-    leaving: Sequence[_Leaving], means: Means
-) -> Callable[[], Sequence[str | None]]:
-    """Take all VIFs out of the database in one transaction; what it returns waits for the switch.
+def _leave_database(leaving: Sequence[_Leaving], means: Means) -> None:
+    """Take all VIFs out of the database in one transaction.
 
-    The kernel needs tens of milliseconds to remove a device: time enough for the switch.
+    Nobody waits for the switch: what it still has of them is gone with the devices, and the next
+    plug waits until it has seen both.
     """
     groups = [one.in_database for one in leaving]
-    none: Sequence[str | None] = [None] * len(leaving)
     if not any(groups) or means.database is None:
-        return lambda: none
-    database = means.database
+        return
     try:
         means.require_time(leaving[0].vif_id, str(next(o for g in groups for o in g)))
-        database.commit(groups)
+        means.database.commit(groups)
     except (Refused, VifplugError, OSError) as error:
         if isinstance(error, Refused) and len(leaving) > 1:
-            return _split_leave(leaving, error, means)
-        why = [f"{group[0]}: {_words(error)}" if group else None for group in groups]
-        return lambda: why
-
-    def wait() -> Sequence[str | None]:
-        try:
-            return database.settled(groups)
-        except (VifplugError, OSError) as error:
-            return [_words(error) if group else None for group in groups]
-
-    return wait
+            for piece in _pieces(leaving, error):
+                _leave_database(piece, means)
+            return
+        for one in leaving:
+            if one.in_database:
+                one.failures.append(f"{one.in_database[0]}: {_words(error)}")
 
 
-def _split_leave(
-    leaving: Sequence[_Leaving], refused: Refused, means: Means
-) -> Callable[[], Sequence[str | None]]:
-    at = refused.culprit if refused.culprit is not None else len(leaving) // 2
-    cuts = sorted({0, at, min(at + 1, len(leaving)) if refused.culprit is not None else at})
-    pieces = [leaving[a:b] for a, b in zip(cuts, [*cuts[1:], len(leaving)], strict=True)]
-    waits = [_leave_database(piece, means) for piece in pieces if piece]
-    return lambda: [why for wait in waits for why in wait()]
+def _pieces(leaving: Sequence[_Leaving], refused: Refused) -> Iterable[Sequence[_Leaving]]:
+    """Cut out the one that was refused, or in halves where nobody knows which it was."""
+    at, culprit = refused.culprit, refused.culprit is not None
+    middle = len(leaving) // 2 if at is None else at
+    cuts = (leaving[:middle], leaving[middle : middle + culprit], leaving[middle + culprit :])
+    return [piece for piece in cuts if piece]
 
 
 def _remove(leaving: Sequence[_Leaving], means: Means) -> None:

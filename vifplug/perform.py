@@ -93,9 +93,9 @@ def perform(netlink: Netlink, operation: Operation) -> None:
 
 
 def _make_link(netlink: Netlink, operation: MakeLink) -> None:
-    index, lower = _free_index(netlink), b""
+    index, lower = _free_index(), b""
     address = operation.address
-    peer = _free_index(netlink) if operation.peer else 0
+    peer = _free_index() if operation.peer else 0
     if operation.lower:
         lower = rt.attribute(rt.LINK, rt.u32(_must(netlink, operation.lower).index))
     else:
@@ -154,10 +154,7 @@ def _make_tap(netlink: Netlink, operation: MakeLink) -> None:
     try:
         # Until it is made persistent, at the very end, the tap goes away with the descriptor.
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", operation.device.encode(), flags))
-        found = netlink.link(operation.device)
-        if found is None:
-            raise KernelError(errno.ENODEV, "the tap went away while it was made")
-        index = found[1].index
+        index = socket.if_nametoindex(operation.device)
         address, mtu = operation.address, operation.mtu
         wanted = (
             rt.attribute(rt.ADDRESS, _mac(address)) if address else b"",
@@ -368,10 +365,12 @@ def _must(netlink: Netlink, device: str) -> Link:
     return found[1]
 
 
-def _free_index(netlink: Netlink) -> int:
+def _free_index() -> int:
     while True:
         index = random.randrange(1 << 20, 1 << 30)  # noqa: S311 - not a secret
-        if netlink.link_at(index) is None:
+        try:
+            socket.if_indextoname(index)
+        except OSError:
             return index
 
 

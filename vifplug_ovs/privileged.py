@@ -27,8 +27,7 @@ def _database(deadline: float) -> OpenDatabase:
     # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
     cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
     group = cfg.CONF[opts.GROUP]
-    options = {opt.dest: group[opt.dest] for opt in opts.OPTS}
-    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(options))
+    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group))
 
 
 @context.entrypoint
