@@ -43,14 +43,9 @@ def fields_of(data: Any, *, vif_type: str | None = None) -> dict[str, Any]:
     whole = Given.whole(pair, allowed=_ALLOWED, id_at=("mapping", "vif_uuid"))
     network, mapping = whole.below("network"), whole.below("mapping")
     vif_type = vif_type or _type(network, mapping)
-    # A release between Grizzly and today may have given both, and what it gave them is no harm.
-    bound = binding.read(
-        vif_type,
-        whole.below("details"),
-        whole.below("profile"),
-        mapping.below("qbg_params"),
-        mapping.below("qbh_params"),
-    )
+    nothing = Given(whole.vif_id, {})  # details and profile came with later releases
+    params = (mapping.below("qbg_params"), mapping.below("qbh_params"))
+    bound = binding.read(vif_type, nothing, nothing, *params)
     return {
         **bound,
         "id": mapping.take(UUID, "vif_uuid"),
