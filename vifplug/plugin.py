@@ -80,7 +80,7 @@ class VIFPlugin(abc.ABC):
     # What follows is the core's; a plugin leaves it as it is.
 
     def completed(self, vif: VIF) -> VIF:
-        """Return another system's VIF with the ``defaults`` of what it lacks; others as they are."""
+        """Return a VIF; if it is another system's, with the ``defaults`` of what it lacks."""
         for path, option in self.defaults.items() if vif.foreign else ():
             vif = _with_default(vif, path.split("."), self.options[option])
         return vif

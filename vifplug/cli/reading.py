@@ -34,7 +34,8 @@ def read_vifs(
 ) -> list[VIF]:
     """Return the VIFs of all files, each checked also by ``check``.
 
-    ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid with every error in the input, so that one look mends them all.
+    ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
+    with every error in the input, so that one look mends them all.
     """
     vifs: list[VIF] = []
     errors: list[VifplugError] = []

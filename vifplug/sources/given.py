@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An object of another system's model: values are taken out by name, each checked, none needed.
+"""An object of another system's model: values are taken out by name, each checked, few needed.
 
 What is absent, null or empty text is nothing: models of several releases are read, and each of
 them kept other fields.
@@ -77,6 +77,12 @@ class Given:
                     self.vif_id, f"{self.path(name)}{error.path}", error.value, allowed
                 ) from None
         return None
+
+    def need(self, kind: Kind, name: str) -> Any:
+        """Return the value under a name. Raises InvalidVIF where there is none."""
+        if not self.has(name):
+            raise self.refuse(name, kind.allowed)
+        return self.take(kind, name)
 
     def below(self, *names: str) -> Given:
         """Return the object under the first of the names that is there; else an empty one.

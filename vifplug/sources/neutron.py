@@ -39,7 +39,7 @@ def vif_of(data: Any) -> VIF:
     wrapped = isinstance(data, Mapping) and "port" in data
     document = Given.whole(data, allowed=_ALLOWED, id_at=("port", "id") if wrapped else ("id",))
     port = document.below("port") if wrapped else document
-    vif_id, network_id = _required(port, "id", UUID), port.take(UUID, "network_id")
+    vif_id, network_id = port.need(UUID, "id"), port.take(UUID, "network_id")
     network = document.below("network")
     if network.take(UUID, "id") not in (None, network_id):
         raise network.refuse("id", f"the port's network_id, {network_id}")
@@ -54,7 +54,7 @@ def vif_of(data: Any) -> VIF:
     vnic_type = port.take(Choice(*VNIC_TYPES), "binding:vnic_type", "binding_vnic_type")
     found |= {
         "id": vif_id,
-        "address": _required(port, "mac_address", MAC),
+        "address": port.need(MAC, "mac_address"),
         "vnic_type": vnic_type,
         "devname": _devname(vif_id, vif_type, vnic_type, details),
         "interface_id": vif_id if vif_type in ("ovs", "vhostuser") else None,
@@ -101,13 +101,6 @@ def _beside(document: Mapping[str, Any], port: Any) -> dict[str, Any]:
     return found
 
 
-def _required(given: Given, name: str, kind: Any) -> str:
-    value = given.take(kind, name)
-    if value is None:
-        raise given.refuse(name, kind.allowed)
-    return str(value)
-
-
 def _both(port: Given, name: str) -> Given:
     return port.below(f"binding:{name}", f"binding_{name}")
 
@@ -149,7 +142,7 @@ def _subnets(document: Given, port: Given) -> list[dict[str, Any]]:
             ips.setdefault(str(fixed.take(LINE, "subnet_id")), []).append(ip)
     return [
         {
-            "cidr": _required(subnet, "cidr", CIDR),
+            "cidr": subnet.need(CIDR, "cidr"),
             "gateway": subnet.take(IP, "gateway_ip"),
             "dhcp_server": servers.get(subnet_id),
             "ips": ips[subnet_id],

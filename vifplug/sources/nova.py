@@ -48,7 +48,7 @@ def vif_of(data: Any) -> VIF:
         found = nova_legacy.fields_of(document.data["vif"])
         return VIF.from_dict(found | _beside(document), lenient=True)
     vif = document.below("vif") if wrapped else document
-    network = vif.below("network")
+    vif_id, network = vif.need(UUID, "id"), vif.below("network")
     vif_type = _type(vif, network)
     profile = vif.below("profile")
     bound = binding.read(
@@ -56,8 +56,8 @@ def vif_of(data: Any) -> VIF:
     )
     found = {
         **bound,
-        "id": vif.take(UUID, "id"),
-        "address": vif.take(MAC, "address"),
+        "id": vif_id,
+        "address": vif.need(MAC, "address"),
         "vnic_type": vif.take(Choice(*VNIC_TYPES), "vnic_type"),
         "devname": vif.take(DEVICE, "devname"),
         "interface_id": vif.take(UUID, "ovs_interfaceid"),
@@ -74,7 +74,11 @@ def parts(document: Any) -> list[tuple[str, Any]]:
     InvalidVIF where that text is no JSON.
     """
     if isinstance(document, list) and not nova_legacy.is_pair(document):
-        return [(f"[{at}]", one) for at, one in enumerate(document)]
+        return [
+            (f"[{at}]{place}", part)
+            for at, one in enumerate(document)
+            for place, part in parts(one)
+        ]
     if not isinstance(document, Mapping) or "network_info" not in document:
         return [("", document)]
     entries = document["network_info"]

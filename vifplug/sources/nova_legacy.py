@@ -42,14 +42,15 @@ def fields_of(data: Any, *, vif_type: str | None = None) -> dict[str, Any]:
     pair = data if isinstance(data, Mapping) else {"network": data[0], "mapping": data[1]}
     whole = Given.whole(pair, allowed=_ALLOWED, id_at=("mapping", "vif_uuid"))
     network, mapping = whole.below("network"), whole.below("mapping")
+    vif_id = mapping.need(UUID, "vif_uuid")
     vif_type = vif_type or _type(network, mapping)
     nothing = Given(whole.vif_id, {})  # details and profile came with later releases
     params = (mapping.below("qbg_params"), mapping.below("qbh_params"))
     bound = binding.read(vif_type, nothing, nothing, *params)
     return {
         **bound,
-        "id": mapping.take(UUID, "vif_uuid"),
-        "address": mapping.take(MAC, "mac"),
+        "id": vif_id,
+        "address": mapping.need(MAC, "mac"),
         "devname": mapping.take(DEVICE, "vif_devname"),
         "interface_id": mapping.take(UUID, "ovs_interfaceid"),
         "network": _network(network, mapping, vif_type),

@@ -41,16 +41,19 @@ def vif_of(data: Any) -> VIF:
     wrapped = isinstance(data, Mapping) and "vif" in data
     id_at = ("vif", _DATA, "id") if wrapped else (_DATA, "id")
     document = Given.whole(data, allowed=_ALLOWED, id_at=id_at)
-    name, vif = _object(document.below("vif") if wrapped else document)
+    outer = document.below("vif") if wrapped else document
+    name, vif = _object(outer)
+    if not name.startswith("VIF") or name.startswith("VIFPortProfile"):
+        raise outer.refuse(_NAME, "a VIF: VIFBridge, VIFOpenVSwitch, VIFDirect ...")
     _, network = _object(vif.below("network"))
     profile_name, profile = _object(vif.below("port_profile"))
     _, instance = _object(document.below("instance_info"))
     vif_type, vnic_type = _types(name, vif, profile_name)
     found = {
-        "id": vif.take(UUID, "id"),
+        "id": vif.need(UUID, "id"),
         "vif_type": vif_type,
         "vnic_type": vnic_type,
-        "address": vif.take(MAC, "address"),
+        "address": vif.need(MAC, "address"),
         "devname": vif.take(DEVICE, "vif_name"),
         "filtered": vif.take(FLAG, "has_traffic_filtering"),
         "interface_id": profile.take(UUID, "interface_id"),
@@ -79,7 +82,8 @@ def _object(given: Given) -> tuple[str, Given]:
     """
     if not given.data:
         return "", given
-    name, data = given.take(LINE, _NAME), given.below(_DATA)
+    # Paths leave out the wrapping, which every object has.
+    name, data = given.take(LINE, _NAME), Given(given.vif_id, given.below(_DATA).data, given.at)
     if name is None or not given.has(_DATA):
         missing = _NAME if name is None else _DATA
         raise given.refuse(missing, "a serialised object of os-vif's (obj_to_primitive())")
@@ -94,8 +98,6 @@ def _listed(given: Given, name: str) -> list[Given]:
 
 def _types(name: str, vif: Given, profile: str) -> tuple[str, str | None]:
     """Return vif_type and vnic_type of an object's class, plugin and port profile."""
-    if not name.startswith("VIF") or name.startswith("VIFPortProfile"):
-        raise vif.refuse(f"({_NAME} {name})", "a VIF: VIFBridge, VIFOpenVSwitch, VIFDirect ...")
     plugin = vif.take(WORD, "plugin")
     if name == "VIFDirect":
         return _VEPA.get(profile, "macvtap"), None
