@@ -58,7 +58,7 @@ def vif_of(data: Any) -> VIF:
         "filtered": vif.take(FLAG, "has_traffic_filtering"),
         "interface_id": profile.take(UUID, "interface_id"),
         "network": _network(network, vif, vif_type, name),
-        "details": _details(name, vif, profile),
+        "details": _details(name, vif_type, vif, profile),
         "instance": {"uuid": instance.take(UUID, "uuid"), "name": instance.take(LINE, "name")},
     }
     if profile_name in _VEPA:
@@ -112,7 +112,7 @@ def _types(name: str, vif: Given, profile: str) -> tuple[str, str | None]:
     return _TYPES.get(plugin, plugin or "bridge"), None
 
 
-def _details(name: str, vif: Given, profile: Given) -> dict[str, Any]:
+def _details(name: str, vif_type: str, vif: Given, profile: Given) -> dict[str, Any]:
     plugin = vif.data.get("plugin")
     found: dict[str, Any] = {
         "datapath_type": profile.take(LINE, "datapath_type"),
@@ -126,7 +126,7 @@ def _details(name: str, vif: Given, profile: Given) -> dict[str, Any]:
         found["vhostuser_ovs_plug"] = True if plugin == "ovs" else None
     if name == "VIFHostDevice":
         found["pci_slot"] = vif.take(LINE, "dev_address")
-    if name == "VIFDirect":
+    if name == "VIFDirect" and vif_type == "macvtap":
         found["macvtap_mode"] = vif.take(LINE, "mode")
     return {name: value for name, value in found.items() if value not in (None, "", False)}
 
@@ -169,9 +169,7 @@ def data_of(vif: VIF) -> dict[str, Any]:
     :func:`vif_of` has the same VIF of it. What os-vif has no field for (the guest's side, limits
     of bandwidth, details of a plugin) is in ``vifplug`` beside the two.
     """
-    details = vif.details
-    bridge = vif.network.bridge
-    hybrid = vif.vif_type == "ovs" and details.get("ovs_hybrid_plug") is True
+    hybrid = vif.vif_type == "ovs" and vif.details.get("ovs_hybrid_plug") is True
     name = {"ovs": "VIFOpenVSwitch", "bridge": "VIFBridge"}.get(vif.vif_type, "VIFGeneric")
     if vif.vif_type in _PROFILES:
         name = "VIFDirect"
@@ -187,8 +185,8 @@ def data_of(vif: VIF) -> dict[str, Any]:
     }
     if hybrid:
         name, fields["bridge_name"] = "VIFBridge", derived_name("qbr", vif.id)
-    elif name != "VIFGeneric":
-        fields["bridge_name"] = bridge
+    elif name in ("VIFBridge", "VIFOpenVSwitch"):
+        fields["bridge_name"] = vif.network.bridge
     instance = {"uuid": vif.instance.uuid, "name": vif.instance.name}
     data = {
         "vif": _serialised(name, fields),
