@@ -101,12 +101,12 @@ subnets = st.lists(
     max_size=3,
 )
 networks = st.fixed_dictionaries(
-    {"bridge": devices},
+    {"bridge": st.sampled_from(["br100", "br-int"]) | devices},
     optional={
         "id": uuids,
         "label": words,
         "mtu": st.integers(1280, 9000),
-        "interface": devices,
+        "interface": st.just("eth1") | devices,
         "vlan": st.integers(1, 4094),
         "should_create_bridge": flags,
         "should_create_vlan": flags,
@@ -165,24 +165,27 @@ def vifs(draw: st.DrawFn, *types: str) -> VIF:
     return VIF.from_dict({**data, "vif_type": vif_type, "details": draw(details[vif_type])})
 
 
+LINKS = {"br100": {"kind": "bridge", "up": True}, "eth1": {"kind": "physical", "up": True}}
+OVS = {"endpoint": "unix:/run/openvswitch/db.sock", "bridges": {"br-int": {}, "br100": {}}}
 HOSTS = [
-    Host(),
-    Host(firewall=True, virt_type="qemu"),
-    Host(libvirt_version="0.9.10"),
-    *(case.host for case in OURS if case.name in ("plugged", "hybrid", "bridge-there-multi-host")),
+    Host.from_dict({"links": LINKS, "ovs": OVS, **more})
+    for more in ({}, {"firewall": True, "virt_type": "qemu"}, {"libvirt_version": "0.9.10"})
 ]
 
 
-def outcome(vif: VIF, host: Host) -> Any:
-    """Return what becomes of a VIF on a host: what is planned and the XML, or why it is refused."""
+def outcome(vif: VIF, host: Host) -> list[Any]:
+    """Return what becomes of a VIF on a host, as far as it comes: wiring, XML, plan, an error."""
     plugin = PLUGINS[vif.vif_type]({"filter_parameters": True, "use_ipv6": True})
+    found: list[Any] = []
     try:
         plugin.check(vif)
         wiring = plugin.wire(vif, host)
+        found += [wiring, wiring.interface.to_xml()]
         owner = Owner(vif_id=vif.id, vif_type=vif.vif_type, process=wiring.process)
-        return wiring.parts, str(plan(owner, wiring, host)), wiring.interface.to_xml()
+        found.append(str(plan(owner, wiring, host)))
     except VifplugError as error:
-        return str(error)
+        found.append(str(error))
+    return found
 
 
 @pytest.mark.parametrize("source", SOURCES)
