@@ -72,12 +72,14 @@ def parts(document: Any) -> list[tuple[str, Any]]:
     A port, ``{"port": ...}``, ``{"ports": [...]}``, a list of any. Beside ports may stand
     ``networks``, ``subnets``, ``qos_policies`` and ``dhcp_ports``, of which each gets its own.
     """
-    if isinstance(document, list):
-        return [
-            (f"[{at}]{place}", part)
-            for at, one in enumerate(document)
-            for place, part in parts(one)
-        ]
+    if not isinstance(document, list):
+        return _parts(document)
+    return [
+        (f"[{at}]{place}", part) for at, one in enumerate(document) for place, part in _parts(one)
+    ]
+
+
+def _parts(document: Any) -> list[tuple[str, Any]]:
     if not isinstance(document, Mapping) or not isinstance(document.get("ports"), list):
         return [("", document)]
     return [

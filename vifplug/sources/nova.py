@@ -73,12 +73,14 @@ def parts(document: Any) -> list[tuple[str, Any]]:
     holds such a list, also as text: that is a row of the database's instance_info_caches. Raises
     InvalidVIF where that text is no JSON.
     """
-    if isinstance(document, list) and not nova_legacy.is_pair(document):
-        return [
-            (f"[{at}]{place}", part)
-            for at, one in enumerate(document)
-            for place, part in parts(one)
-        ]
+    if not isinstance(document, list) or nova_legacy.is_pair(document):
+        return _parts(document)
+    return [
+        (f"[{at}]{place}", part) for at, one in enumerate(document) for place, part in _parts(one)
+    ]
+
+
+def _parts(document: Any) -> list[tuple[str, Any]]:
     if not isinstance(document, Mapping) or "network_info" not in document:
         return [("", document)]
     entries = document["network_info"]
