@@ -197,6 +197,13 @@ def test_any_vif_plans_the_same_after_the_way_through_each(source: str, vif: VIF
         assert outcome(again, host) == outcome(vif, host)
 
 
+def test_a_limit_that_neutron_can_not_say_survives() -> None:
+    data = {"id": "0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11", "vif_type": "bridge",
+            "address": "fa:16:3e:11:22:33", "network": {"bridge": "br0"},
+            "qos": {"inbound_average": 2**32 - 1, "outbound_average": 8}}  # fmt: skip
+    assert back("neutron", VIF.from_dict(data)).to_dict() == data
+
+
 @pytest.mark.parametrize("source", SOURCES)
 @SEVERAL
 @given(vif=vifs(*details))

@@ -224,11 +224,12 @@ def _subnet_id(vif: VIF, cidr: str) -> str:
 
 def _rules(qos: QoS) -> Iterable[dict[str, Any]]:
     for theirs, ours in _DIRECTIONS.items():
-        average, burst = getattr(qos, f"{ours}_average"), getattr(qos, f"{ours}_burst")
-        if average:
+        both = (getattr(qos, f"{ours}_average"), getattr(qos, f"{ours}_burst"))
+        average, burst = ((limit or 0) * 8192 // 1000 for limit in both)
+        if average and max(average, burst) <= _LIMIT.most:
             yield {
                 "type": "bandwidth_limit",
                 "direction": theirs,
-                "max_kbps": average * 8192 // 1000,
-                "max_burst_kbps": (burst or 0) * 8192 // 1000,
+                "max_kbps": average,
+                "max_burst_kbps": burst,
             }
