@@ -29,7 +29,7 @@ from tests.legacy.pairs import (
     name,
     pair,
 )
-from vifplug import VIF, GenericVIFDriver, Host, InvalidVIF
+from vifplug import VIF, Conflict, GenericVIFDriver, Host, InvalidVIF
 from vifplug.legacy import LegacyVIFDriver
 from vifplug.testing import validate
 from vifplug_bridge import opts as bridge_opts
@@ -308,3 +308,20 @@ def test_a_pair_without_ipv6_and_one_without_addresses(conf: Config) -> None:
     none = network | {"cidr": None, "cidr_v6": None}
     xml = make(BRIDGE).get_config(INSTANCE, (none, mapping | {"ips": []}), host=HOST).to_xml()
     assert "<filterref" in xml and "<parameter" not in xml
+
+
+def test_nova_networks_vlan_device_is_the_uplink_unless_multi_host() -> None:
+    network, mapping = pair(BRIDGE)
+    given = (network | {"vlan": 100}, mapping | {"should_create_vlan": True})
+    host = Host.from_dict({"links": {"eth1": LINKS["eth1"]}})
+    plan = make(BRIDGE).plan(INSTANCE, given, host=host)
+    assert [f"{step.action} {step.part.title}" for step in plan.steps] == [
+        "make br100",
+        "make vlan100",
+        "make vlan100",
+        "move vlan100 -> br100",
+        "make br100",
+    ]
+    with pytest.raises(Conflict, match="br100"):
+        elsewhere = (given[0] | {"multi_host": True}, given[1])
+        make(BRIDGE).plan(INSTANCE, elsewhere, host=host)

@@ -87,7 +87,8 @@ def _details(vif_type: str, details: Given, profile: Given) -> dict[str, Any]:
     found |= {name: profile.data[name] for name in _OF_THE_PROFILE if profile.has(name)}
     for name, kind in _TEXT_TOO.items():
         if name in found:
-            found[name] = (details if details.has(name) else profile).take(kind, name)
+            of_profile = name in _OF_THE_PROFILE and profile.has(name)
+            found[name] = (profile if of_profile else details).take(kind, name)
     # Neutron says 0 for an untagged network.
     return {name: value for name, value in found.items() if (name, value) != ("vlan", 0)}
 

@@ -21,6 +21,7 @@ from vifplug.vif import VIF, VNIC_TYPES, QoS
 
 _ALLOWED = "a port of Neutron's, bare or as {'port': ..., 'network': ..., 'subnets': [...]}"
 _BESIDE = ("network", "subnets", "qos_policy", "dhcp_ports")
+_SEVERAL = ("networks", "subnets", "qos_policies")
 _OWNER = "compute:"
 _NOT_GUESTS = "network:"
 _LIMIT = Number(0, 2**31 - 1)
@@ -82,24 +83,36 @@ def parts(document: Any) -> list[tuple[str, Any]]:
 def _parts(document: Any) -> list[tuple[str, Any]]:
     if not isinstance(document, Mapping) or not isinstance(document.get("ports"), list):
         return [("", document)]
+    rows = {name: _by_id(document.get(name)) for name in _SEVERAL}
     return [
-        (f".ports[{at}]", {"port": port} | _beside(document, port))
+        (f".ports[{at}]", {"port": port} | _beside(document, port, rows))
         for at, port in enumerate(document["ports"])
     ]
 
 
-def _beside(document: Mapping[str, Any], port: Any) -> dict[str, Any]:
-    """Return what of a document of several ports belongs to one of them."""
+def _by_id(rows: Any) -> dict[str, Any]:
+    found = (row for row in rows if isinstance(row, Mapping)) if isinstance(rows, list) else ()
+    return {row["id"]: row for row in found if isinstance(row.get("id"), str)}
+
+
+def _beside(
+    document: Mapping[str, Any], port: Any, rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what of a document of several ports belongs to one: of thousands, a few rows."""
     found = {name: document[name] for name in _BESIDE if name in document}
+    if not isinstance(port, Mapping):
+        return found
     for several, one, key in (
         ("networks", "network", "network_id"),
         ("qos_policies", "qos_policy", "qos_policy_id"),
     ):
-        rows = document.get(several)
-        wanted = port.get(key) if isinstance(port, Mapping) else None
-        for row in rows if isinstance(rows, list) else ():
-            if wanted and isinstance(row, Mapping) and row.get("id") == wanted:
-                found[one] = row
+        if isinstance(port.get(key), str) and port[key] in rows[several]:
+            found[one] = rows[several][port[key]]
+    if rows["subnets"]:
+        fixed = port.get("fixed_ips") if isinstance(port.get("fixed_ips"), list) else []
+        ids = [one.get("subnet_id") for one in fixed or () if isinstance(one, Mapping)]
+        wanted = dict.fromkeys(one for one in ids if isinstance(one, str))
+        found["subnets"] = [rows["subnets"][one] for one in wanted if one in rows["subnets"]]
     return found
 
 
