@@ -66,6 +66,7 @@ class Result:
 
 Outcomes = list[Result | VifplugError]
 _Plans = list[Plan | VifplugError]
+_VIFs = list[VIF | VifplugError]
 _Request = dict[str, Any]
 _Reply = Mapping[str, Any]
 
@@ -132,8 +133,9 @@ class GenericVIFDriver:
         ``host`` plans for another host, without this one's facts and marks. Raises InvalidVIF,
         UnknownVIFType, PluginFailed, Conflict.
         """
-        now = host or self.looked(self.host(), [vif])
-        return self._wire((instance, vif), now).wiring.interface
+        ready = self._ready((instance, vif))
+        now = host or self.looked(self.host(), [ready])
+        return self._wire(ready, now).wiring.interface
 
     def plan(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
@@ -178,12 +180,13 @@ class GenericVIFDriver:
 
     def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
+        vifs = self._all_ready(pairs)
         now = host or self.host(batch=len(pairs) >= _BATCH)
-        now = self.looked(now, [vif for _, vif in pairs]).planning()
+        now = self.looked(now, _good(vifs)).planning()
         plans: _Plans = []
-        for pair in pairs:
+        for vif in vifs:
             try:
-                wired = self._wire(pair, now)
+                wired = self._wire(vif, now)
                 plans.append(plan(wired.owner, wired.wiring, now))
             except VifplugError as error:
                 plans.append(error)
@@ -205,12 +208,13 @@ class GenericVIFDriver:
         since = locks.stamp(folder)
         wait = deadline - time.monotonic()
         now = host or self.host(batch=len(pairs) >= _BATCH, wait=wait)
-        now = self.looked(now, [vif for _, vif in pairs], deadline=deadline)
+        vifs = self._all_ready(pairs)
+        now = self.looked(now, _good(vifs), deadline=deadline)
         found: list[Result | VifplugError | None] = [None] * len(pairs)
         wired: dict[int, _Wired] = {}
-        for position, pair in enumerate(pairs):
+        for position, vif in enumerate(vifs):
             try:
-                one = self._wire(pair, now)
+                one = self._wire(vif, now)
                 todo = plan(one.owner, one.wiring, now)
             except VifplugError as error:
                 found[position] = error
@@ -232,7 +236,8 @@ class GenericVIFDriver:
 
     def unplug_all(self, pairs: Sequence[Pair], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
-        return self._unplug([(vif.id, vif.vif_type, vif) for _, vif in pairs], timeout)
+        vifs = [self._taken(None, vif) for _, vif in pairs]
+        return self._unplug([(vif.id, vif.vif_type, vif) for vif in vifs], timeout)
 
     def unplug_ids(self, ids: Iterable[str], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs of which only the ids are known, by what the host carries.
@@ -288,7 +293,7 @@ class GenericVIFDriver:
         errors = []
         for vif in vifs:
             try:
-                self._wire((None, vif), host)
+                self._wire(self._ready((None, vif)), host)
             except InvalidVIF as error:
                 errors.append(error)
             except VifplugError:
@@ -298,7 +303,7 @@ class GenericVIFDriver:
     def plugin(self, vif: VIF) -> VIFPlugin:
         """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
         plugin = self.registry.plugin(vif.vif_type, vif_id=vif.id)
-        plugin.check(vif)
+        plugin.check(plugin.completed(vif))
         return plugin
 
     def libvirt(self, *, wait: float = look.LIBVIRT_WAIT) -> look.Libvirt:
@@ -352,8 +357,28 @@ class GenericVIFDriver:
             if plugin.looks:
                 yield plugin, vifs and [vif for vif in vifs if vif.vif_type == vif_type]
 
-    def _wire(self, pair: Pair, host: Host) -> _Wired:
-        vif = _with_instance(*pair)
+    def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
+        """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
+        return _with_instance(instance, vif)
+
+    def _ready(self, pair: Pair) -> VIF:
+        """Return a caller's VIF as it is wired: with what its plugin fills in."""
+        vif = self._taken(*pair)
+        return self.registry.plugin(vif.vif_type, vif_id=vif.id).completed(vif)
+
+    def _all_ready(self, pairs: Sequence[Pair]) -> _VIFs:
+        """Return each caller's VIF as it is wired, or the error."""
+        found: _VIFs = []
+        for pair in pairs:
+            try:
+                found.append(self._ready(pair))
+            except VifplugError as error:
+                found.append(error)
+        return found
+
+    def _wire(self, vif: VIF | VifplugError, host: Host) -> _Wired:
+        if isinstance(vif, VifplugError):
+            raise vif
         plugin = self.plugin(vif)
         try:
             wiring = plugin.wire(vif, host)
@@ -463,6 +488,10 @@ def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
 
 def _leaving(vif_id: str, vif_type: str, vif: VIF | None) -> _Request:
     return {"id": vif_id, "interface_id": vif.interface_id if vif else None}
+
+
+def _good(vifs: _VIFs) -> Sequence[VIF]:
+    return [vif for vif in vifs if isinstance(vif, VIF)]
 
 
 def _one(found: Outcomes) -> Result:

@@ -9,6 +9,7 @@ and removing are the core's. See docs/writing-a-plugin.md.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,8 @@ class VIFPlugin(abc.ABC):
     ``api_version``  the contract's version that the plugin was written for
     ``details``      the dataclass of its own fields, each ``fields.declared``
     ``required``     paths of the VIF's fields without which it can't work, as ``network.bridge``
+    ``defaults``     paths of fields that another system's VIF may lack, and the option that then
+                     gives their value
     ``looks``        the module of its package that reads what ``wire()`` must know of the host
                      besides links, if there is one; see docs/writing-a-plugin.md
     ``group``        its section of the configuration file, and the ``opts`` in it
@@ -53,6 +56,7 @@ class VIFPlugin(abc.ABC):
     api_version: ClassVar[int]
     details: ClassVar[type[Any]] = NoDetails
     required: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, str]] = {}
     looks: ClassVar[str] = ""
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
@@ -75,6 +79,12 @@ class VIFPlugin(abc.ABC):
 
     # What follows is the core's; a plugin leaves it as it is.
 
+    def completed(self, vif: VIF) -> VIF:
+        """Return a VIF; if it is another system's, with the ``defaults`` of what it lacks."""
+        for path, option in self.defaults.items() if vif.foreign else ():
+            vif = _with_default(vif, path.split("."), self.options[option])
+        return vif
+
     def check(self, vif: VIF) -> None:
         """Raise InvalidVIF where the VIF lacks a required field or its details are wrong."""
         for path in self.required:
@@ -88,9 +98,12 @@ class VIFPlugin(abc.ABC):
         self.details_of(vif)
 
     def details_of(self, vif: VIF) -> Any:
-        """Return the VIF's details as this plugin's own dataclass. Raises InvalidVIF."""
+        """Return the VIF's details as this plugin's own dataclass. Raises InvalidVIF.
+
+        Unknown ones are an error, but for those of a ``foreign`` VIF.
+        """
         refuse = partial(InvalidVIF, vif.id)
-        return fields.load(self.details, vif.details, refuse, at="details")
+        return fields.load(self.details, vif.details, refuse, at="details", lenient=vif.foreign)
 
     @classmethod
     def privileged(cls) -> str:
@@ -124,3 +137,12 @@ class VIFPlugin(abc.ABC):
                 place = place["properties"][name]
             place.setdefault("required", []).append(last)
         return found
+
+
+def _with_default(record: Any, path: Sequence[str], value: Any) -> Any:
+    """Return a record with a value in a field, at a path, that is None."""
+    name, *further = path
+    old = getattr(record, name)
+    if further:
+        return dataclasses.replace(record, **{name: _with_default(old, further, value)})
+    return dataclasses.replace(record, **{name: value}) if old is None else record

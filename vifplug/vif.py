@@ -102,7 +102,11 @@ class Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class VIF:
-    """One virtual NIC. Which fields a vif_type needs, its plugin says (``VIFPlugin.required``)."""
+    """One virtual NIC. Which fields a vif_type needs, its plugin says (``VIFPlugin.required``).
+
+    ``foreign``, no part of the JSON, says that another system's model was read: its details that
+    the plugin doesn't know are passed over, and options fill what it lacks.
+    """
 
     id: str = declared(UUID)
     vif_type: str = declared(WORD)
@@ -123,16 +127,19 @@ class VIF:
     qos: QoS = declared(Record(QoS), default_factory=QoS)
     details: Mapping[str, Any] = declared(Table(), default_factory=dict)
     instance: Instance = declared(Record(Instance), default_factory=Instance)
+    foreign: bool = dataclasses.field(default=False, compare=False, repr=False)
 
     @classmethod
     def from_dict(cls, data: Any, *, lenient: bool = False) -> VIF:
         """Return the VIF that plain data (parsed JSON) describes.
 
-        ``lenient`` passes over unknown fields, for data of another system's newer release.
+        ``lenient`` passes over unknown fields, for data of another system's newer release, and
+        makes the VIF ``foreign``.
         Raises InvalidVIF, which names the VIF, the field, its value and what is allowed.
         """
         vif = fields.load(cls, data, partial(InvalidVIF, _named(data)), lenient=lenient)
-        return dataclasses.replace(vif, vif_type=ALIASES.get(vif.vif_type, vif.vif_type))
+        vif_type = ALIASES.get(vif.vif_type, vif.vif_type)
+        return dataclasses.replace(vif, vif_type=vif_type, foreign=lenient)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the VIF as plain data that :meth:`from_dict` reads back."""

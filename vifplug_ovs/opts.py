@@ -7,6 +7,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
+from vifplug.fields import DEVICE
 from vifplug.nwfilter import FILTER_OPTS
 from vifplug_ovs.endpoint import ALLOWED, Endpoint
 from vifplug_ovs.parts import DATAPATHS, QOS_TYPES
@@ -39,6 +40,13 @@ OPTS = [
         help="How VIFs are connected. To choose: hybrid where this host must apply a firewall, "
         "else automatic with a libvirt that can, else manual. A VIF that is plugged keeps its "
         "own until it is unplugged.",
+    ),
+    cfg.StrOpt(
+        "integration_bridge",
+        default="br-int",
+        regex=f"^{DEVICE.pattern.pattern}$",
+        help="The bridge of a VIF from Neutron or Nova that names none, and of the legacy "
+        "drivers' VIFs.",
     ),
     cfg.StrOpt(
         "datapath_type",

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug import premade
 from vifplug.fields import BOOLEAN, declared
@@ -44,6 +45,7 @@ class OvsPlugin(VIFPlugin):
     api_version = 1
     details = OvsDetails
     required = ("network.bridge",)
+    defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
     opts = opts.OPTS
     looks = "look"

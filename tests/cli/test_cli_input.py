@@ -173,7 +173,7 @@ def test_ten_thousand_vifs_at_once(vifplug: Shell) -> None:
         (("plug", "--timeout", "0", "x"), "--timeout"),
         (("plug", "--timeout", "nan", "x"), "--timeout"),
         (("plan", "--virt-type", "abacus", "x"), "--virt-type"),
-        (("plan", "--from", "neutron", "x"), "not in this release"),
+        (("plan", "--from", "folsom", "x"), "--from"),
         (("unplug", "--id", "x"), "id is 'x'; allowed: a UUID"),
         (("schema", "wibble"), "no plugin for vif_type 'wibble'"),
         (("--config-file", "/nowhere.conf", "list"), "configuration"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
+from vifplug.sources import SOURCES
 from vifplug.vif import VIF
 
 STDIN = "-"
@@ -28,10 +29,13 @@ class Invalid(Exception):
         self.errors = tuple(errors)
 
 
-def read_vifs(files: Sequence[str], check: Callable[[VIF], object]) -> list[VIF]:
+def read_vifs(
+    files: Sequence[str], check: Callable[[VIF], object], *, source: str | None = None
+) -> list[VIF]:
     """Return the VIFs of all files, each checked also by ``check``.
 
-    Raises Invalid with every error in the input, so that one look mends them all.
+    ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
+    with every error in the input, so that one look mends them all.
     """
     vifs: list[VIF] = []
     errors: list[VifplugError] = []
@@ -40,13 +44,13 @@ def read_vifs(files: Sequence[str], check: Callable[[VIF], object]) -> list[VIF]
         try:
             if name == STDIN and STDIN in files[:position]:
                 raise _unreadable("standard input", "given twice")
-            documents = _documents(name)
+            documents = _documents(name, source)
         except InvalidVIF as error:
             errors.append(error)
             continue
         for place, document in documents:
             try:
-                vif = _vif(document, place)
+                vif = _vif(document, place, source)
                 if vif.id in seen:
                     raise vif.refuse("id", vif.id, "one VIF of an id in the input")
                 seen.add(vif.id)
@@ -59,16 +63,16 @@ def read_vifs(files: Sequence[str], check: Callable[[VIF], object]) -> list[VIF]
     return vifs
 
 
-def _vif(document: Any, place: str) -> VIF:
+def _vif(document: Any, place: str, source: str | None) -> VIF:
     try:
-        return VIF.from_dict(document)
+        return SOURCES[source].vif_of(document) if source else VIF.from_dict(document)
     except InvalidVIF as error:
         if error.vif_id != NO_VIF:
             raise
         raise InvalidVIF(place, error.field, error.value, error.allowed) from None
 
 
-def _documents(name: str) -> list[tuple[str, Any]]:
+def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
     where = "standard input" if name == STDIN else name or "''"
     text = _text(name, where)
     try:
@@ -80,6 +84,8 @@ def _documents(name: str) -> list[tuple[str, Any]]:
         raise _unreadable(where, "nested too deep") from None
     except ValueError as error:
         raise _unreadable(where, str(error)) from None
+    if source:
+        return [(f"{where}{place}", part) for place, part in SOURCES[source].parts(data)]
     if isinstance(data, list):
         return [(f"{where}[{position}]", item) for position, item in enumerate(data)]
     return [(where, data)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,10 +16,9 @@ from vifplug.cli.reading import Invalid, read_vifs
 from vifplug.driver import GenericVIFDriver, Result
 from vifplug.errors import PluginFailed, VifplugError
 from vifplug.host import VIRT_TYPES, Host
+from vifplug.sources import SOURCES
 from vifplug.vif import VIF
 from vifplug.wiring import Plan
-
-SOURCES = ("neutron", "nova", "os-vif")
 
 
 def seconds(text: str) -> float:
@@ -45,7 +43,8 @@ class VIFCommand(Command):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "VIFs as JSON, one object or a list; - is standard input"
         parser.add_argument("files", nargs=self.needs_files, metavar="FILE", help=words)
-        parser.add_argument("--from", dest="source", choices=SOURCES, help="whose model FILE holds")
+        words = "whose model FILE holds, if not ours"
+        parser.add_argument("--from", dest="source", choices=tuple(SOURCES), help=words)
         words = "how long it may take, instead of the configured timeout"
         parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
         if self.tells_host:
@@ -56,12 +55,9 @@ class VIFCommand(Command):
             parser.add_argument("--firewall", action=action, default=None, help=words)
 
     def act(self, arguments: argparse.Namespace) -> int:
-        if arguments.source:
-            print(f"vifplug: --from {arguments.source}: not in this release", file=sys.stderr)
-            return REFUSED
         self.driver = GenericVIFDriver()
         try:
-            vifs = read_vifs(arguments.files, self._check)
+            vifs = read_vifs(arguments.files, self._check, source=arguments.source)
             if self.tells_host:
                 self.host = self._host(arguments, len(vifs))
                 if refused := self.driver.refused(vifs, self.host):

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest of each of the five drivers, under a libvirtd of the tests' own.
+
+The guest's iPXE ROM asks for an address by DHCP; the far side is another namespace, behind a wire
+that the driver's network has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+from oslo_config.fixture import Config
+from oslo_privsep.priv_context import Method
+
+from tests.legacy.pairs import (
+    AUTOMATIC,
+    BRIDGE,
+    BRQ,
+    FIVE,
+    HYBRID,
+    IDS,
+    INSTANCE,
+    MACS,
+    MANUAL,
+    make,
+    name,
+    pair,
+)
+from vifplug import GenericVIFDriver
+from vifplug.legacy import LegacyVIFDriver
+from vifplug.testing import (
+    Capture,
+    Libvirt,
+    NetworkNamespace,
+    OpenVSwitch,
+    dhcp_discover_from,
+    veth,
+)
+from vifplug_bridge import opts as bridge_opts
+from vifplug_bridge import privileged as bridge
+from vifplug_ovs import opts as ovs_opts
+from vifplug_ovs import privileged as ovs_side
+
+DISCOVERED = 45.0
+"""Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """A host with a libvirtd, and a bridge of each kind to the far side."""
+
+    host: NetworkNamespace
+    far: NetworkNamespace
+    libvirt: Libvirt
+    ovs: OpenVSwitch
+
+
+@pytest.fixture(scope="module")
+def hypervisor() -> Iterator[Hypervisor]:
+    with (
+        NetworkNamespace(enter=True) as host,
+        NetworkNamespace() as far,
+        OpenVSwitch(host) as ovs,
+        Libvirt(host, environment=ovs.environment) as libvirt,
+    ):
+        for wire in ("eth1", "eth2", "eth3"):
+            veth(host, wire, far, f"{wire}-far")
+        host.ip("link", "add", BRQ, "up", "type", "bridge", "forward_delay", "0")
+        host.ip("link", "set", "eth2", "master", BRQ)
+        ovs.add_bridge("br-int")
+        ovs.vsctl("add-port", "br-int", "eth3")
+        for driver in (BRIDGE, HYBRID):
+            named = f"nova-instance-{INSTANCE['name']}-{MACS[driver].replace(':', '')}"
+            libvirt.nwfilter_define(f"<filter name='{named}' chain='root'/>")
+        yield Hypervisor(host, far, libvirt, ovs)
+
+
+@pytest.fixture
+def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
+    with Config(cfg.CONF) as config:
+        cfg.CONF([], project="vifplug", default_config_files=[])
+        config.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
+        config.register_opts(ovs_opts.OPTS, group=ovs_opts.GROUP)
+        GenericVIFDriver()
+        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+        config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
+        config.config(group=ovs_opts.GROUP, ovsdb_connection=hypervisor.ovs.endpoint)
+        for module in (bridge, ovs_side):
+            module.context.stop()
+            module.context.start(Method.FORK)
+        yield config
+        driver = GenericVIFDriver()
+        driver.unplug_ids([one.id for one in driver.list()])
+        for module in (bridge, ovs_side):
+            module.context.stop()
+
+
+@pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)
+def test_a_guest_asks_for_its_address(
+    kind: type[LegacyVIFDriver], hypervisor: Hypervisor, options: Config
+) -> None:
+    driver, given = make(kind), pair(kind)
+    driver.plug(INSTANCE, given)
+    xml = driver.get_config(INSTANCE, given).to_xml()
+    assert ("<filterref" in xml) == (kind in (BRIDGE, HYBRID))
+    wire = "eth3" if kind in (MANUAL, HYBRID, AUTOMATIC) else "eth1" if kind is BRIDGE else "eth2"
+    with Capture(hypervisor.far, f"{wire}-far") as far:
+        guest = hypervisor.libvirt.start_guest(xml)
+        try:
+            frame = far.wait_for(dhcp_discover_from(MACS[kind]), DISCOVERED)
+            assert frame[6:12].hex(":") == MACS[kind]
+            assert [link for link in hypervisor.host.ip_json("link")
+                    if link["ifname"] == name("tap", kind)]  # fmt: skip
+            assert not driver.check(INSTANCE, given)
+            assert not driver.plug(INSTANCE, given).changed, "a live NIC is left alone"
+        finally:
+            guest.destroy()
+    assert driver.unplug(INSTANCE, given).changed
+    assert driver.list() == []
+    left = f"{hypervisor.host.everything()}{hypervisor.ovs.everything()}"
+    assert IDS[kind][:11] not in left
