@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from oslo_privsep.priv_context import Method
 
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from tests.faults.dumps import differences
+from tests.processes import in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError, apply
 from vifplug import locks as vifplug_locks
 from vifplug.netlink import Netlink
@@ -38,31 +39,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 
-Work = Callable[[GenericVIFDriver], object]
-
-
-def in_processes(count: int, work: Work) -> list[str]:
-    """Do the work in processes of their own, all started at once; return what each says."""
-    gate, said = multiprocessing.Barrier(count), multiprocessing.Queue()
-
-    def one() -> None:
-        driver = GenericVIFDriver()
-        gate.wait()
-        try:
-            said.put(str(work(driver)))
-        except VifplugError as error:
-            said.put(f"{type(error).__name__}: {error}")
-        driver.close()
-
-    running = [multiprocessing.Process(target=one) for _ in range(count)]
-    for process in running:
-        process.start()
-    found = [said.get(timeout=60) for _ in running]
-    for process in running:
-        process.join(timeout=10)
-        assert process.exitcode == 0
-    return found
-
 
 def daemon_pid() -> int:
     """Return the process id of the daemon that the test's own process has forked."""
@@ -74,7 +50,7 @@ def test_eight_processes_plug_one_vif_with_eight_successes(
     create_tap: bool, namespace: NetworkNamespace, conf: Config
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=create_tap)
-    found = in_processes(8, lambda driver: driver.plug(None, bridge_vif()).changed)
+    found = in_processes(8, lambda driver, _: driver.plug(None, bridge_vif()).changed)
     assert sorted(found) == ["False"] * 7 + ["True"]
     driver = GenericVIFDriver()
     assert not driver.check(None, bridge_vif())
@@ -177,7 +153,7 @@ def test_plug_against_unplug_ends_as_one_of_the_two(
     vif, driver = bridge_vif(), GenericVIFDriver()
     for _ in range(3):
         found = in_processes(
-            4, lambda d: (d.plug if os.getpid() % 2 else d.unplug)(None, vif).changed
+            4, lambda d, _: (d.plug if os.getpid() % 2 else d.unplug)(None, vif).changed
         )
         assert set(found) <= {"True", "False"}
         links = set(namespace.everything()["links"])
