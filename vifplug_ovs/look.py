@@ -59,9 +59,11 @@ def look(
     except OVSDBError as error:
         absent = isinstance(error.__cause__, FileNotFoundError)
         return replace(host, ovs=Ovs(endpoint=endpoint, error=error.why, absent=absent))
-    except (Lost, Unanswered, PermissionError) as error:
-        why = error.strerror or str(error)
+    except PermissionError as error:
+        why = f"{error.strerror}: only its owner and group may look, and root"
         return replace(host, ovs=Ovs(endpoint=endpoint, error=why))
+    except (Lost, Unanswered) as error:
+        return replace(host, ovs=Ovs(endpoint=endpoint, error=str(error)))
 
 
 def keys(options: Mapping[str, Any]) -> Keys:
