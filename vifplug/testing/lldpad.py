@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -152,7 +153,10 @@ class Lldpad(PlainFixture):
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
-            os.kill(self._pid, signal.SIGKILL)
+            ends = os.pidfd_open(self._pid)
+            signal.pidfd_send_signal(ends, signal.SIGKILL)
+            select.select([ends], [], [], 10)
+            os.close(ends)
         self._process.kill()
         self._process.wait(timeout=10)
         self._process = None
