@@ -128,7 +128,12 @@ def test_the_wheels_entry_points_all_load(installed: Path, built: Path) -> None:
 def test_the_wheels_work_from_another_folder(installed: Path, tmp_path: Path) -> None:
     plugins = json.loads(run(installed / "vifplug", "plugins", "-f", "json", cwd=tmp_path))
     assert {plugin["vif_type"]: plugin["state"] for plugin in plugins} == {
+        "802.1qbg": "ok",
+        "802.1qbh": "ok",
         "bridge": "ok",
+        "hostdev_physical": "ok",
+        "hw_veb": "ok",
+        "macvtap": "ok",
         "ovs": "ok",
         "tap": "ok",
     }

@@ -14,7 +14,7 @@ from tests.faults.dumps import differences
 from tests.sources.cases import CASES, FOLDER, GOOD, Case
 
 BRIDGE, TAP = "brq5d1f3b62-90", f"tap{ID[:11]}"
-TYPES_WITH_A_PLUGIN = ("bridge", "ovs", "tap")
+TYPES_WITH_A_PLUGIN = ("802.1qbg", "802.1qbh", "bridge", "hw_veb", "ovs", "tap")
 
 
 def port(**more: Any) -> dict[str, Any]:
@@ -65,6 +65,10 @@ def test_each_systems_vifs_have_an_interface(case: Case, vifplug: Shell) -> None
     if needs:
         assert done.returncode == 2
         assert f"VIF {needs[0].id}: network.bridge is missing" in done.stderr
+        return
+    if any(vif.vif_type == "hw_veb" and vif.vnic_type == "macvtap" for vif in vifs):
+        assert done.returncode == 1
+        assert "PCI 0000:81:00.3 is not there" in done.stderr, "whose device is the source"
         return
     assert done.returncode == 0, done.stderr
     found = etree.fromstring(f"<all>{done.stdout}</all>")
