@@ -38,16 +38,8 @@ def test_functions_are_found_by_their_address(answers: dict[str, Any]) -> None:
 
 
 def test_a_function_is_set_seen_and_restored(answers: dict[str, Any]) -> None:
-    assert (
-        answers["plan"].splitlines()
-        == [
-            f"{IDS[0]}  hw_veb",
-            "  keep    pci     VF0     a virtual function",
-            "  make    vf      PF VF 0       fa:16:3e:11:22:00, VLAN 120, spoof check off, trust",
-            "                             on",
-        ]
-        or "make    vf" in answers["plan"]
-    )
+    words = " ".join(answers["plan"].split())
+    assert "make vf PF VF 0 fa:16:3e:11:22:00, VLAN 120, spoof check off, trust on" in words
     assert (answers["plug"], answers["again"], answers["check"]) == ("True", "False", False)
     seen = answers["seen"]
     assert (seen["address"], seen["spoofchk"], seen["trust"]) == ("fa:16:3e:11:22:00", False, True)
