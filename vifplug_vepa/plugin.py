@@ -83,8 +83,8 @@ class QbgPlugin(_Direct):
     def doctor(self, host: Host) -> Iterable[Check]:
         # A host without lldpad, or a card on an ordinary switch, is nothing to mend.
         cards = [name for name, link in host.links.items() if link.kind == "physical" and link.up]
-        edges = {name: (host.edges or {}).get(name) for name in cards or ["lo"]}
-        for device, edge in edges.items():
+        for device in cards or ["lo"]:
+            edge = host.edges.get(device) if host.edges is not None else None
             why = edge.why if edge else "nobody has asked lldpad"
             if why.startswith("no lldpad"):
                 yield Check(check="802.1Qbg", ok=True, detail=why)
