@@ -18,6 +18,7 @@ from vifplug.vif import VIF
 
 _SOCKETS = Path("/proc/thread-self/net/netlink")
 _ROUTE = "0"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _MOST = 5.0
 """Seconds that lldpad may take to answer."""
 
@@ -86,7 +87,7 @@ def _said(device: str, until: float) -> Edge:
     try:
         done = subprocess.run(  # noqa: S603 - the name was checked, and no shell sees it
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wait,
-            check=False,
+            check=False, env=_ENVIRONMENT,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Edge(evb=False, why=f"lldpad does not answer ({wait:.1f} s)")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.test_bridge_user import LOOK
-from tests.cli.conftest import Shell
+from tests.cli.conftest import COMMAND, Shell
 from tests.users import AS_NOBODY, HELPER, NOBODY, User
 from tests.vepa.vifs import CASES, IDS, card, claims, direct_vif, macvtap
 from vifplug.testing import IndexRange, NetworkNamespace
@@ -131,6 +131,38 @@ def test_what_cannot_be_right_is_one_line_and_status_2(
     (line,) = done.stderr.splitlines()
     assert said in line and IDS[0] in line
     assert claims(shell.namespace) == []
+
+
+def test_no_fake_sysfs_and_no_name_makes_a_card_one_of_port_profiles(
+    shell: Shell, tmp_path: Path
+) -> None:
+    # A physical function "enic" and its virtual one, as the files tell; the kernel has an ifb.
+    card(shell.namespace, "enic")
+    fake = tmp_path / "fake"
+    for address in ("0000:81:00.0", "0000:81:00.3"):
+        (fake / address).mkdir(parents=True)
+        (fake / address / "driver").symlink_to("../../../bus/pci/drivers/enic")
+    (fake / "0000:81:00.0/net/enic").mkdir(parents=True)
+    (fake / "0000:81:00.3/physfn").symlink_to("../0000:81:00.0")
+    (fake / "0000:81:00.0/virtfn0").symlink_to("../0000:81:00.3")
+    whole = {"vnic_type": "direct", "details": {"pci_slot": "0000:81:00.3"}}
+    on_it = {"network": {"interface": "enic"}}
+    said = []
+    for more in (whole, on_it):
+        vif = {"id": IDS[0], "vif_type": "802.1qbh", "address": "fa:16:3e:11:22:33",
+               "profile_id": "finance", **more}  # fmt: skip
+        shell("plugins")  # writes the configuration
+        command = (COMMAND, "--config-file", str(tmp_path / "vifplug.conf"), "plug",
+                   file(shell, vif))  # fmt: skip
+        mounted = 'mount --bind "$0" /sys/bus/pci/devices && exec "$@"'
+        done = shell.namespace.run(
+            "unshare", "--mount", "sh", "-c", mounted, str(fake), *command, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        said.append(done.stderr)
+    assert "enic has driver ifb; needed: a virtual function, driver enic" in said[0]
+    assert "enic is no virtual function" in said[1]
+    assert claims(shell.namespace, "enic") == []
 
 
 WAYS = {

@@ -292,8 +292,11 @@ def _no_port_profiles(namespace: NetworkNamespace) -> VIF:
         (_macvlan, "macvtap0 is a macvtap device"),
         (_port, "eth1 is a port of br0"),
         (_small, "eth1 has MTU 1400; needed: the network's, 1500, or more"),
-        (_veth, "ep0 is a veth device, in which libvirtd looks for the card below for ever"),
-        (_far_veth, "ep0 is a veth device, in which libvirtd looks for the card below for ever"),
+        (_veth, "ep0 is a veth device: from it libvirtd goes to its other end and back, for ever"),
+        (
+            _far_veth,
+            "ep0 is a veth device: from it libvirtd goes to its other end and back, for ever",
+        ),
         (_no_port_profiles, "enic is no virtual function; needed: a virtual function, driver enic"),
         (
             lambda namespace: direct_vif(
