@@ -52,7 +52,7 @@ class FilterRef:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSide:
-    """What the guest sees of its NIC: model, driver, packed rings, queues, ring sizes, bandwidth."""
+    """What the guest sees of its NIC: model, driver, rings, queues, bandwidth."""
 
     model: str | None = None
     driver: str | None = None

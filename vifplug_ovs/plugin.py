@@ -21,7 +21,6 @@ from vifplug_ovs import opts
 from vifplug_ovs.parts import DATAPATHS, Bridge, Claim, Port
 from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
 
-
 _PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 
 
