@@ -33,6 +33,7 @@ use_cow_images = true
 force_config_drive = false
 resume_guests_state_on_host_boot = false
 reserved_host_memory_mb = 0
+shutdown_timeout = 0
 [libvirt]
 virt_type = qemu
 cpu_mode = none

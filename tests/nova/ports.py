@@ -16,7 +16,7 @@ from typing import Any
 from vifplug.testing import Capture, NetworkNamespace
 
 _NUMBERS = itertools.count(1)
-_PINGER = bytes.fromhex("020000000001")
+_PINGER = "10.9.255.254"
 _EVERY = 0.02
 
 
@@ -85,19 +85,22 @@ def pinging(far: NetworkNamespace, device: str, ports: list[Port]) -> Iterator[d
         while not stop.is_set():
             for port in ports:
                 found[port.id].sent += 1
-                wire.send(_echo(port, found[port.id].sent))
+                wire.send(_echo(own, port, found[port.id].sent))
             time.sleep(_EVERY)
 
-    by_mac = {bytes.fromhex(port.mac.replace(":", "")): port for port in ports}
+    far.ip("addr", "replace", f"{_PINGER}/16", "dev", device)
+    (link,) = far.ip_json("link", "show", device)
+    own = _bytes(link["address"])
+    by_mac = {_bytes(port.mac): port for port in ports}
 
     def listen(wire: Capture, until: float) -> None:
         for frame in wire.frames(until):
             port = by_mac.get(frame[6:12])
-            if port and frame[:6] == _PINGER and frame[12:14] == b"\x08\x00" and frame[34] == 0:
+            if port and frame[:6] == own and frame[12:14] == b"\x08\x00" and frame[34] == 0:
                 found[port.id].answered.add(struct.unpack("!H", frame[40:42])[0])
 
     with Capture(far, device) as wire:
-        _introduce(wire, ports)
+        _introduce(wire, own, ports)
         thread = threading.Thread(target=send, args=(wire,))
         thread.start()
         try:
@@ -108,38 +111,42 @@ def pinging(far: NetworkNamespace, device: str, ports: list[Port]) -> Iterator[d
             listen(wire, 1.0)
 
 
-def _introduce(wire: Capture, ports: list[Port]) -> None:
+def _introduce(wire: Capture, own: bytes, ports: list[Port]) -> None:
     """Tell the guests who pings, until each has said that it is there."""
-    waiting = {bytes.fromhex(port.mac.replace(":", "")): port for port in ports}
+    waiting = {_bytes(port.mac): port for port in ports}
     until = time.monotonic() + 60
     while waiting:
         if time.monotonic() > until:
             raise TimeoutError(f"no answer from {[port.ip for port in waiting.values()]}")
         for port in waiting.values():
-            wire.send(_arp(port))
+            wire.send(_arp(own, port))
         for frame in wire.frames(0.2):
             if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\x00\x02":
                 waiting.pop(frame[6:12], None)
 
 
-def _arp(port: Port) -> bytes:
-    ethernet = b"\xff" * 6 + _PINGER + b"\x08\x06"
-    ours = _PINGER + bytes((10, 9, 255, 254))
-    return ethernet + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + ours + b"\0" * 6 + _ip(port)
+def _arp(own: bytes, port: Port) -> bytes:
+    ethernet = b"\xff" * 6 + own + b"\x08\x06"
+    ours = own + _ip(_PINGER)
+    return ethernet + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + ours + b"\0" * 6 + _ip(port.ip)
 
 
-def _echo(port: Port, number: int) -> bytes:
-    ethernet = bytes.fromhex(port.mac.replace(":", "")) + _PINGER + b"\x08\x00"
+def _echo(own: bytes, port: Port, number: int) -> bytes:
+    ethernet = _bytes(port.mac) + own + b"\x08\x00"
     icmp = struct.pack("!BBHHH", 8, 0, 0, 1, number) + b"ping" * 4
     icmp = icmp[:2] + struct.pack("!H", _sum(icmp)) + icmp[4:]
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0)
-    header += bytes((10, 9, 255, 254)) + _ip(port)
+    header += _ip(_PINGER) + _ip(port.ip)
     header = header[:10] + struct.pack("!H", _sum(header)) + header[12:]
     return ethernet + header + icmp
 
 
-def _ip(port: Port) -> bytes:
-    return bytes(int(part) for part in port.ip.split("."))
+def _ip(text: str) -> bytes:
+    return bytes(int(part) for part in text.split("."))
+
+
+def _bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _sum(data: bytes) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Nova: API, scheduler, conductor and nova-compute in one process, with what it is told over JSON.
+"""A Nova: API, scheduler, conductor and nova-compute in one process, which is told what to do.
 
 Run by the Python of a Nova's environment, in the network namespace of its compute host: ``python
 cloud.py NOVA_CONF IMAGE KERNEL``. A command a line in, an answer a line out. libvirt, Open vSwitch,
@@ -16,6 +16,7 @@ import shlex
 import sys
 import time
 import traceback
+from pathlib import Path
 
 # libvirt and whatever else these tests are about, before Nova's fixtures put theirs in its place.
 import libvirt  # noqa: F401
@@ -85,8 +86,7 @@ class Cloud(integrated_helpers._IntegratedTestBase):
         disk["properties"] = {"kernel_id": kernel["id"], "architecture": "x86_64"}
         for image, path in ((kernel, self.kernel), (disk, self.image)):
             self.glance.create(None, image)
-            with open(path, "rb") as file:
-                self.glance._imagedata[image["id"]] = file.read()
+            self.glance._imagedata[image["id"]] = Path(path).read_bytes()
         self.disk = disk
 
     # The commands. Each returns what its answer says.
@@ -128,7 +128,11 @@ class Cloud(integrated_helpers._IntegratedTestBase):
     def do_delete(self, server):
         """Delete a server, and wait until it is gone."""
         self.api.delete_server(server)
-        self._wait_until_deleted({"id": server, "status": ""})
+        until = time.monotonic() + 30
+        while server in [one["id"] for one in self.api.get_servers()]:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{server} is still there")
+            time.sleep(0.1)
         return {}
 
     def do_reboot(self, server):
@@ -229,8 +233,8 @@ def unhindered():
 
 def keep_log(cloud):
     """Write down what the services have logged so far."""
-    with contextlib.suppress(AttributeError), open(f"{sys.argv[1]}.log", "w") as log:
-        log.write(cloud.stdlog.logger.output)
+    with contextlib.suppress(AttributeError):
+        Path(f"{sys.argv[1]}.log").write_text(cloud.stdlog.logger.output)
 
 
 def main():
@@ -252,8 +256,8 @@ def main():
             answer = getattr(cloud, f"do_{command.pop('do')}")(**command)
         except BaseException:
             answer = {"error": traceback.format_exc()}
-        answers.write(json.dumps(answer) + "\n")
         keep_log(cloud)
+        answers.write(json.dumps(answer) + "\n")
     # Its thread pools would be waited for.
     answers.flush()
     os._exit(0)
