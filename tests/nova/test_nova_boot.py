@@ -31,6 +31,20 @@ def cloud34(nova34: Environment, host34: Host) -> Iterator[Cloud]:
         yield cloud
 
 
+@pytest.fixture(scope="module")
+def host33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with clouds.hosts(tmp_path_factory.mktemp("nova33")) as host:
+        veth(host.namespace, "agent", host.far, "far-agent")
+        yield host
+
+
+@pytest.fixture(scope="module")
+def cloud33(nova33: Environment, host33: Host) -> Iterator[Cloud]:
+    """A Nova 33 with its stock driver, os-vif 5 and nothing of ours but what os-vif loads."""
+    with clouds.running(nova33, host33, driver="libvirt.LibvirtDriver") as cloud:
+        yield cloud
+
+
 def left(host: Host) -> tuple[list[str], list[str]]:
     """Return the devices of a host and the ports of br-int."""
     devices = [link["ifname"] for link in host.namespace.ip_json("link")]
@@ -83,6 +97,29 @@ def booted(port: Port, cloud: Cloud, host: Host) -> None:
     cloud.do("delete", server=server["id"])
     unwired(host, port)
     assert left(host) == before
+
+
+@pytest.mark.parametrize("driver", ["libvirt.LibvirtDriver", "vifplug.LibvirtDriver"])
+def test_a_linux_bridge_on_nova_33(driver: str, cloud33: Cloud, host33: Host) -> None:
+    """By os-vif's way, where the stock driver asks os-vif for linux_bridge; and by ours."""
+    cloud33.do("restart", compute_driver=driver)
+    booted(Port("bridge"), cloud33, host33)
+
+
+def test_a_linux_bridge_outlives_a_restart_of_nova_33(cloud33: Cloud, host33: Host) -> None:
+    before, port = left(host33), Port("bridge")
+    cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
+    server = cloud33.do("boot", ports=[port.data()], ipxe=port.ipxe)["id"]
+    wired(host33, port)
+    with pinging(host33.far, "far-agent", [port]) as pings:
+        was = shape(host33)
+        cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
+        cloud33.do("restart", compute_driver="vifplug.LibvirtDriver")
+        assert shape(host33) == was
+    assert pings[port.id].sent > 10 and pings[port.id].lost == 0
+    cloud33.do("delete", server=server)
+    unwired(host33, port)
+    assert left(host33) == before
 
 
 def shape(host: Host) -> tuple[Any, Any]:
