@@ -21,18 +21,22 @@ from vifplug_ovs import opts
 from vifplug_ovs.parts import DATAPATHS, Bridge, Claim, Port
 from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
 
+_PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OvsDetails:
     """The details of vif_type ovs, in the words of Neutron's binding:vif_details.
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
+    ``delegate_create``, which is Nova's, has manual stand in for automatic;
     ``datapath_type`` is that of a bridge which is made.
     """
 
     datapath_type: str | None = declared(DATAPATHS, default=None)
     ovs_hybrid_plug: bool = declared(BOOLEAN, default=False)
     ovs_create_tap: bool = declared(BOOLEAN, default=False)
+    delegate_create: bool = declared(BOOLEAN, default=False)
 
 
 class OvsPlugin(VIFPlugin):
@@ -53,7 +57,7 @@ class OvsPlugin(VIFPlugin):
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
-        pins = {n: getattr(details, n) for n in ("ovs_hybrid_plug", "ovs_create_tap")}
+        pins = {n: getattr(details, n) for n in _PINS}
         choice = choose(vif, host, details=pins, pinned=self.options["process"])
         guest = GuestSide.of(vif, host)
         build = {MANUAL: self._manual, AUTOMATIC: self._automatic, HYBRID: self._hybrid}

@@ -52,6 +52,9 @@ def _fresh(vif: VIF, host: Host, details: Mapping[str, bool], pinned: str) -> Ch
         return Choice(process=pinned, why="option process")
     if host.firewall and not vif.filtered:
         return Choice(process=HYBRID, why="a firewall is required here")
+    if details["delegate_create"]:
+        # Whoever moves a guest waits for its port before the guest is there.
+        return Choice(process=MANUAL, why="details.delegate_create")
     version = f"libvirt {host.libvirt_version}"
     if host.libvirt_at_least(*_VIRTUALPORT):
         return Choice(process=AUTOMATIC, why=version)
