@@ -332,30 +332,34 @@ class GenericVIFDriver:
         A host that somebody told us of whole is left as it is.
         """
         until = self._deadline(None) if deadline is None else deadline
-        for plugin, own in self._lookers(vifs):
-            found = plugin.looking()
-            if found is None or host.ovs is not None:
-                continue
-            module = importlib.import_module(found)
-            host = module.look(plugin.options, own, host, deadline=until)
+        for name, (options, own) in self._lookers(vifs).items():
+            if host.ovs is None:
+                module = importlib.import_module(name)
+                host = module.look(options, own, host, deadline=until)
         return host
 
     def _lookers(
         self, vifs: Sequence[VIF] | None
-    ) -> Iterable[tuple[VIFPlugin, Sequence[VIF] | None]]:
-        """Return the plugins that look for themselves, each with its VIFs."""
+    ) -> Mapping[str, tuple[Mapping[str, Any], Sequence[VIF] | None]]:
+        """Return by name the modules with which plugins look, their options and their VIFs.
+
+        Plugins that share one, share its options as well.
+        """
         types = (
             {claim.vif_type for claim in self.registry.claims() if claim.state == "ok"}
             if (vifs is None)
             else {vif.vif_type for vif in vifs}
         )
+        found: dict[str, tuple[Mapping[str, Any], list[VIF]]] = {}
         for vif_type in sorted(types):
             try:
                 plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
             except VifplugError:
                 continue  # said when its VIFs come to it
-            if plugin.looks:
-                yield plugin, vifs and [vif for vif in vifs if vif.vif_type == vif_type]
+            if name := plugin.looking():
+                _, own = found.setdefault(name, (plugin.options, []))
+                own += [vif for vif in vifs or () if vif.vif_type == vif_type]
+        return {n: (options, own if vifs else None) for n, (options, own) in found.items()}
 
     def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
         """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""

@@ -13,6 +13,7 @@ from vifplug.mark import PREFIX, Owner, derived_name
 from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovs, OvsBridge, OvsPort
 from vifplug.vif import VIF
 from vifplug_ovs.endpoint import Keys
+from vifplug_ovs.names import OWN_BRIDGE, port_names
 from vifplug_ovs.operations import Request, as_map, named
 from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
 
@@ -20,8 +21,10 @@ _MANY = 8
 """From so many VIFs on all is read, which takes fewer questions."""
 
 _BRIDGE = ["name", "_uuid", "datapath_type"]
+_OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config"]
-_INTERFACE = ["name", "_uuid", "type", "ofport", "error", "mtu_request", "external_ids"]
+_INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
+              "external_ids"]  # fmt: skip
 
 Row = Mapping[str, Any]
 
@@ -49,7 +52,7 @@ def look(
     CLOCK_MONOTONIC.
     """
     endpoint = options["ovsdb_connection"]
-    sought = None if vifs is None else [_sought(vif) for vif in vifs]
+    sought = None if vifs is None else [_sought(vif, options) for vif in vifs]
     try:
         connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
         try:
@@ -73,12 +76,12 @@ def keys(options: Mapping[str, Any]) -> Keys:
     )
 
 
-def _sought(vif: VIF) -> Sought:
+def _sought(vif: VIF, options: Mapping[str, Any]) -> Sought:
     return Sought(
         vif_id=vif.id,
         interface_id=vif.interface_id,
         bridge=vif.network.bridge,
-        ports=(vif.devname or derived_name("tap", vif.id), derived_name("qvo", vif.id)),
+        ports=port_names(vif, options),
     )
 
 
@@ -135,7 +138,7 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     version, bridges, ports, interfaces = ask.rows(
         [
-            _select("Open_vSwitch", [], ["ovs_version"]),
+            _select("Open_vSwitch", [], ["ovs_version", "iface_types"]),
             _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             _select("Port", [], _PORT),
             _select("Interface", [], _INTERFACE),
@@ -150,8 +153,13 @@ def _everything(ask: _Questions) -> Ovs:
         there = {one["name"]: _port(one, by_name[one["name"]])
                  for one in own if one["name"] in by_name}  # fmt: skip
         found[row["name"]] = _bridge(row, row["external_ids"], there)
-    said = version[0]["ovs_version"] if version else None
-    return Ovs(endpoint=ask.connection.endpoint, version=said, bridges=found)
+    said = version[0] if version else {"ovs_version": None, "iface_types": None}
+    return Ovs(
+        endpoint=ask.connection.endpoint,
+        version=said["ovs_version"],
+        types=tuple(said["iface_types"] or ()),
+        bridges=found,
+    )
 
 
 @dataclass
@@ -231,6 +239,8 @@ def _of(one: Sought) -> list[tuple[str, Request]]:
     found += [("", _select("Interface", named(name), _INTERFACE)) for name in one.ports]
     marked = _having("external_ids", as_map({VIF_ID: one.vif_id}))
     interface_id = one.interface_id or one.vif_id
+    own = named(derived_name(OWN_BRIDGE, one.vif_id))
+    found.append(("", _select("Bridge", own, _OWN_BRIDGE)))
     found += [("", _select("Port", marked, _PORT)), ("", _bearing(interface_id))]
     if one.bridge is not None:
         claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
@@ -265,6 +275,7 @@ def _bridge(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) -> O
     return OvsBridge(
         datapath_type=row["datapath_type"],
         claims={key: value for key, value in ids.items() if key.startswith(PREFIX)},
+        marks={key: value for key, value in ids.items() if key in _OURS},
         ports=ports,
         row=row["_uuid"],
     )
@@ -275,6 +286,8 @@ def _port(port: Row, interface: Row) -> OvsPort:
         type=interface["type"],
         ofport=interface["ofport"],
         error=interface["error"],
+        link_state=interface["link_state"],
+        options=interface["options"],
         mtu_request=interface["mtu_request"],
         external_ids={k: v for k, v in interface["external_ids"].items() if k not in _OURS},
         marks={key: value for key, value in port["external_ids"].items() if key in _OURS},
