@@ -123,7 +123,7 @@ def _details(name: str, vif_type: str, vif: Given, profile: Given) -> dict[str, 
     if name == "VIFVHostUser":
         found["vhostuser_socket"] = vif.take(LINE, "path")
         found["vhostuser_mode"] = vif.take(LINE, "mode")
-        found["vhostuser_ovs_plug"] = {"ovs": True, "noop": False}.get(plugin)
+        found["vhostuser_ovs_plug"] = {"ovs": True, "noop": False}.get(str(plugin))
     if name == "VIFHostDevice":
         found["pci_slot"] = vif.take(LINE, "dev_address")
     if name == "VIFDirect" and vif_type == "macvtap":
