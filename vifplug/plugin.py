@@ -50,6 +50,7 @@ class VIFPlugin(abc.ABC):
                      gives their value
     ``looks``        the module of its package that reads what ``wire()`` must know of the host
                      besides links, if there is one; see docs/writing-a-plugin.md
+    ``database``     its privileged side changes a switch's database as well as devices
     ``group``        its section of the configuration file, and the ``opts`` in it
     """
 
@@ -58,6 +59,7 @@ class VIFPlugin(abc.ABC):
     required: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, str]] = {}
     looks: ClassVar[str] = ""
+    database: ClassVar[bool] = False
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
 

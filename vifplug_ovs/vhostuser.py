@@ -52,6 +52,7 @@ class VhostUserPlugin(VIFPlugin):
     group = opts.GROUP
     opts = opts.OPTS
     looks = "look"
+    database = True
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details: VhostUserDetails = self.details_of(vif)
