@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -33,7 +34,7 @@ from vifplug.interface import Interface
 from vifplug.mark import Owner
 from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
-from vifplug.sysfs import RunningFunctions
+from vifplug.sysfs import SYSFS, RunningFunctions
 from vifplug.vif import VIF, Instance
 from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged, removal
 
@@ -116,8 +117,14 @@ class _Wired:
 class GenericVIFDriver:
     """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
 
-    def __init__(self, conf: Any = None, *, registry: Registry | None = None) -> None:
-        """``conf`` is an oslo.config configuration; the process' own where not given."""
+    def __init__(
+        self, conf: Any = None, *, registry: Registry | None = None, sysfs: Path = SYSFS
+    ) -> None:
+        """``conf`` is an oslo.config configuration; the process' own where not given.
+
+        ``sysfs`` is where that is mounted, which tells of PCI functions.
+        """
+        self._sysfs = sysfs
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
@@ -284,11 +291,11 @@ class GenericVIFDriver:
         if self._known is None or time.monotonic() > self._known_until:
             self._known = self._host({}, links, wait)
             self._known_until = time.monotonic() + _FORGET
-        return dataclasses.replace(self._known, links=links, pci=RunningFunctions())
+        return dataclasses.replace(self._known, links=links, pci=RunningFunctions(self._sysfs))
 
     def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
         found = facts.find(self._group, told, wait=wait)
-        return dataclasses.replace(found, links=links, pci=RunningFunctions())
+        return dataclasses.replace(found, links=links, pci=RunningFunctions(self._sysfs))
 
     def refused(self, vifs: Iterable[VIF], host: Host) -> Sequence[InvalidVIF]:
         """Return the errors of VIFs that can't be wired on this host, whatever is done to it."""

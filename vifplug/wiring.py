@@ -21,7 +21,7 @@ from vifplug.operations import (
     move_addressing,
 )
 from vifplug.ovs import IFACE_ID, OvsPort
-from vifplug.parts import Part, leaked, released, stacked_on, uplink_of
+from vifplug.parts import Part, leaked, let_down, released, stacked_on, uplink_of
 from vifplug.parts.lower import WOKEN
 from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
 
@@ -169,7 +169,8 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
         for mark in marks:
             units += [(one,) for one in leaked(name, mark, host)]
             unclaimed = RemoveAltname(device=name, altname=str(mark))
-            claims.append((*released(name, mark, host), unclaimed))
+            given_back = (*released(name, mark, host), *let_down(name, mark, host))
+            claims.append((*given_back, unclaimed))
     for name, link in _unmarked(vif_id, host).items():
         own.append((RemoveLink(device=name, kind=link.kind),))
     if remove_unused:

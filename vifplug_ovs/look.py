@@ -12,6 +12,7 @@ from vifplug.host import Host
 from vifplug.mark import PREFIX, Owner, derived_name
 from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovs, OvsBridge, OvsPort
 from vifplug.vif import VIF
+from vifplug_ovs import passthrough
 from vifplug_ovs.endpoint import Keys
 from vifplug_ovs.names import OWN_BRIDGE, port_names
 from vifplug_ovs.operations import Request, as_map, named
@@ -54,7 +55,7 @@ def look(
     if host.ovs is not None:
         return host
     endpoint = options["ovsdb_connection"]
-    sought = None if vifs is None else [_sought(vif, options) for vif in vifs]
+    sought = None if vifs is None else [_sought(vif, options, host) for vif in vifs]
     try:
         connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
         try:
@@ -80,12 +81,12 @@ def keys(options: Mapping[str, Any]) -> Keys:
     )
 
 
-def _sought(vif: VIF, options: Mapping[str, Any]) -> Sought:
+def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     return Sought(
         vif_id=vif.id,
         interface_id=vif.interface_id,
         bridge=vif.network.bridge,
-        ports=port_names(vif, options),
+        ports=passthrough.ports(vif, host, vif.details.get("pci_slot")) or port_names(vif, options),
     )
 
 

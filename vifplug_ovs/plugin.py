@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug import premade
-from vifplug.fields import BOOLEAN, declared
+from vifplug.fields import BOOLEAN, PCI, declared
 from vifplug.host import Host
 from vifplug.interface import GuestSide, Interface, VirtualPort, left_out
 from vifplug.mark import derived_name
@@ -17,7 +17,7 @@ from vifplug.parts import BridgePort, FilterBridge, Part, Veth
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_ovs import opts, ownbridge, switch
+from vifplug_ovs import opts, ownbridge, passthrough, switch
 from vifplug_ovs.parts import DATAPATHS, Bridge, Claim
 from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose, is_plugged
 
@@ -27,12 +27,14 @@ class OvsDetails:
     """The details of vif_type ovs, in the words of Neutron's binding:vif_details.
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
-    ``datapath_type`` is that of a bridge which is made.
+    ``datapath_type`` is that of a bridge which is made. ``pci_slot`` is the virtual function of
+    vnic_types direct, vdpa and remote-managed.
     """
 
     datapath_type: str | None = declared(DATAPATHS, default=None)
     ovs_hybrid_plug: bool = declared(BOOLEAN, default=False)
     ovs_create_tap: bool = declared(BOOLEAN, default=False)
+    pci_slot: str | None = declared(PCI, default=None)
 
 
 class OvsPlugin(VIFPlugin):
@@ -53,6 +55,13 @@ class OvsPlugin(VIFPlugin):
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
+        if vif.vnic_type in passthrough.VNIC_TYPES:
+            bridge = self._bridge(vif)
+            slot = details.pci_slot
+            return passthrough.wire(vif, host, self.options, pci_slot=slot, bridge=bridge)
+        if vif.vnic_type != "normal":
+            allowed = ", ".join(("normal", *passthrough.VNIC_TYPES))
+            raise vif.refuse("vnic_type", vif.vnic_type, f"{allowed} (vif_type ovs)")
         pins = {n: getattr(details, n) for n in ("ovs_hybrid_plug", "ovs_create_tap")}
         wanted = [name for name in ("isolate", "per_port_bridge") if self.options[name]]
         beforehand = wanted[0] if wanted else ""

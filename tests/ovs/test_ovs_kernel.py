@@ -32,6 +32,7 @@ def on_the_userspace_datapath() -> list[Case]:
         if case.host.ovs
         and all(bridge.datapath_type == "netdev" for bridge in case.host.ovs.bridges.values())
         and not any(link.carrier for link in case.host.links.values())
+        and not case.host.pci
         and case.wiring.parts
     ]
 
