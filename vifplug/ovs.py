@@ -76,11 +76,25 @@ class OvsBridge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ovn:
+    """What a host that is part of an OVN says: its southbound database, and its controller.
+
+    ``connection`` is ovn-controller's word for that with the database; without one, ``error`` is
+    why it was not to be had. ``absent``: it does not run.
+    """
+
+    remote: str = declared(_ANY)
+    connection: str | None = declared(_ANY, default=None)
+    error: str | None = declared(_ANY, default=None)
+    absent: bool = declared(BOOLEAN, default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ovs:
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
     ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are those
-    that the switch knows of ports, if they were read.
+    that the switch knows of ports, if they were read; so with ``ovn``.
     """
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")
@@ -88,6 +102,7 @@ class Ovs:
     error: str | None = declared(_ANY, default=None)
     absent: bool = declared(BOOLEAN, default=False)
     types: tuple[str, ...] = declared(Many(_ANY), default=())
+    ovn: Ovn | None = declared(Record(Ovn), default=None)
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
 
     def bridge(self, name: str) -> OvsBridge | None:
@@ -165,7 +180,7 @@ class PlannedOvs(Ovs):
         }
         return cls(
             endpoint=base.endpoint, version=base.version, error=base.error, types=base.types,
-            bridges=bridges,
+            ovn=base.ovn, bridges=bridges,
         )  # fmt: skip
 
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:

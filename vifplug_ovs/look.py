@@ -10,9 +10,9 @@ from typing import Any
 from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.host import Host
 from vifplug.mark import PREFIX, Owner, derived_name
-from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovs, OvsBridge, OvsPort
+from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovn, Ovs, OvsBridge, OvsPort
 from vifplug.vif import VIF
-from vifplug_ovs import passthrough
+from vifplug_ovs import ovn, passthrough
 from vifplug_ovs.endpoint import Keys
 from vifplug_ovs.names import OWN_BRIDGE, port_names
 from vifplug_ovs.operations import Request, as_map, named
@@ -59,7 +59,11 @@ def look(
     try:
         connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
         try:
-            return replace(host, ovs=read(connection, sought, deadline=deadline))
+            found = read(connection, sought, deadline=deadline)
+            if found.ovn:
+                controller = ovn.look(found.ovn, options["ovn_rundir"], deadline=deadline)
+                found = replace(found, ovn=controller)
+            return replace(host, ovs=found)
         finally:
             connection.close()
     except OVSDBError as error:
@@ -143,7 +147,7 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     version, bridges, ports, interfaces = ask.rows(
         [
-            _select("Open_vSwitch", [], ["ovs_version", "iface_types"]),
+            _select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
             _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             _select("Port", [], _PORT),
             _select("Interface", [], _INTERFACE),
@@ -158,11 +162,13 @@ def _everything(ask: _Questions) -> Ovs:
         there = {one["name"]: _port(one, by_name[one["name"]])
                  for one in own if one["name"] in by_name}  # fmt: skip
         found[row["name"]] = _bridge(row, row["external_ids"], there)
-    said = version[0] if version else {"ovs_version": None, "iface_types": None}
+    said = version[0] if version else {"ovs_version": None, "iface_types": None, "external_ids": {}}
+    remote = said["external_ids"].get("ovn-remote")
     return Ovs(
         endpoint=ask.connection.endpoint,
         version=said["ovs_version"],
         types=tuple(said["iface_types"] or ()),
+        ovn=Ovn(remote=remote) if remote else None,
         bridges=found,
     )
 

@@ -77,6 +77,11 @@ OPTS = [
         help="Give a VIF whose port is made beforehand a bridge of its own, with a patch to the "
         "integration bridge: then OVN has its flows there before the guest comes.",
     ),
+    cfg.StrOpt(
+        "ovn_rundir",
+        default="/run/ovn",
+        help="Where ovn-controller has its socket, by which doctor asks it how it is.",
+    ),
     cfg.Opt(
         "vhostuser_dir",
         type=_PathType(),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vifplug.host import Host
+from vifplug.ovs import Ovn
 from vifplug.plugin import Check
 from vifplug.vif import VIF
 from vifplug_ovs.names import TRUNK_BRIDGE
@@ -79,4 +80,22 @@ def checks(host: Host, options: Options) -> Iterable[Check]:
         ok=well,
         detail=f"{endpoint}: {why}" if why else f"{endpoint} answers{version}",
         mend="" if well else "start openvswitch-switch, or set [vifplug_ovs] ovsdb_connection",
+    )
+    if ovs and ovs.ovn:
+        yield _ovn(ovs.ovn)
+
+
+def _ovn(ovn: Ovn) -> Check:
+    """Return how OVN is; without it VIFs are plugged, and reach nobody until it is back."""
+    connected = ovn.connection == "connected"
+    said = (
+        f"ovn-controller is {ovn.connection}" if ovn.connection else f"ovn-controller: {ovn.error}"
+    )
+    # Who may not ask it knows of nothing to mend.
+    well = connected or (ovn.connection is None and not ovn.absent)
+    return Check(
+        check="OVN",
+        ok=well,
+        detail=f"{said}; its database is {ovn.remote}",
+        mend="" if well else "start ovn-controller, or its database; VIFs plugged are wired then",
     )
