@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +40,9 @@ def host33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def cloud33(nova33: Environment, host33: Host) -> Iterator[Cloud]:
-    """A Nova 33 with its stock driver, os-vif 5 and nothing of ours but what os-vif loads."""
-    with clouds.running(nova33, host33, driver="libvirt.LibvirtDriver") as cloud:
+def cloud33(nova33_bridge: Environment, host33: Host) -> Iterator[Cloud]:
+    """A Nova 33 with its stock driver, os-vif 5 and nothing of ours but vifplug_bridge."""
+    with clouds.running(nova33_bridge, host33, driver="libvirt.LibvirtDriver") as cloud:
         yield cloud
 
 
@@ -90,6 +91,7 @@ def booted(port: Port, cloud: Cloud, host: Host) -> None:
         wire = far if wired(host, port) == "far" else far_agent
         frame = wire.wait_for(dhcp_discover_from(port.mac), DISCOVERED)
         assert frame[6:12].hex(":") == port.mac
+    assert f"vifplug:{port.id}:" in host.namespace.ip("link").stdout, "ours, not another's"
     second = Port(port.vif_type, port.details)
     assert cloud.do("attach", server=server["id"], port=second.data())["status"] == "ACTIVE"
     xml = host.libvirt.virsh("dumpxml", server["name"])
@@ -99,22 +101,26 @@ def booted(port: Port, cloud: Cloud, host: Host) -> None:
     assert left(host) == before
 
 
-@pytest.mark.parametrize("driver", ["libvirt.LibvirtDriver", "vifplug.LibvirtDriver"])
-def test_a_linux_bridge_on_nova_33(driver: str, cloud33: Cloud, host33: Host) -> None:
-    """By os-vif's way, where the stock driver asks os-vif for linux_bridge; and by ours."""
-    cloud33.do("restart", compute_driver=driver)
+def test_vifplug_bridge_alone_brings_linux_bridges_back_to_nova_33(
+    cloud33: Cloud, host33: Host
+) -> None:
     booted(Port("bridge"), cloud33, host33)
+
+
+def test_our_driver_on_nova_33(nova33: Environment, tmp_path: Path) -> None:
+    with clouds.hosts(tmp_path) as host, clouds.running(nova33, host) as cloud:
+        veth(host.namespace, "agent", host.far, "far-agent")
+        for port in (Port("bridge"), Port("ovs"), hybrid()):
+            booted(port, cloud, host)
 
 
 def test_a_linux_bridge_outlives_a_restart_of_nova_33(cloud33: Cloud, host33: Host) -> None:
     before, port = left(host33), Port("bridge")
-    cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
     server = cloud33.do("boot", ports=[port.data()], ipxe=port.ipxe)["id"]
     wired(host33, port)
     with pinging(host33.far, "far-agent", [port]) as pings:
         was = shape(host33)
-        cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
-        cloud33.do("restart", compute_driver="vifplug.LibvirtDriver")
+        cloud33.do("restart")
         assert shape(host33) == was
     assert pings[port.id].sent > 10 and pings[port.id].lost == 0
     cloud33.do("delete", server=server)
