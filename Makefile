@@ -21,8 +21,12 @@ lint:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e lint
 
-bench: .venv/demo
+bench: .venv/bench
 	@.venv/bin/python -P bench
+
+.venv/bench: .venv/demo $(wildcard vifplug_ovs/*)
+	@tools/install .venv '.[testing]' ./vifplug_ovs
+	@touch $@
 
 clean:
 	rm -rf .venv .tox build dist *.egg-info vifplug_*/*.egg-info vifplug_*/build

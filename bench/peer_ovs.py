@@ -3,7 +3,7 @@
 
 Reads lines of JSON (``{"call": "plug", "process": ..., "numbers": [...]}``), answers each with the
 seconds that every VIF took. A plug ends as ours does, when the port has its ofport; an unplug when
-os-vif says so, though it does not wait for ovs-vswitchd as we do.
+os-vif says so, which waits for ovs-vswitchd as little as ours.
 """
 
 from __future__ import annotations

@@ -22,9 +22,19 @@ from vifplug.vif import VIF
 from vifplug.wiring import Plan, Wiring, plan
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
 from vifplug_ovs.plugin import OvsPlugin
+from vifplug_vepa.plugin import HostdevPlugin, HwVebPlugin, MacvtapPlugin, QbgPlugin, QbhPlugin
 
 TESTS = Path(__file__).parent
-PLUGINS = {"bridge": BridgePlugin, "ovs": OvsPlugin, "tap": TapPlugin}
+PLUGINS = {
+    "802.1qbg": QbgPlugin,
+    "802.1qbh": QbhPlugin,
+    "bridge": BridgePlugin,
+    "hostdev_physical": HostdevPlugin,
+    "hw_veb": HwVebPlugin,
+    "macvtap": MacvtapPlugin,
+    "ovs": OvsPlugin,
+    "tap": TapPlugin,
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def on_a_kernel(cases: list[Case]) -> list[Any]:
 
 
 if __name__ == "__main__":
-    for case in (*cases("bridge"), *cases("ovs")):
+    for case in (*cases("bridge"), *cases("ovs"), *cases("vepa")):
         for name in case.expected():
             (case.folder / name).unlink()
         for name, text in case.actual().items():

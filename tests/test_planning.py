@@ -9,10 +9,11 @@ from tests.planning import Case, cases, good
 from vifplug.parts import CORE, build
 from vifplug.testing import validate
 from vifplug.wiring import plan
-from vifplug_ovs.parts import KINDS
+from vifplug_ovs import parts as ovs
+from vifplug_vepa import parts as vepa
 
-ALL = cases("bridge") + cases("ovs")
-GOOD = good("bridge") + good("ovs")
+ALL = cases("bridge") + cases("ovs") + cases("vepa")
+GOOD = good("bridge") + good("ovs") + good("vepa")
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
@@ -42,4 +43,4 @@ def test_after_its_own_plan_nothing_is_left_to_do(case: Case) -> None:
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_parts_survive_the_way_to_the_privileged_side(case: Case) -> None:
     for part in case.wiring.parts:
-        assert build(part.to_dict(), (*CORE, *KINDS)) == part
+        assert build(part.to_dict(), (*CORE, *ovs.KINDS, *vepa.KINDS)) == part

@@ -20,6 +20,7 @@ from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink, R
 from vifplug.ovs import Ovs
 from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
+from vifplug.sysfs import RunningFunctions
 from vifplug.wiring import Unit, compare, removal, used
 
 _BATCH = 8
@@ -107,19 +108,22 @@ class Departure:
 class Means:
     """What plans are carried out with: netlink, a database if there is one, and the time.
 
-    ``deadline`` is absolute CLOCK_MONOTONIC.
+    ``deadline`` is absolute CLOCK_MONOTONIC. ``facts`` adds what a plugin's parts must know of the
+    host besides.
     """
 
     netlink: Netlink
     deadline: float
     database: Database | None = None
+    facts: Callable[[Host], Host] | None = None
 
     def look(self, ovs: Ovs | None, *, batch: bool = False) -> Host:
         """Return the host as it is."""
         links = RunningLinks(self.netlink)
         if batch:
             links.read_all()
-        return Host(links=links, ovs=ovs)
+        host = Host(links=links, ovs=ovs, pci=RunningFunctions())
+        return self.facts(host) if self.facts else host
 
     def perform(self, operation: Operation) -> None:
         """Do one operation on the kernel."""

@@ -33,6 +33,7 @@ from vifplug.interface import Interface
 from vifplug.mark import Owner
 from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
+from vifplug.sysfs import RunningFunctions
 from vifplug.vif import VIF, Instance
 from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged, removal
 
@@ -220,7 +221,7 @@ class GenericVIFDriver:
                 found[position] = error
                 continue
             # What is plugged already, and what nobody is at work on, needs no privilege to tell.
-            if not todo and locks.idle(folder, one.lock_names, since=since):
+            if not todo and not todo.unsure and locks.idle(folder, one.lock_names, since=since):
                 found[position] = one.result(changed=False, devices=todo.devices)
             else:
                 wired[position] = one
@@ -283,10 +284,11 @@ class GenericVIFDriver:
         if self._known is None or time.monotonic() > self._known_until:
             self._known = self._host({}, links, wait)
             self._known_until = time.monotonic() + _FORGET
-        return dataclasses.replace(self._known, links=links)
+        return dataclasses.replace(self._known, links=links, pci=RunningFunctions())
 
     def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
-        return dataclasses.replace(facts.find(self._group, told, wait=wait), links=links)
+        found = facts.find(self._group, told, wait=wait)
+        return dataclasses.replace(found, links=links, pci=RunningFunctions())
 
     def refused(self, vifs: Iterable[VIF], host: Host) -> Sequence[InvalidVIF]:
         """Return the errors of VIFs that can't be wired on this host, whatever is done to it."""
@@ -329,12 +331,12 @@ class GenericVIFDriver:
     ) -> Host:
         """Return the host with what the plugins of some VIFs must know, or with None all plugins'.
 
-        A host that somebody told us of whole is left as it is.
+        What somebody told us of the host is left as it is.
         """
         until = self._deadline(None) if deadline is None else deadline
         for plugin, own in self._lookers(vifs):
             found = plugin.looking()
-            if found is None or host.ovs is not None:
+            if found is None:
                 continue
             module = importlib.import_module(found)
             host = module.look(plugin.options, own, host, deadline=until)
@@ -469,9 +471,9 @@ class GenericVIFDriver:
         good = [claim for claim in self.registry.claims() if claim.state == "ok"]
         if not good:
             raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
-        # One that looks for itself removes what others do, and what it finds there.
-        lookers = [claim for claim in good if claim.plugin and claim.plugin.looks]
-        return (lookers or good)[0].vif_type
+        # One with a database removes what others do, and what it finds there.
+        databases = [claim for claim in good if claim.plugin and claim.plugin.database]
+        return (databases or good)[0].vif_type
 
 
 _Leaving = tuple[str, str, VIF | None]

@@ -327,6 +327,11 @@ MAC = Text(
     "a unicast MAC address, as fa:16:3e:11:22:33",
     normal=str.lower,
 )
+PCI = Text(
+    r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]",
+    "a PCI address, as 0000:81:00.3",
+    normal=str.lower,
+)
 # Narrower than the kernel: what libvirt's schema takes too, and never a sysctl folder's own name
 # (conf/all, conf/default), which would turn a change of one device into one of all.
 DEVICE = Text(

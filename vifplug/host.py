@@ -19,6 +19,7 @@ from vifplug.fields import (
     CIDR,
     DEVICE,
     MTU,
+    PCI,
     WORD,
     Choice,
     Integer,
@@ -31,6 +32,9 @@ from vifplug.fields import (
 from vifplug.mark import Mark
 from vifplug.ovs import Ovs, PlannedOvs
 
+TAKES_FRAMES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+"""Kinds of device that take the frames of the one they lie on."""
+
 VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
 ASSUMED_LIBVIRT = "9.0.0"
 """The libvirt version that plans assume where none can be found; they say so."""
@@ -41,15 +45,59 @@ _QUEUE = Choice("256", "512", "1024")
 _COUNT = Integer(0, 2**31 - 1)
 
 
+NO_ADDRESS = "00:00:00:00:00:00"
+"""The MAC address of a virtual function that nobody gave one."""
+
+_VF_ADDRESS = Text(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vf:
+    """What a physical function lets one of its virtual functions do; None: it can't be set."""
+
+    address: str = declared(_VF_ADDRESS, default=NO_ADDRESS)
+    vlan: int = declared(Integer(0, 4095), default=0)
+    qos: int = declared(Integer(0, 7), default=0)
+    spoofchk: bool | None = declared(BOOLEAN, default=None)
+    trust: bool | None = declared(BOOLEAN, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PciFunction:
+    """A network card's PCI function: its device ``netdev`` where a driver of the host has made one.
+
+    For a virtual function, ``pf`` is the physical function's device, ``vf`` its number there.
+    """
+
+    netdev: str | None = declared(DEVICE, default=None)
+    virtual: bool = declared(BOOLEAN, default=False)
+    pf: str | None = declared(DEVICE, default=None)
+    vf: int | None = declared(_COUNT, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """What lldpad says of the switch that a device is wired to (IEEE 802.1Qbg).
+
+    ``evb``: it bridges virtual stations, with reflective relay. None: nobody here may ask, and
+    ``why`` says so, or what is missing.
+    """
+
+    evb: bool | None = declared(BOOLEAN, default=None)
+    why: str = declared(fields.LINE, default="nobody has asked lldpad")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """One network device. What a kind of device does not have, or nobody read, is None.
 
     ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
     physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
-    for a veth its other end; ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
-    A running host reads ``addresses``, ``routes`` and ``manager`` only when they are asked for,
-    by the Host's methods of these names.
+    for a veth its other end; ``stacked``: the kernel tells of such a device, wherever that may be.
+    ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device this is.
+    ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
+    A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
+    ``held`` only when they are asked for, by the Host's methods of these names.
     """
 
     kind: str = declared(WORD)
@@ -64,7 +112,13 @@ class Link:
     routes: tuple[str, ...] = declared(Many(fields.LINE), default=())
     manager: str | None = declared(fields.LINE, default=None)
     lower: str | None = declared(DEVICE, default=None)
+    stacked: bool = declared(BOOLEAN, default=False)
     vlan: int | None = declared(_COUNT, default=None)
+    mode: str | None = declared(WORD, default=None)
+    pci: str | None = declared(PCI, default=None)
+    driver: str | None = declared(fields.LINE, default=None)
+    vfs: Mapping[str, Vf] = declared(Table(Record(Vf)), default_factory=dict)
+    held: bool | None = declared(BOOLEAN, default=None)
     ipv6: bool | None = declared(BOOLEAN, default=None)
     arp_ignore: int | None = declared(_COUNT, default=None)
     arp_announce: int | None = declared(_COUNT, default=None)
@@ -120,6 +174,18 @@ class Links(Mapping[str, Link]):
         """Return the network service that looks after the device, if one does."""
         return self[name].manager if name in self else None
 
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel has it."""
+        return self[name].driver if name in self else None
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open; None where that can't be seen."""
+        return self[name].held if name in self else None
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets a virtual one do."""
+        return self[name].vfs.get(str(number)) if name in self else None
+
 
 class Planned(Links):
     """The devices as they will be: those of a base, with the changes that planning has noted.
@@ -134,6 +200,11 @@ class Planned(Links):
         self._altnames: dict[str, str] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
+        self._vfs: dict[tuple[str, int], Vf] = {}
+
+    def put_vf(self, name: str, number: int, vf: Vf) -> None:
+        """Note what a virtual function may do as it will be."""
+        self._vfs[name, number] = vf
 
     def put_addressing(
         self, name: str, addresses: tuple[str, ...], routes: tuple[str, ...]
@@ -196,6 +267,18 @@ class Planned(Links):
         """Return the network service that looks after the device."""
         return self._base.manager(name)
 
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device."""
+        return self._base.driver(name)
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open."""
+        return self._base.held(name)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets, or will let, a virtual one do."""
+        return self._vfs.get((name, number)) or self._base.vf(name, number)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
@@ -203,7 +286,8 @@ class Host:
 
     ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
     guest's ring sizes where configured; ``tun``: taps can be made. ``ovs`` is None where nobody
-    looked. ``found`` says of each fact where it comes from.
+    looked. ``pci`` are network cards' functions by address, ``edges`` what lldpad says by device,
+    None where nobody looked. ``found`` says of each fact where it comes from.
     """
 
     libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
@@ -216,6 +300,8 @@ class Host:
     tun: bool = declared(BOOLEAN, default=True)
     ovs: Ovs | None = declared(Record(Ovs), default=None)
     links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
+    pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
+    edges: Mapping[str, Edge] | None = declared(Table(Record(Edge)), default=None)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -269,6 +355,25 @@ class Host:
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device (NetworkManager ...), or None."""
         return self._links.manager(name)
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel itself has it."""
+        return self._links.driver(name)
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process, such as a guest, has this macvtap open; None if nobody here may look.
+
+        Who may not look has to take it for held.
+        """
+        return self._links.held(name)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what the physical function of this name lets a virtual one do."""
+        return self._links.vf(name, number)
+
+    def lying_on(self, name: str) -> dict[str, Link]:
+        """Return by name the macvlans, macvtaps and ipvlans that lie on a device."""
+        return {n: k for n, k in self.links.items() if k.lower == name and k.kind in TAKES_FRAMES}
 
     def planning(self) -> Host:
         """Return this host with scratch pads, on which plans note what they will have made.

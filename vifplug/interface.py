@@ -7,12 +7,14 @@ so that the two can be compared as text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lxml import etree
 
+from vifplug.fields import PCI
 from vifplug.host import Host
 from vifplug.vif import VIF
 
@@ -126,7 +128,8 @@ class Interface:
     """One ``<interface>``: how the guest is attached, and what it sees.
 
     ``source`` are the attributes of ``<source>``. ``managed`` False says that libvirt neither
-    makes nor removes the target.
+    makes nor removes the target. ``pci`` is the address of a function that the guest gets whole;
+    of type ``pci`` it gets it as any other device, in a ``<hostdev>``, and ``mac`` says nothing.
     """
 
     type: str
@@ -139,10 +142,17 @@ class Interface:
     managed: bool | None = None
     virtualport: VirtualPort | None = None
     filterref: FilterRef | None = None
+    pci: str | None = None
 
     def to_element(self) -> Any:
         """Return the interface as an lxml element."""
+        if self.type == "pci":
+            root = etree.Element("hostdev", mode="subsystem", type="pci", managed="yes")
+            _add_function(root, self.pci, type=None)
+            return root
         root = etree.Element("interface", type=self.type)
+        if self.pci:
+            root.set("managed", "yes")
         _add(root, "mac", address=self.mac)
         if self.guest.model:
             _add(root, "model", type=self.guest.model)
@@ -155,6 +165,8 @@ class Interface:
         }
         if any(driver.values()):
             _add(root, "driver", **driver)
+        if self.pci:
+            _add_function(root, self.pci)
         if self.source:
             _add(root, "source", **dict(self.source))
         if self.mtu:
@@ -187,6 +199,13 @@ _YES_NO = {None: None, True: "yes", False: "no"}
 def _add(parent: Any, tag: str, **attributes: Any) -> Any:
     given = {name: str(value) for name, value in attributes.items() if value is not None}
     return etree.SubElement(parent, tag, given)
+
+
+def _add_function(root: Any, address: str | None, type: str | None = "pci") -> None:
+    domain, bus, slot, function = re.split("[:.]", PCI.check(address, lenient=False))
+    source = _add(root, "source")
+    where = {"domain": domain, "bus": bus, "slot": slot, "function": function}
+    _add(source, "address", type=type, **{name: f"0x{word}" for name, word in where.items()})
 
 
 def _add_filter(root: Any, filterref: FilterRef) -> None:

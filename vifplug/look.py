@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vifplug.host import Link, Links
+from vifplug import holders, sysfs
+from vifplug.host import Link, Links, Vf
 from vifplug.mark import PREFIX
 from vifplug.netlink import Netlink
 
@@ -37,6 +38,7 @@ class RunningLinks(Links):
         self._netlink = netlink or Netlink()
         self._kept: dict[str, Link | None] = {}
         self._complete = False
+        self._holders: holders.Holders | None = None
 
     def read_all(self) -> None:
         """Read every device in one dump, as a batch does."""
@@ -103,6 +105,22 @@ class RunningLinks(Links):
             return ()
         found = self._netlink.routes(self[name].index)
         return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel itself has it."""
+        return sysfs.driver(name) if name in self else None
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open; None where that can't be seen."""
+        if name not in self:
+            return None
+        if self._holders is None:
+            self._holders = holders.look()
+        return self._holders.of(self[name].index)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets a virtual one do."""
+        return self._netlink.vfs(self[name].index).get(number) if name in self else None
 
     def manager(self, name: str) -> str | None:
         """Return the network service that says it looks after the device."""

@@ -6,6 +6,7 @@ characters), unique in a network namespace by the kernel's own rule:
 
     vifplug:<vif id>:<process>:<role>:<vif_type>          a mark: this VIF's part, we made it
     vifplug:<vif id>:<process>:uses-<role>:<vif_type>     a claim: this VIF uses a shared part
+    vifplug:<vif id>:<process>:uses-<role>.<a>.<b>:<...>  a claim with values that unplug needs
     vifplug:shared::<role>:<device>                       a mark: a shared part, we made it
 
 ``process`` is empty for a vif_type that has only one.
@@ -29,10 +30,12 @@ class Mark:
     role: str
     vif_type: str
     claim: bool
+    data: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         uses = _USES if self.claim else ""
-        return f"{PREFIX}{self.vif_id}:{self.process}:{uses}{self.role}:{self.vif_type}"
+        role = ".".join((self.role, *self.data))
+        return f"{PREFIX}{self.vif_id}:{self.process}:{uses}{role}:{self.vif_type}"
 
     @property
     def shared(self) -> bool:
@@ -49,12 +52,14 @@ class Mark:
             return None
         _, vif_id, process, role, vif_type = words
         claim = role.startswith(_USES)
+        role, *data = role.removeprefix(_USES).split(".")
         return cls(
             vif_id=vif_id,
             process=process,
-            role=role.removeprefix(_USES),
+            role=role,
             vif_type=vif_type,
             claim=claim,
+            data=tuple(data),
         )
 
 
@@ -70,17 +75,18 @@ class Owner:
         """Return the mark of a part that only this VIF uses."""
         return str(self._mark(role, claim=False))
 
-    def claim(self, role: str) -> str:
-        """Return this VIF's claim on a shared part."""
-        return str(self._mark(role, claim=True))
+    def claim(self, role: str, *data: str) -> str:
+        """Return this VIF's claim on a shared part, with values for whoever unplugs it."""
+        return str(self._mark(role, *data, claim=True))
 
-    def _mark(self, role: str, *, claim: bool) -> Mark:
+    def _mark(self, role: str, *data: str, claim: bool) -> Mark:
         return Mark(
             vif_id=self.vif_id,
             process=self.process,
             role=role,
             vif_type=self.vif_type,
             claim=claim,
+            data=data,
         )
 
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from vifplug import layer3
 from vifplug import rtnetlink as rt
-from vifplug.host import Link
+from vifplug.host import Link, Vf
 from vifplug.layer3 import Address, Route
 
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
@@ -74,6 +74,12 @@ class Netlink:
     def link_at(self, index: int) -> tuple[str, Link] | None:
         """Return the device of this index, and its name."""
         return self._get(rt.link_body(_NO_STATS, index=index))
+
+    def vfs(self, index: int) -> dict[int, Vf]:
+        """Return what the physical function of this index lets its virtual ones do, by number."""
+        wanted = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS | rt.WITH_VFS))
+        (found,) = self.request((rt.GETLINK, rt.ACK, rt.link_body(wanted, index=index)))
+        return rt.decode_vfs(found[0])
 
     def links(self, *, master: str | None = None) -> dict[str, Link]:
         """Return all devices by name, or the ports of one bridge."""

@@ -12,11 +12,12 @@ import os
 import random
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vifplug import layer3
+from vifplug import holders, layer3
 from vifplug import rtnetlink as rt
 from vifplug.host import Link
 from vifplug.layer3 import Place, Route
@@ -30,10 +31,12 @@ from vifplug.operations import (
     Operation,
     RemoveAddresses,
     RemoveAltname,
+    RemoveLeaked,
     RemoveLink,
     RemoveLinks,
     RemoveRoutes,
     SetLink,
+    SetVf,
 )
 
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
@@ -44,6 +47,9 @@ _SYSCTLS: Mapping[str, str] = {
     "arp_ignore": "ipv4/conf/{}/arp_ignore",
     "arp_announce": "ipv4/conf/{}/arp_announce",
 }
+_OPENED_WITHIN = 0.2
+"""Seconds within which libvirt surely opens a macvtap that it has made."""
+
 _SYSCTL_ROOT = Path("/proc/sys/net")
 _BRIDGE = {
     "stp": (rt.BR_STP_STATE, rt.u32),
@@ -72,6 +78,10 @@ def perform(netlink: Netlink, operation: Operation) -> None:
             _remove_links(netlink, [operation])
         case RemoveLinks(these=these):
             _remove_links(netlink, these)
+        case RemoveLeaked():
+            _remove_leaked(netlink, operation)
+        case SetVf():
+            _set_vf(netlink, operation)
         case SetLink(attribute=name) if name in _SYSCTLS:
             _write_sysctl(operation)
         case SetLink():
@@ -190,6 +200,39 @@ def _remove_links(netlink: Netlink, operations: Sequence[RemoveLink]) -> None:
             raise
     if kept:
         raise kept
+
+
+def _remove_leaked(netlink: Netlink, operation: RemoveLeaked) -> None:
+    """Remove a macvtap that nobody holds, now and a moment later: a guest may just be starting."""
+    for pause in (_OPENED_WITHIN, 0.0):
+        found = netlink.link(operation.device)
+        if found is None:
+            return
+        name, link = found
+        shape = (link.kind, link.lower, link.address)
+        if shape != ("macvtap", operation.lower, operation.address):
+            return  # another's, made in its place
+        if holders.look().of(link.index) is not False:
+            raise Refused(f"{name} is held by a process, or none can look who holds it")
+        time.sleep(pause)
+    netlink.request((rt.DELLINK, rt.ACK, rt.link_body(index=link.index)))
+
+
+def _set_vf(netlink: Netlink, operation: SetVf) -> None:
+    number, value = operation.vf, operation.value
+    match operation.attribute:
+        case "address":
+            kind, payload = rt.VF_MAC, struct.pack("=I32s", number, _mac(value))
+        case "vlan":
+            kind, payload = rt.VF_VLAN, struct.pack("=III", number, *value)
+        case "spoofchk":
+            kind, payload = rt.VF_SPOOFCHK, struct.pack("=II", number, int(value))
+        case "trust":
+            kind, payload = rt.VF_TRUST, struct.pack("=II", number, int(value))
+        case other:
+            raise Refused(f"{other} of {operation.device} VF {number} can't be set")
+    index = _must(netlink, operation.device).index
+    netlink.request((rt.SETLINK, rt.ACK, rt.vf_body(index, kind, payload)))
 
 
 def _to_be_removed(netlink: Netlink, operation: RemoveLink) -> int | None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +23,7 @@ from oslo_config import cfg
 from vifplug import apply, fields, forwarding, locks, opts
 from vifplug.daemon import Context, Reply
 from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
+from vifplug.host import Host
 from vifplug.look import network_namespace
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
@@ -41,11 +43,13 @@ def plug(
     *,
     kinds: Iterable[type[Part]],
     database: Callable[[float], Connected] | None = None,
+    facts: Facts | None = None,
 ) -> list[Reply]:
     """Plug the VIFs of a request; one that fails hurts no other.
 
     ``kinds`` are the parts that the plugin may ask for. ``database`` opens its switch's database
-    for a call until a deadline; then all VIFs' ports go in together.
+    for a call until a deadline; then all VIFs' ports go in together. ``facts`` adds to the host
+    what the plugin's parts must know of it besides, also until a deadline.
     """
     known = tuple(kinds)
 
@@ -58,7 +62,7 @@ def plug(
         with call.locked(locks.several(vifs, shared), vifs[0]):
             return apply.plug(jobs, call.means)
 
-    replies = _each(request, one, several, database)
+    replies = _each(request, one, several, database, facts)
     if any(reply.get("changed") for reply in replies):
         # The caller may not look at a firewall; it warns of what we found.
         with contextlib.suppress(OSError):
@@ -96,6 +100,13 @@ def unplug(
                 shared = now  # another plug has joined an uplink meanwhile
 
     return _each(request, one, several, database)
+
+
+class Facts(Protocol):
+    """Adds to a host what a plugin's parts must know of it."""
+
+    def __call__(self, host: Host, *, until: float) -> Host:
+        """Return the host with it; ``until`` is absolute CLOCK_MONOTONIC."""
 
 
 class Connected(apply.Database, Protocol):
@@ -149,6 +160,7 @@ def _each(
     one: Callable[[Mapping[str, Any]], T],
     several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
     database: Callable[[float], Connected] | None,
+    facts: Facts | None = None,
 ) -> list[Reply]:
     """Carry out a request: each VIF by itself, or all together where there is a database."""
     try:
@@ -172,7 +184,12 @@ def _each(
     with Netlink() as netlink:
         for group in [known] if database and known else [[each] for each in known]:
             connected = database(deadline) if database else None
-            means = apply.Means(netlink=netlink, deadline=deadline, database=connected)
+            means = apply.Means(
+                netlink=netlink,
+                deadline=deadline,
+                database=connected,
+                facts=partial(facts, until=deadline) if facts else None,
+            )
             call = _Call(means, connected)
             outcomes = _outcomes([vif for _, vif in group], several, call)
             if connected and not connected.lingering:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vifplug.host import Link
+from vifplug.host import Link, Vf
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWLINKPROP, DELLINKPROP = 108, 109
@@ -28,19 +28,25 @@ UP, LOOPBACK = 0x1, 0x8
 ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 5, 10, 18, 26, 29
 GROUP = 27
 CARRIER, LINK_NETNSID, PROP_LIST, ALT_IFNAME = 33, 37, 52, 53
+PARENT_NAME, PARENT_BUS = 56, 57
+VFINFO_LIST, VF_INFO = 22, 1
+VF_MAC, VF_VLAN, VF_SPOOFCHK, VF_TRUST = 1, 2, 4, 9
 INFO_KIND, INFO_DATA = 1, 2
 BR_FORWARD_DELAY, BR_AGEING_TIME, BR_STP_STATE, BR_MCAST_SNOOPING = 1, 4, 5, 23
 VETH_PEER = 1
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
 VLAN_ID = 1
+MACVLAN_MODE = 1
 INET_CONF, INET6_CONF = 1, 2
-SKIP_STATS = 1 << 3
+SKIP_STATS, WITH_VFS = 1 << 3, 1 << 0
 TAP = 2
 # Positions in the arrays of per-device sysctls that the kernel reports with a device.
 _ARP_ANNOUNCE, _ARP_IGNORE, _ACCEPT_RA, _DISABLE_IPV6 = 17, 18, 3, 26
 
 LYING = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "veth")
 """The kinds of device that lie on another one, or for veth hang together with it."""
+
+_MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthrough", 16: "source"}
 
 NESTED = 1 << 15
 _TYPE = 0x3FFF
@@ -160,6 +166,8 @@ def decode_link(body: bytes) -> Decoded:
         carrier=up and found.get(CARRIER) == b"\1",
         address=found[ADDRESS].hex(":") if ADDRESS in found else None,
         altnames=tuple(_text(name) for kind, name in props if kind == ALT_IFNAME),
+        stacked=LINK in found and _number(found[LINK]) != 0,
+        pci=_text(found[PARENT_NAME]) if found.get(PARENT_BUS) == b"pci\0" else None,
         **more,
         **_sysctls(found.get(AF_SPEC, b"")),
     )
@@ -183,7 +191,38 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
         return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
     if kind == "vlan":
         return kind, {"vlan": int.from_bytes(data[VLAN_ID], sys.byteorder)}
+    if kind in ("macvlan", "macvtap") and MACVLAN_MODE in data:
+        return kind, {"mode": _MACVLAN_MODES.get(_number(data[MACVLAN_MODE]))}
     return kind, {}
+
+
+def decode_vfs(body: bytes) -> dict[int, Vf]:
+    """Return what a message tells of a physical function's virtual ones, by number."""
+    found = dict(attributes(body, _LINK.size)).get(VFINFO_LIST, b"")
+    return dict(_vf(dict(attributes(one))) for _, one in attributes(found))
+
+
+def _vf(said: Mapping[int, bytes]) -> tuple[int, Vf]:
+    number, vlan, qos = struct.unpack_from("=III", said[VF_VLAN])
+    return number, Vf(
+        address=said[VF_MAC][4:10].hex(":"),
+        vlan=vlan,
+        qos=qos,
+        spoofchk=_on(said.get(VF_SPOOFCHK)),
+        trust=_on(said.get(VF_TRUST)),
+    )
+
+
+def _on(setting: bytes | None) -> bool | None:
+    """Return a setting of a virtual function; None where the driver has none."""
+    value = struct.unpack_from("=II", setting)[1] if setting else None
+    return bool(value) if value in (0, 1) else None
+
+
+def vf_body(index: int, kind: int, payload: bytes) -> bytes:
+    """Return the body that sets one thing of a virtual function."""
+    one = nest(VF_INFO, attribute(kind, payload))
+    return link_body(nest(VFINFO_LIST, one), index=index)
 
 
 def _sysctls(spec: bytes) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from vifplug.operations import (
     SetLink,
     move_addressing,
 )
-from vifplug.parts import Part, uplink_of
+from vifplug.parts import Part, leaked, released, stacked_on, uplink_of
+from vifplug.parts.lower import WOKEN
 from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
 
 COLUMNS = 80
@@ -63,12 +64,16 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One VIF's parts compared with a host. False in a condition when nothing would change."""
+    """One VIF's parts compared with a host. False in a condition when nothing would change.
+
+    ``unsure``: only the privileged side can tell whether there is more to do.
+    """
 
     owner: Owner
     steps: tuple[Step, ...]
     why: str = ""
     notes: tuple[str, ...] = ()
+    unsure: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.operations)
@@ -112,8 +117,10 @@ def _wrapped(start: str, text: str) -> list[str]:
 
 def plan(owner: Owner, wiring: Wiring, host: Host) -> Plan:
     """Compare a wiring's parts with a host. Raises Conflict."""
+    host = host.planning()
+    unsure = any(part.unsure(owner, host) for part in wiring.parts)
     steps = compare(owner, wiring.parts, host)
-    return Plan(owner=owner, steps=steps, why=wiring.why, notes=wiring.notes)
+    return Plan(owner=owner, steps=steps, why=wiring.why, notes=wiring.notes, unsure=unsure)
 
 
 def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]:
@@ -157,8 +164,11 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
         made = [mark for mark in marks if not mark.claim]
         if made:
             own.append((RemoveLink(device=name, mark=str(made[0])),))
-        else:
-            claims += [(RemoveAltname(device=name, altname=str(mark)),) for mark in marks]
+            continue
+        for mark in marks:
+            units += [(one,) for one in leaked(name, mark, host)]
+            unclaimed = RemoveAltname(device=name, altname=str(mark))
+            claims.append((*released(name, mark, host), unclaimed))
     for name, link in _unmarked(vif_id, host).items():
         own.append((RemoveLink(device=name, kind=link.kind),))
     if remove_unused:
@@ -171,6 +181,8 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
                 units.append(unit)
         gone = {unit[-1].device for unit in units if unit}
         units += [_unused_vlan(vif_id, name, host, gone) for name in shared]
+        going = {unit[-1].device for unit in units if unit}
+        units += [_unused_device(vif_id, name, host, going) for name in shared]
     return tuple(unit for unit in (*units, *own, *claims) if unit)
 
 
@@ -234,6 +246,23 @@ def _unused_vlan(vif_id: str, name: str, host: Host, gone: set[str]) -> Unit:
     return (RemoveLink(device=name, mark=mark, unless_used=True, leaving=vif_id),)
 
 
+def _unused_device(vif_id: str, name: str, host: Host, going: set[str]) -> Unit:
+    """Return what sets a device down again that a plug brought up, and that only this VIF uses.
+
+    ``going`` are devices that the same unplug removes.
+    """
+    device, mark = host.link(name), shared_mark(WOKEN, name)
+    if device is None or mark not in device.altnames or _claimed(device, vif_id):
+        return ()
+    if device.master or host.addresses(name):
+        return ()
+    lying = {n for n, link in host.links.items() if link.lower == name and link.kind != "veth"}
+    if lying - going:
+        return ()
+    down = [SetLink(device=name, attribute="up", value=False, before=True)] if device.up else []
+    return (*down, RemoveAltname(device=name, altname=mark))
+
+
 def _claimed(link: Link, vif_id: str) -> bool:
     """Whether another VIF than this one claims a device."""
     return any(mark.claim and mark.vif_id != vif_id for mark in link.marks)
@@ -254,7 +283,8 @@ def _unmarked(vif_id: str, host: Host) -> dict[str, Link]:
 class Plugged:
     """One VIF that the host has plugged, as its marks and claims tell.
 
-    ``in_use``: a guest holds the VIF's tap open (the tap has carrier).
+    ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or has a macvtap that may
+    be held.
     """
 
     id: str
@@ -306,6 +336,9 @@ def _plugged(mark: Mark, on: list[tuple[str, Link, bool]], host: Host) -> Plugge
     tap = host.link(tap_name)
     if tap and tap.kind == "tap" and (tap_name in own or not tap.marks):
         own[tap_name] = tap
+    for name, link, claim in on:
+        for one in (m for m in link.marks if claim and m.vif_id == mark.vif_id):
+            own |= stacked_on(name, one, host)
     taps = [link for link in own.values() if link.kind == "tap"]
     return Plugged(
         id=mark.vif_id,
@@ -313,5 +346,6 @@ def _plugged(mark: Mark, on: list[tuple[str, Link, bool]], host: Host) -> Plugge
         process=mark.process or None,
         devices=tuple(own),
         bridge=bridge,
-        in_use=any(link.carrier for link in taps),
+        in_use=any(link.carrier for link in taps)
+        or any(link.kind == "macvtap" and host.held(n) is not False for n, link in own.items()),
     )

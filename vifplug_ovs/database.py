@@ -131,9 +131,9 @@ class OpenDatabase:
         except Unanswered as error:
             self._follow([back for back in undo if back])
             raise self._late("the transaction", "unknown") from error
-        except Lost:
+        except Lost as error:
             self.close()
-            raise
+            raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
         if refused := first_error(results):
             at, why = refused
             raise Refused(_said(why, requests, at), whose[at] if at < len(whose) else None)

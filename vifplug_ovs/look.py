@@ -46,8 +46,10 @@ def look(
     """Return the host with what its Open vSwitch has of some VIFs, or with None of all.
 
     Never raises: where it can't be read, ``host.ovs.error`` says why. ``deadline`` is absolute
-    CLOCK_MONOTONIC.
+    CLOCK_MONOTONIC. What somebody told us of it is left as it is.
     """
+    if host.ovs is not None:
+        return host
     endpoint = options["ovsdb_connection"]
     sought = None if vifs is None else [_sought(vif) for vif in vifs]
     try:
@@ -59,9 +61,11 @@ def look(
     except OVSDBError as error:
         absent = isinstance(error.__cause__, FileNotFoundError)
         return replace(host, ovs=Ovs(endpoint=endpoint, error=error.why, absent=absent))
-    except (Lost, Unanswered, PermissionError) as error:
-        why = error.strerror or str(error)
+    except PermissionError as error:
+        why = f"{error.strerror}: only its owner and group may look, and root"
         return replace(host, ovs=Ovs(endpoint=endpoint, error=why))
+    except (Lost, Unanswered) as error:
+        return replace(host, ovs=Ovs(endpoint=endpoint, error=str(error)))
 
 
 def keys(options: Mapping[str, Any]) -> Keys:

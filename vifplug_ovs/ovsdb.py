@@ -109,21 +109,21 @@ class Connection:
             self._socket.sendall(text.encode())
         except OSError as error:
             self.close()  # the rest of the stream is lost
-            raise Lost(f"{self.endpoint}: {error}") from error
+            raise Lost(str(error)) from error
 
     def _receive(self, deadline: float) -> None:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise Unanswered(f"{self.endpoint} has not answered in time")
+            raise Unanswered("it has not answered in time")
         self._socket.settimeout(left)
         try:
             data = self._socket.recv(_RECEIVE)
         except TimeoutError:
-            raise Unanswered(f"{self.endpoint} has not answered in time") from None
+            raise Unanswered("it has not answered in time") from None
         except OSError as error:
-            raise Lost(f"{self.endpoint}: {error.strerror or error}") from error
+            raise Lost(error.strerror or str(error)) from error
         if not data:
-            raise Lost(f"{self.endpoint} closed the connection")
+            raise Lost("it closed the connection")
         self.heard = time.monotonic()
         self._bytes += data
         if len(self._bytes) > _MOST:

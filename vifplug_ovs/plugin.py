@@ -53,6 +53,7 @@ class OvsPlugin(VIFPlugin):
     group = opts.GROUP
     opts = opts.OPTS
     looks = "look"
+    database = True
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vifplug's plugin for VEPA and the direct family. Its vif_types come with the next releases."""
+"""vifplug's plugin for VEPA and the direct family: guests on a network card."""

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ordinary user plugs: through sudo, and with a service's ambient capability.
-
-The user is nobody, in a mount namespace where it may reach this Python, and sudo knows it.
-"""
+"""An ordinary user plugs: through sudo, and with a service's ambient capability."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
-import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import vif
+from tests.users import AS_NOBODY, NOBODY, VIFPLUG, WAYS, User, reachable
 from vifplug.testing import NetworkNamespace
 
-HELPER = Path(sys.executable).with_name("privsep-helper")
-NOBODY = 65534
 NET_ADMIN = 1 << 12
 
 # What a user may see of the daemon that was started for it.
@@ -42,63 +35,6 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
     if config.encode() in words and any(b"privsep-helper" in word for word in words[:2]):
         print(json.dumps({key: value.split() for key, value in status.items()}))
 """
-
-
-@dataclass
-class User:
-    """Somebody who is not root, in a namespace; ``how`` starts its programs."""
-
-    host: NetworkNamespace
-    folder: Path
-    how: str
-
-    def run(self, *words: str) -> str:
-        """Run a program as that user; return what it printed."""
-        script = f"{_reachable(self.folder)}\n{_SUDOERS}\n{self.how} {shlex.join(words)}"
-        command = ("unshare", "--mount", "--propagation", "private", "bash", "-ec", script)
-        return self.host.run(*command).stdout
-
-    def vifplug(self, *words: str) -> str:
-        program = Path(sys.executable).with_name("vifplug")
-        return self.run(str(program), "--config-file", str(self.folder / "conf"), *words)
-
-
-_SUDOERS = f"""
-mount -t tmpfs -o mode=755 sudoers /etc/sudoers.d
-echo 'nobody ALL=(root) NOPASSWD: {HELPER} *' >/etc/sudoers.d/vifplug
-chmod 440 /etc/sudoers.d/vifplug
-"""
-
-
-def _reachable(*more: Path) -> str:
-    """Return a script that opens the way to this Python where a folder above it is root's only."""
-    wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2], *more}
-    closed: dict[Path, Path] = {}
-    for path in sorted(wanted):
-        for above in reversed(path.parents):
-            if not above.stat().st_mode & stat.S_IXOTH:
-                closed[path] = above
-                break
-    lines = ["mount -t tmpfs aside /mnt"]
-    for number, path in enumerate(closed):
-        lines.append(f"mkdir /mnt/{number} && mount --bind {shlex.quote(str(path))} /mnt/{number}")
-    lines += [f"mount -t tmpfs -o mode=755 opened {above}" for above in sorted({*closed.values()})]
-    for number, path in enumerate(closed):
-        place = shlex.quote(str(path))
-        lines.append(f"mkdir -p {place} && mount --move /mnt/{number} {place}")
-    return "\n".join(lines)
-
-
-AS_NOBODY = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
-WAYS = {
-    "sudo": (f"sudo -n {HELPER}", AS_NOBODY),
-    # As a systemd unit with User= and AmbientCapabilities=CAP_NET_ADMIN starts it.
-    "ambient": (
-        str(HELPER),
-        f"{AS_NOBODY} --inh-caps +net_admin --ambient-caps +net_admin "
-        "--bounding-set=-all,+net_admin",
-    ),
-}
 
 
 @pytest.fixture(params=WAYS)
@@ -147,7 +83,7 @@ def test_a_user_without_a_way_to_privilege_is_told_so(user: User) -> None:
     )
     done = user.host.run(
         "unshare", "--mount", "--propagation", "private", "bash", "-ec",
-        f"{_reachable(user.folder)}\n{AS_NOBODY} {Path(sys.executable).with_name('vifplug')} "
+        f"{reachable(user.folder)}\n{AS_NOBODY} {VIFPLUG} "
         f"--config-file {config} plug {user.folder}/vif.json",
         check=False,
     )  # fmt: skip

@@ -3,17 +3,51 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oslo_config import cfg
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
+from tests.faults.dumps import differences
+from tests.ovs.vifs import ovs_vif
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
+
+Everything = tuple[dict[str, Any], dict[str, Any]]
+
+
+class Host:
+    """The namespace and its Open vSwitch, with what they were at first."""
+
+    def __init__(self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver):
+        self.namespace, self.ovs, self.driver = namespace, ovs, driver
+        self.before = self.everything()
+
+    def everything(self) -> Everything:
+        return self.namespace.everything(), self.ovs.everything()
+
+    def differs(self, before: Everything) -> list[str]:
+        now = self.everything()
+        return differences(before[0], now[0]) + differences(before[1], now[1])
+
+    def is_free(self, *, within: float = 5) -> None:
+        """Wait until nobody holds a lock: what is being undone is undone then."""
+        until = time.monotonic() + within
+        while list(Path(cfg.CONF.vifplug.lock_path).rglob("*.lock")) and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def works(self) -> None:
+        """Require that a plug converges and an unplug leaves nothing."""
+        self.driver.plug(None, ovs_vif())
+        assert not self.driver.check(None, ovs_vif())
+        self.driver.unplug(None, ovs_vif())
+        assert self.differs(self.before) == []
 
 
 @pytest.fixture
@@ -62,3 +96,14 @@ def driver(conf: Config) -> Iterator[GenericVIFDriver]:
     found = GenericVIFDriver()
     yield found
     found.close()
+
+
+@pytest.fixture(params=["manual", "automatic", "hybrid"])
+def host(
+    request: pytest.FixtureRequest, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+) -> Iterator[Host]:
+    """A host of which VIFs are connected in each of the three ways."""
+    conf.config(group="vifplug_ovs", process=request.param)
+    driver = GenericVIFDriver()
+    yield Host(namespace, br_int, driver)
+    driver.close()

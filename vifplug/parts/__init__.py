@@ -6,7 +6,9 @@ is true already. It raises Conflict where another's device stands in the way. Al
 """
 
 from vifplug.parts.bridge import Bridge, BridgePort, Claim
+from vifplug.parts.function import VirtualFunction, released
 from vifplug.parts.hybrid import FilterBridge, Veth
+from vifplug.parts.lower import CARRIES_VLAN, MODES, PASSTHROUGH, Lower, leaked, stacked_on
 from vifplug.parts.part import Part, build
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
 from vifplug.parts.uplink import Uplink, Vlan, uplink_of
@@ -23,19 +25,31 @@ CORE: tuple[type[Part], ...] = (
 )
 """The kinds of part that the core itself can make."""
 
+DIRECT: tuple[type[Part], ...] = (Lower, VirtualFunction, Vlan)
+"""The kinds of part below a guest's macvtap or virtual function."""
+
 __all__ = [
+    "CARRIES_VLAN",
     "CORE",
+    "DIRECT",
+    "MODES",
     "MOST_TAP_MTU",
+    "PASSTHROUGH",
     "Bridge",
     "BridgePort",
     "Claim",
     "FilterBridge",
+    "Lower",
     "Part",
     "Tap",
     "Uplink",
     "Veth",
+    "VirtualFunction",
     "Vlan",
     "build",
     "host_side_address",
+    "leaked",
+    "released",
+    "stacked_on",
     "uplink_of",
 ]

@@ -52,6 +52,13 @@ class Part:
             return "make", self.detail
         return "change", ", ".join(_words(operation) for operation in operations)
 
+    def unsure(self, owner: Owner, host: Host) -> bool:
+        """Whether this host, as far as its reader may look, can't tell if something is to be done.
+
+        Then plug asks the privileged side.
+        """
+        return False
+
     def to_dict(self) -> dict[str, Any]:
         """Return the part as plain data, with its kind, for the privileged side."""
         return {"kind": self.kind, **fields.dump(self)}

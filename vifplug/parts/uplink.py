@@ -27,9 +27,6 @@ from vifplug.parts.part import Part, drift, fresh
 UPLINK, VLAN_DEVICE = "uplink", "vlan"
 """The roles in the marks of shared parts."""
 
-_TAKES_ALL = ("macvlan", "macvtap", "ipvlan", "ipvtap")
-"""Kinds of device that take the frames of the one they lie on: no bridge gets them then."""
-
 
 def uplink_of(bridge: str, host: Host) -> tuple[str, Link] | None:
     """Return the device that a plug has joined to a bridge as its uplink.
@@ -102,10 +99,9 @@ class Uplink(Part):
         return link
 
     def _require_frames(self, owner: Owner, host: Host, needed: str) -> None:
-        for name, other in host.links.items():
-            if other.lower == self.device and other.kind in _TAKES_ALL:
-                found = f"has the {other.kind} {name} on it"
-                raise Conflict(owner.vif_id, self.device, found, needed)
+        for name, other in host.lying_on(self.device).items():
+            found = f"has the {other.kind} {name} on it"  # no bridge gets the frames then
+            raise Conflict(owner.vif_id, self.device, found, needed)
 
     def _prepared(self, link: Link, mark: str, host: Host) -> list[Operation]:
         """Return what comes before the device joins: its mark, and the bridge made like it."""

@@ -20,6 +20,13 @@ from vifplug.testing.namespace import CommandFailed, NetworkNamespace
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _WITHIN = 20.0
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"
+# As distributions start it: ``ovs-vsctl set-manager`` and ``set-ssl`` have it listen elsewhere too.
+_AS_CONFIGURED = (
+    "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+    "--private-key=db:Open_vSwitch,SSL,private_key",
+    "--certificate=db:Open_vSwitch,SSL,certificate",
+    "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
+)
 
 
 class OpenVSwitch(PlainFixture):
@@ -70,7 +77,7 @@ class OpenVSwitch(PlainFixture):
         """Start one of the two daemons, ``ovsdb-server`` or ``ovs-vswitchd``."""
         log = (self.rundir / f"{name}.said").open("ab")
         more = (
-            [str(self.rundir / "conf.db"), f"--remote=punix:{self.socket}"]
+            [str(self.rundir / "conf.db"), f"--remote=punix:{self.socket}", *_AS_CONFIGURED]
             if name == SERVER
             else ["--disable-system", self.endpoint]
         )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What sysfs and the kernel tell of network cards: PCI functions, and drivers."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vifplug.fields import PCI
+from vifplug.host import PciFunction
+
+SYSFS = Path("/sys")
+_SIOCETHTOOL, _GDRVINFO = 0x8946, 3
+_DRVINFO = 196
+
+
+class RunningFunctions(Mapping[str, PciFunction]):
+    """Network cards' PCI functions by address, each read when it is asked for."""
+
+    def __init__(self, root: Path = SYSFS) -> None:
+        """``root`` is where sysfs is mounted."""
+        self._devices = root / "bus/pci/devices"
+
+    def __getitem__(self, address: str) -> PciFunction:
+        folder = self._devices / address
+        if not PCI.pattern.fullmatch(address) or not folder.is_dir():
+            raise KeyError(address)
+        physical = folder / "physfn"
+        if not physical.exists():
+            return PciFunction(netdev=_netdev(folder))
+        return PciFunction(
+            netdev=_netdev(folder),
+            virtual=True,
+            pf=_netdev(physical),
+            vf=_number(physical, folder.resolve().name),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        found = self._devices.iterdir() if self._devices.is_dir() else iter(())
+        return (one.name for one in found if (one / "net").is_dir() or (one / "physfn").exists())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _netdev(function: Path) -> str | None:
+    """Return the device that the host's driver has made of a function."""
+    folder = function / "net"
+    names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+    return names[0] if names else None
+
+
+def _number(physical: Path, address: str) -> int | None:
+    """Return the number by which a physical function knows a virtual one."""
+    for link in physical.glob("virtfn*"):
+        if link.resolve().name == address:
+            return int(link.name.removeprefix("virtfn"))
+    return None
+
+
+def driver(name: str) -> str | None:
+    """Return the name of a device's driver as the kernel itself says it, not a file."""
+    answer = array.array("B", struct.pack("=I", _GDRVINFO) + bytes(_DRVINFO - 4))
+    address, _ = answer.buffer_info()
+    request = struct.pack("16sP16x", name.encode(), address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        try:
+            fcntl.ioctl(control, _SIOCETHTOOL, request)
+        except OSError:
+            return None
+    return answer.tobytes()[4:36].split(b"\0")[0].decode(errors="replace") or None
