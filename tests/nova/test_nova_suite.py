@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-
 from tests.nova.environments import Environment
 from vifplug.testing import NetworkNamespace
 
@@ -15,8 +14,6 @@ SUITE = "nova.tests.unit.virt.libvirt.test_vif"
 
 OS_VIF_IS_NOT_ASKED = "it looks at what os-vif, a mock, is given; ovs is vifplug's"
 NOT_BY_NOVAS_HELPER = "it looks at Nova's privileged helper, a mock; tap is vifplug's"
-    "a failing plug is a VirtualInterfacePlugException, here an InternalError"
-)
 
 WITH_PLUGINS = {
     "test_config_os_vif_hostdevice_ethernet": OS_VIF_IS_NOT_ASKED,
