@@ -131,6 +131,7 @@ def test_the_wheels_work_from_another_folder(installed: Path, tmp_path: Path) ->
         "bridge": "ok",
         "ovs": "ok",
         "tap": "ok",
+        "vhostuser": "ok",
     }
     case = ROOT / "tests/bridge/cases/libvirt-makes-the-tap"
     told = ("--libvirt-version", "9.0.0", "--virt-type", "kvm", "--no-firewall")
@@ -180,6 +181,7 @@ def test_a_clone_installs_as_readme_says_and_is_a_template_for_others(
         "bridge": "ok",
         "ovs": "ok",
         "tap": "ok",
+        "vhostuser": "ok",
     }
 
 

@@ -94,6 +94,21 @@ class GuestSide:
             outbound=outbound,
         )
 
+    @classmethod
+    def by_socket(cls, vif: VIF, host: Host) -> GuestSide:
+        """Return the guest's side of a vhost-user socket: virtio, whose driver is the switch.
+
+        libvirt has no bandwidth limits there. Raises InvalidVIF for another model.
+        """
+        if vif.model not in (None, "virtio"):
+            raise vif.refuse("model", vif.model, "virtio, which is all that vhost-user knows")
+        return cls(
+            model="virtio",
+            queues=vif.queues if vif.queues and vif.queues > 1 else None,
+            rx_queue_size=host.rx_queue_size,
+            tx_queue_size=host.tx_queue_size,
+        )
+
 
 def left_out(vif: VIF, guest: GuestSide) -> tuple[str, ...]:
     """Return notes on what the VIF asks for and its guest will not get."""
@@ -102,7 +117,9 @@ def left_out(vif: VIF, guest: GuestSide) -> tuple[str, ...]:
         notes.append(f"queues {vif.queues} left out: only virtio has more than one")
     for direction in ("inbound", "outbound"):
         limits = [getattr(vif.qos, f"{direction}_{word}") for word in ("peak", "burst")]
-        if any(limits) and not getattr(guest, direction):
+        if getattr(vif.qos, f"{direction}_average") and not getattr(guest, direction):
+            notes.append(f"{direction} limits left out: libvirt has none for such an interface")
+        elif any(limits) and not getattr(guest, direction):
             notes.append(f"{direction} limits left out: libvirt needs an average with them")
     return tuple(notes)
 

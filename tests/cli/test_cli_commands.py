@@ -204,6 +204,7 @@ def test_broken_plugins_are_reported_by_name_and_hurt_no_other(
         "bridge": "ok",
         "ovs": "ok",
         "tap": "ok",
+        "vhostuser": "ok",
         "broken": "failed",
         "exits": "failed",
         "none": "failed",

@@ -14,7 +14,7 @@ from tests.faults.dumps import differences
 from tests.sources.cases import CASES, FOLDER, GOOD, Case
 
 BRIDGE, TAP = "brq5d1f3b62-90", f"tap{ID[:11]}"
-TYPES_WITH_A_PLUGIN = ("bridge", "ovs", "tap")
+TYPES_WITH_A_PLUGIN = ("bridge", "ovs", "tap", "vhostuser")
 
 
 def port(**more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from oslo_privsep.priv_context import Method
 
 from tests.faults.dumps import differences
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import Case, good
+from tests.planning import Case, by_socket, good
 from tests.realhost import make_ovs_real, prepare
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
@@ -22,12 +22,18 @@ PROCESSES = ("manual", "automatic", "hybrid")
 
 
 def on_the_userspace_datapath() -> list[Case]:
-    """Return the cases that this kernel, without its own datapath for OVS, can show."""
+    """Return the cases that this kernel, without its own datapath for OVS, can show.
+
+    Left out are those where a guest runs, and those in which nothing is to be done here.
+    """
     return [
         case
         for case in good("ovs")
         if case.host.ovs
         and all(bridge.datapath_type == "netdev" for bridge in case.host.ovs.bridges.values())
+        and not any(link.carrier for link in case.host.links.values())
+        and not case.host.pci
+        and case.wiring.parts
     ]
 
 
@@ -44,6 +50,9 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     driver: GenericVIFDriver,
 ) -> None:  # fmt: skip
     driver = prepare(case, conf, namespace)
+    if by_socket(case):  # the daemon has the option vhostuser_dir from its own configuration
+        privileged.context.stop()
+        privileged.context.start(Method.FORK)
     make_ovs_real(case.host, ovs)
     expected = case.expected()
 

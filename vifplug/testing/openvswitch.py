@@ -20,6 +20,7 @@ from vifplug.testing.namespace import CommandFailed, NetworkNamespace
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _WITHIN = 20.0
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"
+_DPDK = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 # As distributions start it: ``ovs-vsctl set-manager`` and ``set-ssl`` have it listen elsewhere too.
 _AS_CONFIGURED = (
     "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
@@ -37,14 +38,18 @@ class OpenVSwitch(PlainFixture):
     RuntimeError in setUp: a missing package, or what a daemon said that did not start.
     """
 
-    def __init__(self, namespace: NetworkNamespace) -> None:
+    def __init__(self, namespace: NetworkNamespace, *, dpdk: bool = False) -> None:
+        """``dpdk``: the switch of openvswitch-switch-dpdk, without huge pages or devices of its."""
         super().__init__()
         self._namespace = namespace
+        self._program = str(_DPDK) if dpdk else SWITCH
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def _setUp(self) -> None:  # noqa: N802 (fixtures' name)
         if not shutil.which(SERVER, path=_path()) or not _SCHEMA.exists():
             raise RuntimeError("missing Debian package: openvswitch-switch")
+        if not shutil.which(self._program, path=_path()):
+            raise RuntimeError("missing Debian package: openvswitch-switch-dpdk")
         folder = tempfile.TemporaryDirectory(prefix="ovs-")
         self.addCleanup(folder.cleanup)
         self.rundir = Path(folder.name)
@@ -54,8 +59,24 @@ class OpenVSwitch(PlainFixture):
         self.vsctl("--no-wait", "init")
         version = self._run("ovs-vswitchd", "--version").stdout.split()[3]
         self.vsctl("--no-wait", "set", "Open_vSwitch", ".", f"ovs_version={version}")
+        if self._program != SWITCH:
+            self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *self._with_dpdk())
         self.start(SWITCH)
         self.vsctl("show")
+
+    def _with_dpdk(self) -> list[str]:
+        """Return settings for DPDK that needs no more than memory, and leaves processors alone."""
+        options = f"--no-huge --legacy-mem -m 512 --no-pci --file-prefix={self.rundir.name}"
+        core = min(os.sched_getaffinity(0))
+        settings = {
+            "dpdk-init": "true",
+            "dpdk-extra": f'"{options}"',
+            "dpdk-lcore-mask": f"{1 << core:x}",
+            "pmd-cpu-mask": f"{1 << core:x}",
+            "pmd-maxsleep": "500",
+            "per-port-memory": "true",
+        }
+        return [f"other_config:{name}={value}" for name, value in settings.items()]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,7 +102,8 @@ class OpenVSwitch(PlainFixture):
             if name == SERVER
             else ["--disable-system", self.endpoint]
         )
-        command = ["setpriv", "--pdeathsig", "KILL", name, "--no-chdir",
+        program = self._program if name == SWITCH else name
+        command = ["setpriv", "--pdeathsig", "KILL", program, "--no-chdir",
                    f"--unixctl={self.rundir / name}.ctl", "-vconsole:warn", *more]  # fmt: skip
         with log, self._namespace.entered():
             self._processes[name] = subprocess.Popen(
