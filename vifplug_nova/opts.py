@@ -12,9 +12,17 @@ GROUP = "vifplug_nova"
 OPTS = [
     cfg.ListOpt(
         "leave",
-        default=["hw_veb", "hostdev_physical", "802.1qbh"],
-        help="vif_types that stay Nova's and os-vif's although an installed plugin claims them. By "
-        "default those of PCI functions, which no test has seen through Nova.",
+        default=[
+            "ovs:direct",
+            "ovs:vdpa",
+            "ovs:remote-managed",
+            "vhostuser",
+            "hw_veb",
+            "hostdev_physical",
+            "802.1qbh",
+        ],
+        help="What stays Nova's and os-vif's although an installed plugin claims it: a vif_type, "
+        "or vif_type:vnic_type. By default what no test has seen through Nova.",
     ),
     cfg.BoolOpt(
         "linux_bridge",
