@@ -14,11 +14,13 @@ from vifplug import Interface
 def config_of(interface: Interface) -> Any:
     """Return an interface as a LibvirtConfigGuestInterface that renders to our very XML.
 
-    Exactly that class: when a NIC is detached, Nova looks for devices of the object's own type.
-    Nova compares and reads its fields, and renders it; it changes none.
+    Exactly that class, or LibvirtConfigGuestHostdevPCI for a function that is given whole: when a
+    NIC is detached, Nova looks for devices of the object's own type. Nova compares and reads its
+    fields, and renders it; it changes none.
     """
     element = interface.to_element()
-    found = config.LibvirtConfigGuestInterface()
+    whole = element.tag == "hostdev"
+    found = (config.LibvirtConfigGuestHostdevPCI if whole else config.LibvirtConfigGuestInterface)()
     found.parse_dom(element)
     # Nova's own rendering splits <parameters> and drops what its fields don't hold.
     found.format_dom = lambda: copy.deepcopy(element)

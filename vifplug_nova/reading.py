@@ -41,6 +41,9 @@ def vif_of(vif: Any, instance: Any, *, flavor: Any = None, guest: Any = None) ->
 
 def with_guest(interface: Interface, vif: VIF, guest: Any) -> Interface:
     """Return an interface with what Nova chose for the guest and a VIF has no field for."""
+    if interface.type == "direct":
+        # Nova gives a macvtap no name of its own; agents look for libvirt's, macvtapN.
+        interface = dataclasses.replace(interface, target=None)
     side = interface.guest
     if vif.model is None:
         # Nova leaves the model to libvirt: [libvirt] use_virtio_for_bridges is off.

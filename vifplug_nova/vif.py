@@ -130,8 +130,9 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         vif_type, vnic_type = vif["type"], vif.get("vnic_type") or model.VNIC_TYPE_NORMAL
         if vif_type not in self._vifplug.registry.vif_types:
             return f"no installed vifplug plugin claims vif_type {vif_type}"
-        if vif_type in self._options.leave:
-            return f"[vifplug_nova] leave names vif_type {vif_type}"
+        for left in (vif_type, f"{vif_type}:{vnic_type}"):
+            if left in self._options.leave:
+                return f"[vifplug_nova] leave names {left}"
         try:
             takes = self._vifplug.registry.plugin(vif_type, vif_id=vif["id"]).vnic_types
         except VifplugError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.nova.environments import Environment, surroundings
-from vifplug.testing import Libvirt, NetworkNamespace, OpenVSwitch, veth
+from vifplug.testing import IndexRange, Libvirt, NetworkNamespace, OpenVSwitch, veth
 
 INSIDE = Path(__file__).parent / "inside/cloud.py"
 KERNEL = Path("/usr/lib/ipxe/ipxe.lkrn")
@@ -65,9 +65,13 @@ class Host:
 
 @contextmanager
 def hosts(folder: Path) -> Iterator[Host]:
-    """Have a compute host of one's own for the length of a block."""
+    """Have a compute host of one's own for the length of a block.
+
+    On it ``agent`` and ``card`` are wires to the far side's ``far-agent`` and ``far-card``.
+    """
     with (
-        NetworkNamespace(name="compute") as namespace,
+        IndexRange() as indexes,
+        NetworkNamespace(name="compute", ifindex_from=indexes.first) as namespace,
         NetworkNamespace(name="far") as far,
         OpenVSwitch(namespace) as ovs,
         Libvirt(namespace, environment=ovs.environment) as libvirt,
@@ -75,6 +79,8 @@ def hosts(folder: Path) -> Iterator[Host]:
         ovs.add_bridge("br-int")
         veth(namespace, "uplink", far, "far")
         ovs.vsctl("add-port", "br-int", "uplink")
+        for name in ("agent", "card"):
+            veth(namespace, name, far, f"far-{name}")
         yield Host(namespace, far, ovs, libvirt, folder)
 
 

@@ -40,12 +40,37 @@ def _managed(case: Case, xml: Any) -> None:
 
 
 def _target(case: Case, xml: Any) -> None:
+    if xml.get("type") == "direct":
+        return
     name = case["vif"]["devname"] or derived_name("tap", case["vif"]["id"])
     target = xml.find("target")
     if target is None:
         _at(xml, etree.Element("target", dev=name), after=("mtu", "driver", "model", "mac"))
     else:
         target.set("dev", name)
+
+
+def _one_element(case: Case, xml: Any) -> None:
+    port = xml.find("virtualport")
+    if port is None or port.get("type") != "802.1Qbg":
+        return
+    first, *others = port
+    for other in others:
+        first.attrib.update(other.attrib)
+        port.remove(other)
+
+
+def _model_of_the_image(case: Case, xml: Any) -> None:
+    """Nova's model is right where nothing but the type macvtap makes it virtio."""
+    model, options = case["image"].get("hw_vif_model"), case["libvirt_options"]
+    if case["vif"]["type"] != "macvtap" or model == "virtio":
+        return
+    if model is None:
+        paravirtual = options["virt_type"] != "lxc" and options["use_virtio_for_bridges"]
+        if not paravirtual:
+            xml.remove(xml.find("model"))
+    else:
+        xml.find("model").set("type", model)
 
 
 def _limits_of_a_tap(case: Case, xml: Any) -> None:
@@ -101,6 +126,8 @@ DIFFERENCES = (
     Difference("the MAC address in lower case", _lower),
     Difference("a target always, called tap", _target),
     Difference("managed='no' from libvirt 8.10 on", _managed),
+    Difference("802.1Qbg: one `<parameters>`", _one_element),
+    Difference("a macvtap's model is the image's", _model_of_the_image),
     Difference("a flavor's limits hold for a tap too", _limits_of_a_tap),
     Difference("a limit of 0 is none", _no_limits_of_zero),
     Difference("packed rings for virtio only", _packed_virtio_only),

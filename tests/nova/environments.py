@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).parent / "requirements"
 CACHE = Path(os.environ.get("VIFPLUG_NOVA_CACHE") or Path.home() / ".cache/vifplug-tests/nova")
-DISTRIBUTIONS = (".", "vifplug_bridge", "vifplug_ovs", "vifplug_nova")
+DISTRIBUTIONS = (".", "vifplug_bridge", "vifplug_ovs", "vifplug_vepa", "vifplug_nova")
 _NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", ".tox", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "tests"
 )

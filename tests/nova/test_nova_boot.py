@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tests.nova import clouds
 from tests.nova.clouds import Cloud, Host
 from tests.nova.environments import Environment
 from tests.nova.ports import Port, hybrid, pinging
-from vifplug.testing import Capture, dhcp_discover_from, veth
+from vifplug.testing import Capture, dhcp_discover_from
 
 DISCOVERED = 60.0
 
@@ -21,7 +23,6 @@ DISCOVERED = 60.0
 @pytest.fixture(scope="module")
 def host34(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with clouds.hosts(tmp_path_factory.mktemp("nova34")) as host:
-        veth(host.namespace, "agent", host.far, "far-agent")
         yield host
 
 
@@ -34,14 +35,13 @@ def cloud34(nova34: Environment, host34: Host) -> Iterator[Cloud]:
 @pytest.fixture(scope="module")
 def host33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with clouds.hosts(tmp_path_factory.mktemp("nova33")) as host:
-        veth(host.namespace, "agent", host.far, "far-agent")
         yield host
 
 
 @pytest.fixture(scope="module")
-def cloud33(nova33: Environment, host33: Host) -> Iterator[Cloud]:
-    """A Nova 33 with its stock driver, os-vif 5 and nothing of ours but what os-vif loads."""
-    with clouds.running(nova33, host33, driver="libvirt.LibvirtDriver") as cloud:
+def cloud33(nova33_bridge: Environment, host33: Host) -> Iterator[Cloud]:
+    """A Nova 33 with its stock driver, os-vif 5 and nothing of ours but vifplug_bridge."""
+    with clouds.running(nova33_bridge, host33, driver="libvirt.LibvirtDriver") as cloud:
         yield cloud
 
 
@@ -59,7 +59,7 @@ def wired(host: Host, port: Port) -> str:
         (bridge,) = (name for name in left(host)[0] if name.startswith("brq"))
         host.namespace.ip("link", "set", "agent", "master", bridge)
         return "far-agent"
-    return "far"
+    return "far-card" if port.vif_type == "macvtap" else "far"
 
 
 def unwired(host: Host, port: Port) -> None:
@@ -73,8 +73,18 @@ def unwired(host: Host, port: Port) -> None:
 
 @pytest.mark.parametrize(
     "port",
-    [Port("ovs"), Port("ovs", {"ovs_create_tap": True}), hybrid(), Port("tap"), Port("bridge")],
-    ids=["ovs", "ovs-create-tap", "hybrid", "tap", "bridge"],
+    [
+        Port("ovs"),
+        Port("ovs", {"ovs_create_tap": True}),
+        hybrid(),
+        Port("tap"),
+        Port("bridge"),
+        Port(
+            "macvtap",
+            {"macvtap_source": "card", "macvtap_mode": "bridge", "physical_interface": "card"},
+        ),
+    ],
+    ids=["ovs", "ovs-create-tap", "hybrid", "tap", "bridge", "macvtap"],
 )
 def test_a_guest_boots_asks_for_its_address_and_goes_without_a_trace(
     port: Port, cloud34: Cloud, host34: Host
@@ -84,37 +94,44 @@ def test_a_guest_boots_asks_for_its_address_and_goes_without_a_trace(
 
 def booted(port: Port, cloud: Cloud, host: Host) -> None:
     before = left(host)
-    with Capture(host.far, "far") as far, Capture(host.far, "far-agent") as far_agent:
+    with ExitStack() as stack:
+        names = ("far", "far-agent", "far-card")
+        wires = {name: stack.enter_context(Capture(host.far, name)) for name in names}
         server = cloud.do("boot", ports=[port.data()])
         assert server["status"] == "ACTIVE", (server, cloud.log)
-        wire = far if wired(host, port) == "far" else far_agent
-        frame = wire.wait_for(dhcp_discover_from(port.mac), DISCOVERED)
+        frame = wires[wired(host, port)].wait_for(dhcp_discover_from(port.mac), DISCOVERED)
         assert frame[6:12].hex(":") == port.mac
+    assert f"vifplug:{port.id}:" in host.namespace.ip("link").stdout, "ours, not another's"
     second = Port(port.vif_type, port.details)
     assert cloud.do("attach", server=server["id"], port=second.data())["status"] == "ACTIVE"
     xml = host.libvirt.virsh("dumpxml", server["name"])
-    assert port.mac in xml and second.mac in xml and second.tap in left(host)[0]
+    assert port.mac in xml and second.mac in xml
+    # libvirt names a macvtap.
+    assert (second.tap in left(host)[0]) == (port.vif_type != "macvtap")
     cloud.do("delete", server=server["id"])
     unwired(host, port)
     assert left(host) == before
 
 
-@pytest.mark.parametrize("driver", ["libvirt.LibvirtDriver", "vifplug.LibvirtDriver"])
-def test_a_linux_bridge_on_nova_33(driver: str, cloud33: Cloud, host33: Host) -> None:
-    """By os-vif's way, where the stock driver asks os-vif for linux_bridge; and by ours."""
-    cloud33.do("restart", compute_driver=driver)
+def test_vifplug_bridge_alone_brings_linux_bridges_back_to_nova_33(
+    cloud33: Cloud, host33: Host
+) -> None:
     booted(Port("bridge"), cloud33, host33)
+
+
+def test_our_driver_on_nova_33(nova33: Environment, tmp_path: Path) -> None:
+    with clouds.hosts(tmp_path) as host, clouds.running(nova33, host) as cloud:
+        for port in (Port("bridge"), Port("ovs"), hybrid()):
+            booted(port, cloud, host)
 
 
 def test_a_linux_bridge_outlives_a_restart_of_nova_33(cloud33: Cloud, host33: Host) -> None:
     before, port = left(host33), Port("bridge")
-    cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
     server = cloud33.do("boot", ports=[port.data()], ipxe=port.ipxe)["id"]
     wired(host33, port)
     with pinging(host33.far, "far-agent", [port]) as pings:
         was = shape(host33)
-        cloud33.do("restart", compute_driver="libvirt.LibvirtDriver")
-        cloud33.do("restart", compute_driver="vifplug.LibvirtDriver")
+        cloud33.do("restart")
         assert shape(host33) == was
     assert pings[port.id].sent > 10 and pings[port.id].lost == 0
     cloud33.do("delete", server=server)

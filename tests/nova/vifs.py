@@ -7,7 +7,8 @@ import random
 import uuid
 from typing import Any
 
-OURS = ("ovs", "bridge", "tap")
+PARAMETERS = {"managerid": "11", "typeid": "1193047", "typeidversion": "2",
+              "instanceid": "15e0f4a6-0c5e-4a5b-8d3e-9d1c2b3a4f50"}  # fmt: skip
 _PCI = "0000:0a:00.3"
 _MODELS = (None, "virtio", "e1000", "rtl8139", "vmxnet3", "lan9118", "netfront")
 _QUOTAS = tuple(f"quota:vif_{way}_{word}" for way in ("inbound", "outbound")
@@ -32,7 +33,7 @@ OTHERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("binding_failed", "normal", {}),
     ("wibble", "normal", {}),
 )
-"""vif_type, vnic_type and details of what stays Nova's."""
+"""vif_type, vnic_type and details of what stays Nova's, claimed by nobody or left as by default."""
 
 
 def cases(count: int, *, types: tuple[str, ...], seed: int) -> list[dict[str, Any]]:
@@ -66,6 +67,8 @@ def case(
         "subnets": [],
         "meta": {"injected": False, "tenant_id": "p"} | ({"mtu": mtu} if mtu else {}),
     }
+    if vif_type == "802.1qbg":
+        network["meta"]["interface"] = "eth1.100"
     if vif_type == "bridge":
         network["meta"]["should_create_bridge"] = True
     if details is None:
@@ -81,7 +84,7 @@ def case(
         "profile": {"pci_slot": _PCI} if vnic_type != "normal" else dice.choice(({}, None)),
         "delegate_create": vif_type != "ovs" or dice.choice((True, True, False)),
         "active": True,
-        "qbg_params": None,
+        "qbg_params": PARAMETERS if vif_type == "802.1qbg" else None,
         "qbh_params": None,
         "preserve_on_delete": False,
         "network": network,
@@ -120,6 +123,11 @@ def _details(dice: random.Random, vif_type: str) -> dict[str, Any]:
         found["datapath_type"] = "system"
         found["bound_drivers"] = {"0": "openvswitch"}
         found |= dice.choice(({}, {}, {"ovs_hybrid_plug": True}, {"ovs_create_tap": True}))
+    if vif_type == "macvtap":
+        found["macvtap_source"] = dice.choice(("eth1", "eth1.100"))
+        found["macvtap_mode"] = dice.choice(("vepa", "bridge", "private", "passthrough"))
+        found["physical_interface"] = "eth1"
+        found |= {"vlan": 100} if found["macvtap_source"] == "eth1.100" else {}
     if vif_type == "tap" and dice.random() < 0.5:
         found["mac_address"] = "00:61:fe:ed:ca:fe"
     return found
