@@ -22,6 +22,7 @@ from vifplug.vif import VIF
 from vifplug.wiring import Plan, Wiring, plan
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
 from vifplug_ovs.plugin import OvsPlugin
+from vifplug_ovs.vhostuser import VhostUserPlugin
 from vifplug_vepa.plugin import HostdevPlugin, HwVebPlugin, MacvtapPlugin, QbgPlugin, QbhPlugin
 
 TESTS = Path(__file__).parent
@@ -34,6 +35,7 @@ PLUGINS = {
     "macvtap": MacvtapPlugin,
     "ovs": OvsPlugin,
     "tap": TapPlugin,
+    "vhostuser": VhostUserPlugin,
 }
 
 
@@ -88,6 +90,27 @@ class Case:
 def cases(plugin: str) -> list[Case]:
     """Return the cases of a plugin, by the name of its folder here."""
     return [Case(folder) for folder in sorted((TESTS / plugin / "cases").iterdir())]
+
+
+def by_socket(case: Case) -> bool:
+    """Whether a case's guest is attached by a socket, for which a switch must have DPDK."""
+    return case.vif.vif_type == "vhostuser"
+
+
+def on_the_kernels_datapath() -> list[Case]:
+    """Return the cases whose bridges are all the kernel's, where no network card is needed."""
+    return [
+        case
+        for case in good("ovs")
+        if datapath_of(case) == "system" and not case.host.pci and case.wiring.parts
+    ]
+
+
+def datapath_of(case: Case) -> str:
+    """Return the one datapath that a case's bridges have; "" if it is not one."""
+    ovs = case.host.ovs
+    found = {bridge.datapath_type for bridge in ovs.bridges.values()} if ovs else set()
+    return found.pop() if len(found) == 1 else ""
 
 
 def good(plugin: str) -> list[Case]:

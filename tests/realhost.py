@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from oslo_config.fixture import Config
@@ -24,9 +25,10 @@ def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIF
     for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
         conf.config(group=group, **{name: value})
     host = case.host
-    ring = int(host.rx_queue_size) if host.rx_queue_size else None
+    rings = {f"{way}_queue_size": int(size) if size else None
+             for way, size in (("rx", host.rx_queue_size), ("tx", host.tx_queue_size))}  # fmt: skip
     conf.config(group="vifplug", libvirt_version=host.libvirt_version, virt_type=host.virt_type)
-    conf.config(group="vifplug", mtu=host.mtu, rx_queue_size=ring)
+    conf.config(group="vifplug", mtu=host.mtu, **rings)
     conf.config(group="vifplug", firewall_driver=FIREWALL if host.firewall else None)
     return GenericVIFDriver()
 
@@ -93,14 +95,34 @@ def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
         ovs.add_bridge(name)
         # Else it follows the smallest of its ports, in its own time.
         ovs.vsctl("set", "Interface", name, "mtu_request=1400")
+        for key, value in bridge.marks.items():
+            ovs.vsctl("set", "Bridge", name, f'external_ids:{key}="{value}"')
         for claim, interface_id in bridge.claims.items():
             ovs.vsctl("set", "Bridge", name, f'external_ids:"{claim}"={interface_id}')
         for port_name, port in bridge.ports.items():
             ids = [f"external_ids:{key}={value}" for key, value in port.external_ids.items()]
             marks = [f'external_ids:{key}="{value}"' for key, value in port.marks.items()]
             mtu = [f"mtu_request={port.mtu_request}"] if port.mtu_request else []
+            ids += [f"options:{key}={value}" for key, value in port.options.items()]
+            ids += [f"type={port.type}"] if port.type else []
             words = ["--", "set", "Interface", port_name, *ids, *mtu] if ids or mtu else []
             words += ["--", "set", "Port", port_name, *marks] if marks else []
             # A port whose device is not there is no failure of the host's that is made.
-            ovs.vsctl("--no-wait", "add-port", name, port_name, *words)
+            wait = [] if port.type else ["--no-wait"]
+            ovs.vsctl(*wait, "add-port", name, port_name, *words)
     ovs.vsctl("show")
+
+
+def wait_for_bridges(namespace: NetworkNamespace, ovs: OpenVSwitch) -> None:
+    """Wait until vswitchd has taken away the own devices of bridges that are gone.
+
+    It does so in its own time, after it has acknowledged the change.
+    """
+    bridges = set(ovs.vsctl("list-br").split())
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        names = {link["ifname"] for link in namespace.ip_json("link")}
+        if not {name for name in names - bridges if name.startswith(("br-", "pb"))}:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"bridges' devices are left: {names - bridges}")

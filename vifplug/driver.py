@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -33,7 +34,7 @@ from vifplug.interface import Interface
 from vifplug.mark import Owner
 from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
-from vifplug.sysfs import RunningFunctions
+from vifplug.sysfs import SYSFS, RunningFunctions
 from vifplug.vif import VIF, Instance
 from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged, removal
 
@@ -116,8 +117,14 @@ class _Wired:
 class GenericVIFDriver:
     """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
 
-    def __init__(self, conf: Any = None, *, registry: Registry | None = None) -> None:
-        """``conf`` is an oslo.config configuration; the process' own where not given."""
+    def __init__(
+        self, conf: Any = None, *, registry: Registry | None = None, sysfs: Path = SYSFS
+    ) -> None:
+        """``conf`` is an oslo.config configuration; the process' own where not given.
+
+        ``sysfs`` is where that is mounted, which tells of PCI functions.
+        """
+        self._sysfs = sysfs
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
@@ -284,11 +291,11 @@ class GenericVIFDriver:
         if self._known is None or time.monotonic() > self._known_until:
             self._known = self._host({}, links, wait)
             self._known_until = time.monotonic() + _FORGET
-        return dataclasses.replace(self._known, links=links, pci=RunningFunctions())
+        return dataclasses.replace(self._known, links=links, pci=RunningFunctions(self._sysfs))
 
     def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
         found = facts.find(self._group, told, wait=wait)
-        return dataclasses.replace(found, links=links, pci=RunningFunctions())
+        return dataclasses.replace(found, links=links, pci=RunningFunctions(self._sysfs))
 
     def refused(self, vifs: Iterable[VIF], host: Host) -> Sequence[InvalidVIF]:
         """Return the errors of VIFs that can't be wired on this host, whatever is done to it."""
@@ -334,30 +341,33 @@ class GenericVIFDriver:
         What somebody told us of the host is left as it is.
         """
         until = self._deadline(None) if deadline is None else deadline
-        for plugin, own in self._lookers(vifs):
-            found = plugin.looking()
-            if found is None:
-                continue
-            module = importlib.import_module(found)
-            host = module.look(plugin.options, own, host, deadline=until)
+        for name, (options, own) in self._lookers(vifs).items():
+            module = importlib.import_module(name)
+            host = module.look(options, own, host, deadline=until)
         return host
 
     def _lookers(
         self, vifs: Sequence[VIF] | None
-    ) -> Iterable[tuple[VIFPlugin, Sequence[VIF] | None]]:
-        """Return the plugins that look for themselves, each with its VIFs."""
+    ) -> Mapping[str, tuple[Mapping[str, Any], Sequence[VIF] | None]]:
+        """Return by name the modules with which plugins look, their options and their VIFs.
+
+        Plugins that share one, share its options as well.
+        """
         types = (
             {claim.vif_type for claim in self.registry.claims() if claim.state == "ok"}
             if (vifs is None)
             else {vif.vif_type for vif in vifs}
         )
+        found: dict[str, tuple[Mapping[str, Any], list[VIF]]] = {}
         for vif_type in sorted(types):
             try:
                 plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
             except VifplugError:
                 continue  # said when its VIFs come to it
-            if plugin.looks:
-                yield plugin, vifs and [vif for vif in vifs if vif.vif_type == vif_type]
+            if name := plugin.looking():
+                _, own = found.setdefault(name, (plugin.options, []))
+                own += [vif for vif in vifs or () if vif.vif_type == vif_type]
+        return {n: (options, own if vifs else None) for n, (options, own) in found.items()}
 
     def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
         """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
@@ -484,8 +494,7 @@ def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
     """Whether Open vSwitch has, or may have, something of the VIF."""
     if host.ovs is None or (host.ovs.absent and vif is None):
         return False
-    there = host.ovs.of(vif_id, vif.interface_id if vif else None)
-    return bool(host.ovs.error or there or host.ovs.claims(vif_id))
+    return bool(host.ovs.error) or host.ovs.has(vif_id, vif.interface_id if vif else None)
 
 
 def _leaving(vif_id: str, vif_type: str, vif: VIF | None) -> _Request:

@@ -66,13 +66,15 @@ class Vf:
 class PciFunction:
     """A network card's PCI function: its device ``netdev`` where a driver of the host has made one.
 
-    For a virtual function, ``pf`` is the physical function's device, ``vf`` its number there.
+    For a virtual function, ``pf`` is the physical function's device, ``vf`` its number there, and
+    ``vdpa`` the file of the vhost-vdpa device that was made of it.
     """
 
     netdev: str | None = declared(DEVICE, default=None)
     virtual: bool = declared(BOOLEAN, default=False)
     pf: str | None = declared(DEVICE, default=None)
     vf: int | None = declared(_COUNT, default=None)
+    vdpa: str | None = declared(fields.LINE, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Link:
     physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
     for a veth its other end; ``stacked``: the kernel tells of such a device, wherever that may be.
     ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device this is.
+    ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
     ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
     A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
     ``held`` only when they are asked for, by the Host's methods of these names.
@@ -117,6 +120,8 @@ class Link:
     mode: str | None = declared(WORD, default=None)
     pci: str | None = declared(PCI, default=None)
     driver: str | None = declared(fields.LINE, default=None)
+    switch_id: str | None = declared(fields.LINE, default=None)
+    port_name: str | None = declared(fields.LINE, default=None)
     vfs: Mapping[str, Vf] = declared(Table(Record(Vf)), default_factory=dict)
     held: bool | None = declared(BOOLEAN, default=None)
     ipv6: bool | None = declared(BOOLEAN, default=None)

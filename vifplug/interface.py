@@ -54,13 +54,14 @@ class FilterRef:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSide:
-    """What the guest sees of its NIC: model, driver, queues, ring sizes, bandwidth."""
+    """What the guest sees of its NIC: model, driver, rings, queues, bandwidth."""
 
     model: str | None = None
     driver: str | None = None
     queues: int | None = None
     rx_queue_size: str | None = None
     tx_queue_size: str | None = None
+    packed: bool = False
     inbound: tuple[tuple[str, int], ...] = ()
     outbound: tuple[tuple[str, int], ...] = ()
 
@@ -93,6 +94,21 @@ class GuestSide:
             outbound=outbound,
         )
 
+    @classmethod
+    def by_socket(cls, vif: VIF, host: Host) -> GuestSide:
+        """Return the guest's side of a vhost-user socket: virtio, whose driver is the switch.
+
+        libvirt has no bandwidth limits there. Raises InvalidVIF for another model.
+        """
+        if vif.model not in (None, "virtio"):
+            raise vif.refuse("model", vif.model, "virtio, which is all that vhost-user knows")
+        return cls(
+            model="virtio",
+            queues=vif.queues if vif.queues and vif.queues > 1 else None,
+            rx_queue_size=host.rx_queue_size,
+            tx_queue_size=host.tx_queue_size,
+        )
+
 
 def left_out(vif: VIF, guest: GuestSide) -> tuple[str, ...]:
     """Return notes on what the VIF asks for and its guest will not get."""
@@ -101,7 +117,9 @@ def left_out(vif: VIF, guest: GuestSide) -> tuple[str, ...]:
         notes.append(f"queues {vif.queues} left out: only virtio has more than one")
     for direction in ("inbound", "outbound"):
         limits = [getattr(vif.qos, f"{direction}_{word}") for word in ("peak", "burst")]
-        if any(limits) and not getattr(guest, direction):
+        if getattr(vif.qos, f"{direction}_average") and not getattr(guest, direction):
+            notes.append(f"{direction} limits left out: libvirt has none for such an interface")
+        elif any(limits) and not getattr(guest, direction):
             notes.append(f"{direction} limits left out: libvirt needs an average with them")
     return tuple(notes)
 
@@ -157,6 +175,7 @@ class Interface:
             _add(root, "model", type=self.guest.model)
         driver = {
             "name": self.guest.driver,
+            "packed": "on" if self.guest.packed else None,
             "queues": self.guest.queues,
             "rx_queue_size": self.guest.rx_queue_size,
             "tx_queue_size": self.guest.tx_queue_size,

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from vifplug import fields
-from vifplug.fields import BOOLEAN, Integer, Record, Table, declared
+from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.mark import PREFIX, Mark
 
 MARK, VIF_ID = "vifplug", "vifplug-id"
 """The keys in the external_ids of our rows: the mark, and the id by which a VIF's are found."""
 
 IFACE_ID = "iface-id"
+VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
+"""The types of port whose guest is attached by a socket; the switch's end is server, or client."""
 
 _ANY = fields.Text(r"(?s).{0,4096}", "text")
 _OFPORT = Integer(-1, 2**32 - 1)
@@ -28,12 +30,14 @@ class OvsPort:
     """A port and its one interface, which has the same name.
 
     ``external_ids`` are the interface's, ``marks`` those of our keys that the port itself has.
-    ``ofport`` and ``error`` are vswitchd's answer; before it has one, both are None.
+    ``ofport``, ``error`` and ``link_state`` are vswitchd's answer; before it has one, all are None.
     """
 
     type: str = declared(_ANY, default="")
     ofport: int | None = declared(_OFPORT, default=None)
     error: str | None = declared(_ANY, default=None)
+    link_state: str | None = declared(_ANY, default=None)
+    options: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
     mtu_request: int | None = declared(_OFPORT, default=None)
     external_ids: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
     marks: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
@@ -51,28 +55,56 @@ class OvsPort:
         """Whether libvirt made the port: it notes the guest's uuid under a key of its own."""
         return "vm-id" in self.external_ids
 
+    @property
+    def vhost_user(self) -> bool:
+        """Whether a guest is attached by a socket: there is no device of the kernel's."""
+        return self.type in VHOST_USER
+
 
 @dataclass(frozen=True, kw_only=True)
 class OvsBridge:
-    """A bridge, the claims on it (from claim to interface id), and those of its ports we know."""
+    """A bridge, the claims on it (from claim to interface id), and those of its ports we know.
+
+    ``marks`` are those of our keys that it has: it is a VIF's own.
+    """
 
     datapath_type: str = declared(_ANY, default="")
     claims: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
+    marks: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
     ports: Mapping[str, OvsPort] = declared(Table(Record(OvsPort)), default_factory=dict)
     row: str = declared(_ANY, default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ovn:
+    """What a host that is part of an OVN says: its southbound database, and its controller.
+
+    ``connection`` is ovn-controller's word for that with the database; without one, ``error`` is
+    why it was not to be had. ``absent``: it does not run.
+    """
+
+    remote: str = declared(_ANY)
+    connection: str | None = declared(_ANY, default=None)
+    error: str | None = declared(_ANY, default=None)
+    absent: bool = declared(BOOLEAN, default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ovs:
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
-    ``absent``: there is no such socket, as on a host without Open vSwitch.
+    ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are those
+    that the switch knows of ports, if they were read; so with ``ovn``. ``qos`` are the ids of VIFs
+    that have a QoS row of ours, which outlives a port that somebody deletes.
     """
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")
     version: str | None = declared(_ANY, default=None)
     error: str | None = declared(_ANY, default=None)
     absent: bool = declared(BOOLEAN, default=False)
+    types: tuple[str, ...] = declared(Many(_ANY), default=())
+    ovn: Ovn | None = declared(Record(Ovn), default=None)
+    qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
 
     def bridge(self, name: str) -> OvsBridge | None:
@@ -125,6 +157,12 @@ class Ovs:
             claims = (mark for key in bridge.claims if (mark := Mark.parse(key)))
             yield from (claim for claim in claims if not claim.shared)
 
+    def has(self, vif_id: str, interface_id: str | None = None) -> bool:
+        """Whether anything here is a VIF's."""
+        own = (bridge.marks.get(VIF_ID) == vif_id for bridge in self.bridges.values())
+        noted = self.of(vif_id, interface_id) or self.claims(vif_id) or vif_id in self.qos
+        return bool(noted) or any(own)
+
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
 
@@ -148,7 +186,10 @@ class PlannedOvs(Ovs):
             name: replace(bridge, claims=dict(bridge.claims), ports=dict(bridge.ports))
             for name, bridge in base.bridges.items()
         }
-        return cls(endpoint=base.endpoint, version=base.version, error=base.error, bridges=bridges)
+        return cls(
+            endpoint=base.endpoint, version=base.version, error=base.error, types=base.types,
+            ovn=base.ovn, qos=base.qos, bridges=bridges,
+        )  # fmt: skip
 
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:
         """Note a bridge as made or changed, or as gone."""

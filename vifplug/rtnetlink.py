@@ -28,7 +28,7 @@ UP, LOOPBACK = 0x1, 0x8
 ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, AF_SPEC, EXT_MASK = 1, 3, 4, 5, 10, 18, 26, 29
 GROUP = 27
 CARRIER, LINK_NETNSID, PROP_LIST, ALT_IFNAME = 33, 37, 52, 53
-PARENT_NAME, PARENT_BUS = 56, 57
+PHYS_SWITCH_ID, PHYS_PORT_NAME, PARENT_NAME, PARENT_BUS = 36, 38, 56, 57
 VFINFO_LIST, VF_INFO = 22, 1
 VF_MAC, VF_VLAN, VF_SPOOFCHK, VF_TRUST = 1, 2, 4, 9
 INFO_KIND, INFO_DATA = 1, 2
@@ -168,6 +168,8 @@ def decode_link(body: bytes) -> Decoded:
         altnames=tuple(_text(name) for kind, name in props if kind == ALT_IFNAME),
         stacked=LINK in found and _number(found[LINK]) != 0,
         pci=_text(found[PARENT_NAME]) if found.get(PARENT_BUS) == b"pci\0" else None,
+        switch_id=found[PHYS_SWITCH_ID].hex() if PHYS_SWITCH_ID in found else None,
+        port_name=_text(found[PHYS_PORT_NAME]) if PHYS_PORT_NAME in found else None,
         **more,
         **_sysctls(found.get(AF_SPEC, b"")),
     )

@@ -37,6 +37,7 @@ class RunningFunctions(Mapping[str, PciFunction]):
             virtual=True,
             pf=_netdev(physical),
             vf=_number(physical, folder.resolve().name),
+            vdpa=_vdpa(folder),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -52,6 +53,12 @@ def _netdev(function: Path) -> str | None:
     folder = function / "net"
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
     return names[0] if names else None
+
+
+def _vdpa(function: Path) -> str | None:
+    """Return the file of the vhost-vdpa device that was made of a function."""
+    found = sorted(function.glob("vdpa*/vhost-vdpa-*"))
+    return f"/dev/{found[0].name}" if found else None
 
 
 def _number(physical: Path, address: str) -> int | None:

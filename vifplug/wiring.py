@@ -20,7 +20,8 @@ from vifplug.operations import (
     SetLink,
     move_addressing,
 )
-from vifplug.parts import Part, leaked, released, stacked_on, uplink_of
+from vifplug.ovs import IFACE_ID, OvsPort
+from vifplug.parts import Part, leaked, let_down, released, stacked_on, uplink_of
 from vifplug.parts.lower import WOKEN
 from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
 
@@ -168,7 +169,7 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
         for mark in marks:
             units += [(one,) for one in leaked(name, mark, host)]
             # Apart from its claim, which goes once a look has shown that this was done.
-            units.append(released(name, mark, host))
+            units.append((*released(name, mark, host), *let_down(name, mark, host)))
             claims.append((RemoveAltname(device=name, altname=str(mark)),))
     for name, link in _unmarked(vif_id, host).items():
         own.append((RemoveLink(device=name, kind=link.kind),))
@@ -285,8 +286,8 @@ def _unmarked(vif_id: str, host: Host) -> dict[str, Link]:
 class Plugged:
     """One VIF that the host has plugged, as its marks and claims tell.
 
-    ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or has a macvtap that may
-    be held.
+    ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or its socket, or has a
+    macvtap that may be held.
     """
 
     id: str
@@ -327,10 +328,14 @@ def _plugged(mark: Mark, on: list[tuple[str, Link, bool]], host: Host) -> Plugge
     bridge = next((name for name, link, claim in on if claim and link.kind == "bridge"), None)
     if bridge is None:
         bridge = next((link.master for link in own.values() if link.master), None)
+    sockets: dict[str, OvsPort] = {}
     if host.ovs:
         ports = host.ovs.of(mark.vif_id)
+        sockets = {name: port for name, (_, port) in ports.items() if port.vhost_user}
         own |= {name: link for name in ports if (link := host.link(name))}
-        switches = [name for name, _ in ports.values()]
+        # Of a VIF with a bridge of its own, that which bears its ids is on the shared one.
+        ported = sorted(ports.values(), key=lambda one: IFACE_ID not in one[1].external_ids)
+        switches = [name for name, _ in ported]
         switches += [name for name, _, _ in host.ovs.claims(mark.vif_id)]
         bridge = next(iter(switches), bridge)
     # A tap that libvirt makes bears the derived name; it shows that the guest runs.
@@ -346,8 +351,9 @@ def _plugged(mark: Mark, on: list[tuple[str, Link, bool]], host: Host) -> Plugge
         id=mark.vif_id,
         vif_type=mark.vif_type,
         process=mark.process or None,
-        devices=tuple(own),
+        devices=(*own, *sockets),
         bridge=bridge,
         in_use=any(link.carrier for link in taps)
+        or any(port.link_state == "up" for port in sockets.values())
         or any(link.kind == "macvtap" and host.held(n) is not False for n, link in own.items()),
     )

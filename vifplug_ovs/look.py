@@ -10,9 +10,11 @@ from typing import Any
 from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.host import Host
 from vifplug.mark import PREFIX, Owner, derived_name
-from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovs, OvsBridge, OvsPort
+from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovn, Ovs, OvsBridge, OvsPort
 from vifplug.vif import VIF
+from vifplug_ovs import ovn, passthrough
 from vifplug_ovs.endpoint import Keys
+from vifplug_ovs.names import OWN_BRIDGE, port_names
 from vifplug_ovs.operations import Request, as_map, named
 from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
 
@@ -20,8 +22,10 @@ _MANY = 8
 """From so many VIFs on all is read, which takes fewer questions."""
 
 _BRIDGE = ["name", "_uuid", "datapath_type"]
+_OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config"]
-_INTERFACE = ["name", "_uuid", "type", "ofport", "error", "mtu_request", "external_ids"]
+_INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
+              "external_ids"]  # fmt: skip
 
 Row = Mapping[str, Any]
 
@@ -51,11 +55,15 @@ def look(
     if host.ovs is not None:
         return host
     endpoint = options["ovsdb_connection"]
-    sought = None if vifs is None else [_sought(vif) for vif in vifs]
+    sought = None if vifs is None else [_sought(vif, options, host) for vif in vifs]
     try:
         connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
         try:
-            return replace(host, ovs=read(connection, sought, deadline=deadline))
+            found = read(connection, sought, deadline=deadline)
+            if found.ovn:
+                controller = ovn.look(found.ovn, options["ovn_rundir"], deadline=deadline)
+                found = replace(found, ovn=controller)
+            return replace(host, ovs=found)
         finally:
             connection.close()
     except OVSDBError as error:
@@ -77,12 +85,12 @@ def keys(options: Mapping[str, Any]) -> Keys:
     )
 
 
-def _sought(vif: VIF) -> Sought:
+def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     return Sought(
         vif_id=vif.id,
         interface_id=vif.interface_id,
         bridge=vif.network.bridge,
-        ports=(vif.devname or derived_name("tap", vif.id), derived_name("qvo", vif.id)),
+        ports=passthrough.ports(vif, host, vif.details.get("pci_slot")) or port_names(vif, options),
     )
 
 
@@ -137,12 +145,13 @@ def _having(column: str, value: Any) -> list[Any]:
 
 
 def _everything(ask: _Questions) -> Ovs:
-    version, bridges, ports, interfaces = ask.rows(
+    version, bridges, ports, interfaces, qos = ask.rows(
         [
-            _select("Open_vSwitch", [], ["ovs_version"]),
+            _select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
             _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             _select("Port", [], _PORT),
             _select("Interface", [], _INTERFACE),
+            _select("QoS", [], ["external_ids"]),
         ]
     )
     by_row = {row["_uuid"]: row for row in ports}
@@ -154,8 +163,16 @@ def _everything(ask: _Questions) -> Ovs:
         there = {one["name"]: _port(one, by_name[one["name"]])
                  for one in own if one["name"] in by_name}  # fmt: skip
         found[row["name"]] = _bridge(row, row["external_ids"], there)
-    said = version[0]["ovs_version"] if version else None
-    return Ovs(endpoint=ask.connection.endpoint, version=said, bridges=found)
+    said = version[0] if version else {"ovs_version": None, "iface_types": None, "external_ids": {}}
+    remote = said["external_ids"].get("ovn-remote")
+    return Ovs(
+        endpoint=ask.connection.endpoint,
+        version=said["ovs_version"],
+        types=tuple(said["iface_types"] or ()),
+        ovn=Ovn(remote=remote) if remote else None,
+        qos=tuple(row["external_ids"][VIF_ID] for row in qos if VIF_ID in row["external_ids"]),
+        bridges=found,
+    )
 
 
 @dataclass
@@ -167,6 +184,7 @@ class _Found:
     bridges: dict[str, Row] = field(default_factory=dict)
     claims: dict[str, dict[str, str]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    qos: list[str] = field(default_factory=list)
 
     def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
         """Ask, and note what is found; each question comes with what it is about."""
@@ -178,6 +196,8 @@ class _Found:
                         self.ports[row["name"]] = row
                     case "Interface":
                         self.interfaces[row["name"]] = row
+                    case "QoS":
+                        self.qos.append(row["external_ids"][VIF_ID])
                     case _:
                         self._bridge(row, about)
 
@@ -202,7 +222,7 @@ class _Found:
             name: _bridge(row, self.claims[name], ports.get(name, {}))
             for name, row in self.bridges.items()
         }
-        return Ovs(endpoint=endpoint, bridges=bridges)
+        return Ovs(endpoint=endpoint, bridges=bridges, qos=tuple(self.qos))
 
 
 def _some(ask: _Questions, sought: Sequence[Sought], rows: Mapping[str, str]) -> Ovs:
@@ -234,7 +254,10 @@ def _of(one: Sought) -> list[tuple[str, Request]]:
     found = [("", _select("Port", named(name), _PORT)) for name in one.ports]
     found += [("", _select("Interface", named(name), _INTERFACE)) for name in one.ports]
     marked = _having("external_ids", as_map({VIF_ID: one.vif_id}))
+    found.append(("", _select("QoS", marked, ["external_ids"])))
     interface_id = one.interface_id or one.vif_id
+    own = named(derived_name(OWN_BRIDGE, one.vif_id))
+    found.append(("", _select("Bridge", own, _OWN_BRIDGE)))
     found += [("", _select("Port", marked, _PORT)), ("", _bearing(interface_id))]
     if one.bridge is not None:
         claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
@@ -269,6 +292,7 @@ def _bridge(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) -> O
     return OvsBridge(
         datapath_type=row["datapath_type"],
         claims={key: value for key, value in ids.items() if key.startswith(PREFIX)},
+        marks={key: value for key, value in ids.items() if key in _OURS},
         ports=ports,
         row=row["_uuid"],
     )
@@ -279,6 +303,8 @@ def _port(port: Row, interface: Row) -> OvsPort:
         type=interface["type"],
         ofport=interface["ofport"],
         error=interface["error"],
+        link_state=interface["link_state"],
+        options=interface["options"],
         mtu_request=interface["mtu_request"],
         external_ids={k: v for k, v in interface["external_ids"].items() if k not in _OURS},
         marks={key: value for key, value in port["external_ids"].items() if key in _OURS},

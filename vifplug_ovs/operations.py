@@ -23,6 +23,9 @@ _OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
 Request = dict[str, Any]
 """One operation of a transaction."""
 
+_DEAD: Mapping[str, Any] = {"tag": 4095, "vlan_mode": "trunk", "trunks": 4095}
+"""Neutron's dead VLAN. The mode and the trunks keep what has a tag of its own from passing, too."""
+
 Pairs = Mapping[str, str | None]
 """Keys of a map column with their values; None is a key that isn't there."""
 
@@ -77,10 +80,11 @@ class OvsOperation(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class AddBridge(OvsOperation):
-    """Make a bridge that isn't there; its mark says that we made it."""
+    """Make a bridge that isn't there; its marks say that we made it, and for whom alone."""
 
-    mark: tuple[str, str]
+    marks: Mapping[str, str]
     datapath_type: str
+    own: bool = False
     row: str = _new_row()
     port: str = _new_row()
     interface: str = _new_row()
@@ -89,18 +93,21 @@ class AddBridge(OvsOperation):
         return f"make OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        bridge = OvsBridge(datapath_type=self.datapath_type, row=self.row, claims={}, ports={})
+        bridge = OvsBridge(
+            datapath_type=self.datapath_type, row=self.row, claims={}, ports={}, marks=self.marks
+        )
         host.planned_ovs.put_bridge(self.device, bridge)
 
     def undo(self) -> Operation:
-        return RemoveBridge(device=self.device, row=self.row, port=self.port)
+        port = None if self.own else self.port
+        return RemoveBridge(device=self.device, row=self.row, port=port)
 
     def requests(self) -> list[Request]:
         bridge = {
             "name": self.device,
             "ports": ["uuid", self.port],
             "datapath_type": self.datapath_type,
-            "external_ids": as_map(dict([self.mark])),
+            "external_ids": as_map(self.marks),
         }
         own = {"name": self.device, "interfaces": ["uuid", self.interface]}
         return [
@@ -113,10 +120,13 @@ class AddBridge(OvsOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveBridge(OvsOperation):
-    """Take back a bridge that has no port but its own; one that others have joined stays."""
+    """Remove a bridge that has no port but its own, ``port``; one that others have joined stays.
+
+    Without ``port`` it is a VIF's own, and goes with all that it has.
+    """
 
     row: str
-    port: str
+    port: str | None = None
 
     def __str__(self) -> str:
         return f"remove OVS bridge {self.device}"
@@ -128,6 +138,9 @@ class RemoveBridge(OvsOperation):
         return None
 
     def requests(self) -> list[Request]:
+        gone = _mutate("Open_vSwitch", [], ["bridges", "delete", ["uuid", self.row]])
+        if self.port is None:
+            return [gone]
         unused = {
             "op": "wait",
             "timeout": 0,
@@ -137,16 +150,20 @@ class RemoveBridge(OvsOperation):
             "until": "==",
             "rows": [{"ports": ["uuid", self.port]}],
         }
-        return [unused, _mutate("Open_vSwitch", [], ["bridges", "delete", ["uuid", self.row]])]
+        return [unused, gone]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddPort(OvsOperation):
-    """Make a port with its interface, and its QoS row if it has one, all with their marks."""
+    """Make a port with its interface, and its QoS row if it has one, all with their marks.
+
+    ``isolated``: it passes nothing until Neutron's agent has given it a VLAN.
+    """
 
     bridge: str
     port: OvsPort
     qos_type: str = ""
+    isolated: bool = False
     row: str = _new_row()
     interface: str = _new_row()
     qos: str = _new_row()
@@ -172,6 +189,8 @@ class AddPort(OvsOperation):
         }
         if self.port.mtu_request:
             interface["mtu_request"] = self.port.mtu_request
+        if self.port.options:
+            interface["options"] = as_map(self.port.options)
         port: dict[str, Any] = {
             "name": self.device,
             "interfaces": ["uuid", self.interface],
@@ -179,10 +198,14 @@ class AddPort(OvsOperation):
         }
         if self.port.transient:
             port["other_config"] = as_map({"transient": "true"})
+        if self.isolated:
+            port.update(_DEAD)
         found = [bridge_is_there(self.bridge)]
         if self.qos_type:
             port["qos"] = ["uuid", self.qos]
             row = {"type": self.qos_type, "external_ids": marks}
+            # One of a port that somebody deleted is there yet.
+            found.append(_delete("QoS", {VIF_ID: self.port.marks[VIF_ID]}))
             found.append(_insert("QoS", self.qos, row))
         return [
             *found,
@@ -226,6 +249,23 @@ class RemovePort(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemoveQos(OvsOperation):
+    """Remove a VIF's QoS rows, whose port is gone; ``device`` is the VIF's id."""
+
+    def __str__(self) -> str:
+        return f"remove the QoS of {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        return None
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        return [_delete("QoS", {VIF_ID: self.device})]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MovePort(OvsOperation):
     """Move a port from one bridge to another; its rows stay."""
 
@@ -256,10 +296,14 @@ class MovePort(OvsOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class SetIds(OvsOperation):
-    """Set some external_ids of a port's own row, or of its interface's."""
+    """Set some external_ids of a bridge's or port's own row, or of its interface's.
+
+    ``column`` may be another map column of the interface's: ``options``.
+    """
 
     bridge: str
     table: str
+    column: str = "external_ids"
     row: str
     value: Pairs
     before: Pairs
@@ -269,16 +313,24 @@ class SetIds(OvsOperation):
         return f"set {self.device} {', '.join(words)}"
 
     def foresee(self, host: Host) -> None:
-        found = host.planned_ovs.port(self.device)
+        ovs = host.planned_ovs
+        own = ovs.bridge(self.device) if self.table == "Bridge" else None
+        if own:
+            ovs.put_bridge(self.device, replace(own, marks=self._on(own.marks)))
+        found = None if own else ovs.port(self.device)
         if found is None:
             return
         bridge, port = found
-        there = port.marks if self.table == "Port" else port.external_ids
-        ids = {k: v for k, v in {**there, **self.value}.items() if v is not None}
-        after = (
-            replace(port, marks=ids) if self.table == "Port" else replace(port, external_ids=ids)
-        )
-        host.planned_ovs.put_port(bridge, self.device, after)
+        if self.table == "Port":
+            after = replace(port, marks=self._on(port.marks))
+        elif self.column == "options":
+            after = replace(port, options=self._on(port.options))
+        else:
+            after = replace(port, external_ids=self._on(port.external_ids))
+        ovs.put_port(bridge, self.device, after)
+
+    def _on(self, there: Mapping[str, str]) -> dict[str, str]:
+        return {k: v for k, v in {**there, **self.value}.items() if v is not None}
 
     def undo(self) -> Operation:
         return replace(self, value=self.before, before=self.value)
@@ -290,8 +342,8 @@ class SetIds(OvsOperation):
             _mutate(
                 self.table,
                 [["_uuid", "==", ["uuid", self.row]]],
-                ["external_ids", "delete", ["set", list(self.value)]],
-                ["external_ids", "insert", as_map(there)],
+                [self.column, "delete", ["set", list(self.value)]],
+                [self.column, "insert", as_map(there)],
             )
         ]
 

@@ -10,7 +10,7 @@ from oslo_config import cfg, types
 from vifplug.fields import DEVICE
 from vifplug.nwfilter import FILTER_OPTS
 from vifplug_ovs.endpoint import ALLOWED, Endpoint
-from vifplug_ovs.parts import DATAPATHS, QOS_TYPES
+from vifplug_ovs.parts import DATAPATHS, QOS_TYPES, SOCKET
 from vifplug_ovs.process import CHOOSE, PROCESSES
 
 GROUP = "vifplug_ovs"
@@ -21,6 +21,16 @@ class _EndpointType(types.String):
 
     def __call__(self, value: Any) -> str:
         return Endpoint.parse(super().__call__(value)).text
+
+
+class _PathType(types.String):
+    """A folder for sockets, refused when the configuration is read."""
+
+    def __call__(self, value: Any) -> str:
+        text = super().__call__(value).rstrip("/")
+        if not SOCKET.pattern.fullmatch(text):
+            raise ValueError(f"{text!r} is no folder for sockets; allowed: {SOCKET.allowed}")
+        return text
 
 
 OPTS = [
@@ -53,6 +63,30 @@ OPTS = [
         default="system",
         choices=list(DATAPATHS.words),
         help="That of a bridge which is made because should_create_bridge asks for it.",
+    ),
+    cfg.BoolOpt(
+        "isolate",
+        default=False,
+        help="Make ports in the dead VLAN (tag 4095), from which Neutron's Open vSwitch agent "
+        "takes them once it has wired them. Not for OVN, where nobody would. A port that is "
+        "there is left alone, and one of a trunk's bridge is never isolated.",
+    ),
+    cfg.BoolOpt(
+        "per_port_bridge",
+        default=False,
+        help="Give a VIF whose port is made beforehand a bridge of its own, with a patch to the "
+        "integration bridge: then OVN has its flows there before the guest comes.",
+    ),
+    cfg.StrOpt(
+        "ovn_rundir",
+        default="/run/ovn",
+        help="Where ovn-controller has its socket, by which doctor asks it how it is.",
+    ),
+    cfg.Opt(
+        "vhostuser_dir",
+        type=_PathType(),
+        default="/var/run/openvswitch",
+        help="Where the sockets of vhost-user VIFs lie; others are refused.",
     ),
     cfg.StrOpt(
         "qos_type",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug import premade
-from vifplug.fields import BOOLEAN, declared
+from vifplug.fields import BOOLEAN, PCI, declared
 from vifplug.host import Host
 from vifplug.interface import GuestSide, Interface, VirtualPort, left_out
 from vifplug.mark import derived_name
@@ -17,9 +17,11 @@ from vifplug.parts import BridgePort, FilterBridge, Part, Veth
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_ovs import opts
-from vifplug_ovs.parts import DATAPATHS, Bridge, Claim, Port
-from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
+from vifplug_ovs import opts, ownbridge, passthrough, switch
+from vifplug_ovs.parts import DATAPATHS, Bridge, Claim
+from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose, is_plugged
+
+_PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,16 @@ class OvsDetails:
     """The details of vif_type ovs, in the words of Neutron's binding:vif_details.
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
-    ``datapath_type`` is that of a bridge which is made.
+    ``delegate_create``, which is Nova's, has manual stand in for automatic;
+    ``datapath_type`` is that of a bridge which is made. ``pci_slot`` is the virtual function of
+    vnic_types direct, vdpa and remote-managed.
     """
 
     datapath_type: str | None = declared(DATAPATHS, default=None)
     ovs_hybrid_plug: bool = declared(BOOLEAN, default=False)
     ovs_create_tap: bool = declared(BOOLEAN, default=False)
+    delegate_create: bool = declared(BOOLEAN, default=False)
+    pci_slot: str | None = declared(PCI, default=None)
 
 
 class OvsPlugin(VIFPlugin):
@@ -44,6 +50,7 @@ class OvsPlugin(VIFPlugin):
 
     api_version = 1
     details = OvsDetails
+    vnic_types = ("normal", *passthrough.VNIC_TYPES)
     required = ("network.bridge",)
     defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
@@ -53,13 +60,26 @@ class OvsPlugin(VIFPlugin):
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
-        pins = {n: getattr(details, n) for n in ("ovs_hybrid_plug", "ovs_create_tap")}
-        choice = choose(vif, host, details=pins, pinned=self.options["process"])
+        if vif.vnic_type in passthrough.VNIC_TYPES:
+            bridge = self._bridge(vif)
+            slot = details.pci_slot
+            return passthrough.wire(vif, host, self.options, pci_slot=slot, bridge=bridge)
+        if vif.vnic_type != "normal":
+            allowed = ", ".join(("normal", *passthrough.VNIC_TYPES))
+            raise vif.refuse("vnic_type", vif.vnic_type, f"{allowed} (vif_type ovs)")
+        pins = {n: getattr(details, n) for n in _PINS}
+        wanted = [name for name in ("isolate", "per_port_bridge") if self.options[name]]
+        beforehand = wanted[0] if wanted else ""
+        choice = choose(
+            vif, host, details=pins, pinned=self.options["process"], beforehand=beforehand
+        )
         guest = GuestSide.of(vif, host)
         build = {MANUAL: self._manual, AUTOMATIC: self._automatic, HYBRID: self._hybrid}
         parts, interface, notes = build[choice.process](vif, host, guest)
         if host.firewall and not vif.filtered and choice.process != HYBRID:
             notes = (f"{choice.process} leaves out the firewall that this host requires", *notes)
+        if choice.process == AUTOMATIC and switch.isolated(self._bridge(vif), self.options):
+            notes = ("libvirt makes the port, so it is not isolated", *notes)
         if choice.fresh not in ("", choice.process):
             told = f"{choice.fresh} would be chosen today: unplug and plug to have it"
             notes = (told, *notes)
@@ -77,11 +97,17 @@ class OvsPlugin(VIFPlugin):
         name = vif.devname or derived_name("tap", vif.id)
         guest, kept = premade.as_its_tap(host, name, asked)
         tap = premade.tap(vif, host, name, guest)
-        return (
-            (tap, self._port(vif, host, name)),
-            premade.interface(vif, host, tap, guest, None),
-            kept,
-        )
+        bridge = self._bridge(vif)
+        port = switch.port_of(vif, host, self.options, name, bridge, guest=name)
+        own = ownbridge.there(vif, host)
+        asked_for = self.options["per_port_bridge"]
+        if own != asked_for and (own or is_plugged(vif, host)):
+            words = "with" if own else "without"
+            kept = (f"is and stays {words} a bridge of its own until unplugged", *kept)
+        elif asked_for:
+            own = True
+        ports = ownbridge.parts(vif, host, port, bridge) if own else (port,)
+        return (tap, *ports), premade.interface(vif, host, tap, guest, None), kept
 
     def _automatic(
         self, vif: VIF, host: Host, guest: GuestSide
@@ -105,11 +131,12 @@ class OvsPlugin(VIFPlugin):
         self, vif: VIF, host: Host, guest: GuestSide
     ) -> tuple[tuple[Part, ...], Interface, tuple[str, ...]]:
         qbr, qvb, qvo = (derived_name(prefix, vif.id) for prefix in ("qbr", "qvb", "qvo"))
+        tap = vif.devname or derived_name("tap", vif.id)
         parts = (
             FilterBridge(name=qbr),
             Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
             BridgePort(device=qvb, bridge=qbr),
-            self._port(vif, host, qvo),
+            switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
         )
         filterref = None
         if host.firewall and not vif.filtered:
@@ -120,46 +147,15 @@ class OvsPlugin(VIFPlugin):
             guest=guest,
             source=(("bridge", qbr),),
             mtu=vif.network.mtu,
-            target=vif.devname or derived_name("tap", vif.id),
+            target=tap,
             filterref=filterref,
         )
         return parts, interface, ()
 
     def _bridge(self, vif: VIF) -> Bridge:
-        assert vif.network.bridge is not None  # noqa: S101 - required
-        return Bridge(
-            name=vif.network.bridge,
-            create=vif.network.should_create_bridge and not vif.network.multi_host,
-            datapath_type=self.details_of(vif).datapath_type or self.options["datapath_type"],
-        )
-
-    def _port(self, vif: VIF, host: Host, name: str) -> Port:
-        assert vif.network.bridge is not None  # noqa: S101 - required
-        known = host.ovs.bridge(vif.network.bridge) if host.ovs else None
-        made = self._bridge(vif).datapath_type
-        datapath = known.datapath_type if known else made
-        return Port(
-            name=name,
-            bridge=vif.network.bridge,
-            interface_id=vif.interface_id or vif.id,
-            address=vif.address,
-            vm=vif.instance.uuid,
-            mtu=vif.network.mtu or host.mtu,
-            # Other datapaths have no queueing disciplines.
-            qos_type=self.options["qos_type"] if datapath in ("", "system") else "",
-        )
+        datapath_type = self.details_of(vif).datapath_type
+        return switch.bridge_of(vif, self.options, datapath_type=datapath_type)
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        ovs = host.ovs
-        endpoint = ovs.endpoint if ovs else self.options["ovsdb_connection"]
-        why = ovs.error if ovs else "nobody has read it"
-        version = f", Open vSwitch {ovs.version}" if ovs and ovs.version else ""
-        # A host without Open vSwitch is nothing to mend.
-        well = not why or (ovs is not None and ovs.absent)
-        yield Check(
-            check="OVSDB",
-            ok=well,
-            detail=f"{endpoint}: {why}" if why else f"{endpoint} answers{version}",
-            mend="" if well else "start openvswitch-switch, or set [vifplug_ovs] ovsdb_connection",
-        )
+        yield from switch.checks(host, self.options)
         yield from premade.checks(host)

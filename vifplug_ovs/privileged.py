@@ -9,10 +9,12 @@ from typing import Any
 from oslo_config import cfg
 
 from vifplug import privileged
+from vifplug.errors import PrivilegeError
 from vifplug.parts import CORE
 from vifplug_ovs import opts
 from vifplug_ovs.database import OpenDatabase
 from vifplug_ovs.look import keys
+from vifplug_ovs.names import within
 from vifplug_ovs.parts import KINDS
 
 context = privileged.Context(__name__)
@@ -30,9 +32,22 @@ def _database(deadline: float) -> OpenDatabase:
     return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group))
 
 
+def _require_sockets_within(request: Mapping[str, Any]) -> None:
+    """Refuse a request that would send the switch to any socket of the host's."""
+    cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
+    folder = cfg.CONF[opts.GROUP].vhostuser_dir
+    for vif in request["vifs"]:
+        for part in vif["parts"]:
+            socket = part.get("socket")
+            if socket is not None and not within(str(socket), folder):
+                refused = f"refused: the socket {socket} is not below {folder}"
+                raise PrivilegeError("privileged daemon", refused, "see option vhostuser_dir")
+
+
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
+    _require_sockets_within(request)
     return privileged.plug(request, kinds=(*CORE, *KINDS), database=_database)
 
 

@@ -13,6 +13,7 @@ from vifplug.host import Host
 from vifplug.mark import Owner, derived_name
 from vifplug.ovs import IFACE_ID
 from vifplug.vif import VIF
+from vifplug_ovs.names import INTEGRATION_PATCH
 
 MANUAL, AUTOMATIC, HYBRID = "manual", "automatic", "hybrid"
 PROCESSES = (MANUAL, AUTOMATIC, HYBRID)
@@ -31,19 +32,24 @@ class Choice:
     fresh: str = ""
 
 
-def choose(vif: VIF, host: Host, *, details: Mapping[str, bool], pinned: str) -> Choice:
+def choose(
+    vif: VIF, host: Host, *, details: Mapping[str, bool], pinned: str, beforehand: str = ""
+) -> Choice:
     """Return how a VIF is connected: as it is plugged, as it is pinned, or as this host can.
 
-    ``details`` are the VIF's pins, ``pinned`` is the option's.
+    ``details`` are the VIF's pins, ``pinned`` is the option's; ``beforehand`` names an option for
+    which the port must be ours.
     """
-    fresh = _fresh(vif, host, details, pinned)
+    fresh = _fresh(vif, host, details, pinned, beforehand)
     plugged = _plugged(vif, host)
     if plugged is None:
         return fresh
     return Choice(process=plugged, why="as it is plugged", fresh=fresh.process)
 
 
-def _fresh(vif: VIF, host: Host, details: Mapping[str, bool], pinned: str) -> Choice:
+def _fresh(
+    vif: VIF, host: Host, details: Mapping[str, bool], pinned: str, beforehand: str
+) -> Choice:
     if details["ovs_hybrid_plug"]:
         return Choice(process=HYBRID, why="details.ovs_hybrid_plug")
     if details["ovs_create_tap"]:
@@ -52,10 +58,20 @@ def _fresh(vif: VIF, host: Host, details: Mapping[str, bool], pinned: str) -> Ch
         return Choice(process=pinned, why="option process")
     if host.firewall and not vif.filtered:
         return Choice(process=HYBRID, why="a firewall is required here")
+    if details["delegate_create"]:
+        # Whoever moves a guest waits for its port before the guest is there.
+        return Choice(process=MANUAL, why="details.delegate_create")
+    if beforehand:
+        return Choice(process=MANUAL, why=f"option {beforehand}")
     version = f"libvirt {host.libvirt_version}"
     if host.libvirt_at_least(*_VIRTUALPORT):
         return Choice(process=AUTOMATIC, why=version)
     return Choice(process=MANUAL, why=version)
+
+
+def is_plugged(vif: VIF, host: Host) -> bool:
+    """Whether a VIF is plugged, as far as its process can be told."""
+    return _plugged(vif, host) is not None
 
 
 def _plugged(vif: VIF, host: Host) -> str | None:
@@ -84,6 +100,8 @@ def _by_others(vif: VIF, host: Host) -> str | None:
             return AUTOMATIC
         if name == derived_name("qvo", vif.id):
             return HYBRID
+        if name == derived_name(INTEGRATION_PATCH, vif.id):
+            return MANUAL
         if name == (vif.devname or derived_name("tap", vif.id)) and IFACE_ID in port.external_ids:
             return MANUAL
     return None

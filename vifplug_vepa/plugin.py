@@ -53,6 +53,7 @@ class QbgPlugin(_Direct):
     """vif_type ``802.1qbg``: a macvtap that lldpad associates with a port of the switch."""
 
     details = QbgDetails
+    vnic_types = ("normal", "macvtap")
     required = (
         "network.interface",
         "manager_id",
@@ -108,6 +109,7 @@ class QbhPlugin(_Direct):
     """
 
     details = QbhDetails
+    vnic_types = ("normal", "direct", "macvtap")
     required = ("profile_id",)
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
@@ -151,6 +153,7 @@ class MacvtapPlugin(_Direct):
     """vif_type ``macvtap``: a macvtap on a device of the host, in any of the kernel's modes."""
 
     details = MacvtapDetails
+    vnic_types = ("normal", "macvtap")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
@@ -190,6 +193,7 @@ class HwVebPlugin(_Direct):
     """
 
     details = HwVebDetails
+    vnic_types = ("direct", "macvtap")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
@@ -227,6 +231,7 @@ class HostdevPlugin(_Direct):
     """vif_type ``hostdev_physical``: the guest gets a network card's function as it is."""
 
     details = HostdevDetails
+    vnic_types = ("normal", "direct-physical")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         if vif.vnic_type not in ("normal", "direct-physical"):

@@ -210,6 +210,7 @@ def test_broken_plugins_are_reported_by_name_and_hurt_no_other(
         "macvtap": "ok",
         "ovs": "ok",
         "tap": "ok",
+        "vhostuser": "ok",
         "broken": "failed",
         "exits": "failed",
         "none": "failed",

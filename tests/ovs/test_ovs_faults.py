@@ -17,8 +17,8 @@ from oslo_config.fixture import Config
 from tests.faults import matrix
 from tests.faults.saboteur import FAULTS, KILLS, Saboteur
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
-from tests.planning import Case
-from tests.realhost import make_ovs_real, prepare
+from tests.planning import Case, by_socket
+from tests.realhost import make_ovs_real, prepare, wait_for_bridges
 from vifplug import GenericVIFDriver, apply
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
@@ -55,13 +55,14 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     running: list[OpenVSwitch] = []
 
     def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
-        ovs = stack.enter_context(OpenVSwitch(host))
+        ovs = stack.enter_context(OpenVSwitch(host, dpdk=by_socket(case)))
         running[:] = [ovs]
         make_ovs_real(case.host, ovs)
         config.config(group=opts.GROUP, ovsdb_connection=ovs.endpoint)
         return prepare(case, config, host)
 
     def dump(host: NetworkNamespace) -> dict[str, Any]:
+        wait_for_bridges(host, running[0])
         found = host.everything()
         for link in found["links"].values():  # vswitchd listens as long as it has the port
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]

@@ -10,6 +10,7 @@ from vifplug.parts.function import VirtualFunction, released
 from vifplug.parts.hybrid import FilterBridge, Veth
 from vifplug.parts.lower import CARRIES_VLAN, MODES, PASSTHROUGH, Lower, leaked, stacked_on
 from vifplug.parts.part import Part, build
+from vifplug.parts.representor import Representor, let_down, representor_of
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
 from vifplug.parts.uplink import Uplink, Vlan, uplink_of
 
@@ -18,6 +19,7 @@ CORE: tuple[type[Part], ...] = (
     BridgePort,
     Claim,
     FilterBridge,
+    Representor,
     Tap,
     Uplink,
     Veth,
@@ -41,6 +43,7 @@ __all__ = [
     "FilterBridge",
     "Lower",
     "Part",
+    "Representor",
     "Tap",
     "Uplink",
     "Veth",
@@ -49,7 +52,9 @@ __all__ = [
     "build",
     "host_side_address",
     "leaked",
+    "let_down",
     "released",
+    "representor_of",
     "stacked_on",
     "uplink_of",
 ]

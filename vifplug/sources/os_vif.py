@@ -116,19 +116,21 @@ def _details(name: str, vif_type: str, vif: Given, profile: Given) -> dict[str, 
     plugin = vif.data.get("plugin")
     found: dict[str, Any] = {
         "datapath_type": profile.take(LINE, "datapath_type"),
-        "ovs_create_tap": profile.take(FLAG, "create_tap"),
+        "ovs_create_tap": profile.take(FLAG, "create_tap") or None,
     }
+    if name == "VIFOpenVSwitch":
+        found["delegate_create"] = profile.take(FLAG, "create_port")
     if name == "VIFBridge" and plugin == "ovs":
         found["ovs_hybrid_plug"] = True
     if name == "VIFVHostUser":
         found["vhostuser_socket"] = vif.take(LINE, "path")
         found["vhostuser_mode"] = vif.take(LINE, "mode")
-        found["vhostuser_ovs_plug"] = True if plugin == "ovs" else None
+        found["vhostuser_ovs_plug"] = {"ovs": True, "noop": False}.get(str(plugin))
     if name == "VIFHostDevice":
         found["pci_slot"] = vif.take(LINE, "dev_address")
     if name == "VIFDirect" and vif_type == "macvtap":
         found["macvtap_mode"] = vif.take(LINE, "mode")
-    return {name: value for name, value in found.items() if value not in (None, "", False)}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _network(network: Given, vif: Given, vif_type: str, name: str) -> dict[str, Any]:
@@ -248,6 +250,7 @@ def _profile_data(vif: VIF) -> dict[str, Any] | None:
     fields = {
         "interface_id": vif.interface_id or vif.id,
         "datapath_type": vif.details.get("datapath_type"),
+        "create_port": vif.details.get("delegate_create"),
         "create_tap": vif.details.get("ovs_create_tap"),
     }
     return _serialised("VIFPortProfileOpenVSwitch", fields)

@@ -84,7 +84,7 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log 4:stderr"
 _DOMAIN = """\
 <domain type='qemu'{namespace}>
   <name>{name}</name>
-  <memory unit='MiB'>{memory_mib}</memory>
+  <memory unit='MiB'>{memory_mib}</memory>{backing}
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='network'/></os>
   <features><acpi/></features>
@@ -97,6 +97,8 @@ _DOMAIN = """\
 </domain>
 """
 
+_SHARED = """
+  <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"""
 _NAMESPACE = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
 _LYING = """
   <qemu:override><qemu:device alias='net0'><qemu:frontend>
@@ -108,11 +110,19 @@ class LibvirtRefused(RuntimeError):
     """virsh ended with an error; the text is libvirt's own message."""
 
 
-def _domain(interface_xml: str, name: str, memory_mib: int, lying_mac: str | None = None) -> str:
+def _domain(
+    interface_xml: str,
+    name: str,
+    memory_mib: int,
+    lying_mac: str | None = None,
+    *,
+    shared_memory: bool = False,
+) -> str:
     emulator = shutil.which("qemu-system-x86_64") or "/usr/bin/qemu-system-x86_64"
     return _DOMAIN.format(
         name=escape(name),
         memory_mib=memory_mib,
+        backing=_SHARED if shared_memory else "",
         emulator=emulator,
         interface=interface_xml,
         namespace=_NAMESPACE if lying_mac else "",
@@ -305,15 +315,17 @@ class Libvirt(PlainFixture):
         name: str | None = None,
         memory_mib: int = 64,
         lying_mac: str | None = None,
+        shared_memory: bool = False,
     ) -> Guest:
         """Define, with validation, and start a guest that has one ``<interface>``.
 
         It boots from the network: the NIC's ROM sends DHCP discovers, the first some seconds after
-        the start. ``lying_mac`` is an address that the guest uses though libvirt knows of another.
+        the start. ``lying_mac`` is an address that the guest uses though libvirt knows of another;
+        with ``shared_memory`` another process may read the guest's, as vhost-user needs it.
         LibvirtRefused with libvirt's message; then nothing is left defined.
         """
         name = name or next(self._names)
-        domain = _domain(interface_xml, name, memory_mib, lying_mac)
+        domain = _domain(interface_xml, name, memory_mib, lying_mac, shared_memory=shared_memory)
         self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             self.virsh("start", name)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VIF needs whose guest is attached by a vhost-user socket. Pure: see VIFPlugin.wire.
+
+Source: Nova's and os-vif's vhostuser; Open vSwitch's "DPDK vHost User Ports".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from posixpath import basename
+
+from vifplug.errors import Conflict
+from vifplug.fields import BOOLEAN, Choice, declared
+from vifplug.host import Host
+from vifplug.interface import GuestSide, Interface, left_out
+from vifplug.mark import derived_name
+from vifplug.ovs import VHOST_USER as PORT_TYPES
+from vifplug.parts import Part
+from vifplug.plugin import Check, VIFPlugin
+from vifplug.vif import VIF
+from vifplug.wiring import Wiring
+from vifplug_ovs import opts, switch
+from vifplug_ovs.names import VHOST_USER, within
+from vifplug_ovs.parts import DATAPATHS, SOCKET
+
+_SERVER, _CLIENT = "server", "client"
+_TYPES = dict(zip((_CLIENT, _SERVER), PORT_TYPES, strict=True))
+"""The type of port for the guest's role, which is not the switch's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VhostUserDetails:
+    """The details of vif_type vhostuser, in the words of Neutron's binding:vif_details.
+
+    ``vhostuser_mode`` is the guest's role: a server makes the socket, to which the switch goes.
+    ``vhostuser_ovs_plug``: Open vSwitch has the other end. Where it is not said, it has if the VIF
+    names a bridge.
+    """
+
+    vhostuser_socket: str = declared(SOCKET)
+    vhostuser_mode: str = declared(Choice(_SERVER, _CLIENT), default=_SERVER)
+    vhostuser_ovs_plug: bool | None = declared(BOOLEAN, default=None)
+    datapath_type: str | None = declared(DATAPATHS, default=None)
+
+
+class VhostUserPlugin(VIFPlugin):
+    """vif_type ``vhostuser``: the guest's memory and a socket, no device of the kernel's."""
+
+    api_version = 1
+    details = VhostUserDetails
+    group = opts.GROUP
+    opts = opts.OPTS
+    looks = "look"
+    database = True
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        details: VhostUserDetails = self.details_of(vif)
+        folder = self.options["vhostuser_dir"]
+        if not within(details.vhostuser_socket, folder):
+            allowed = f"a path below {folder} (option vhostuser_dir)"
+            raise vif.refuse("details.vhostuser_socket", details.vhostuser_socket, allowed)
+        name = vif.devname or derived_name(VHOST_USER, vif.id)
+        guest = GuestSide.by_socket(vif, host)
+        source = {
+            "type": "unix",
+            "path": details.vhostuser_socket,
+            "mode": details.vhostuser_mode,
+        }
+        interface = Interface(
+            type="vhostuser",
+            mac=vif.address,
+            guest=guest,
+            source=tuple(source.items()),
+            target=name,
+        )
+        parts: tuple[Part, ...] = ()
+        notes = left_out(vif, guest)
+        plugged = details.vhostuser_ovs_plug
+        if plugged or (plugged is None and vif.network.bridge):
+            parts = self._parts(self._on_a_bridge(vif), host, details, name)
+        else:
+            notes = ("the switch at the other end of the socket is not Open vSwitch", *notes)
+        if host.firewall and not vif.filtered:
+            notes = ("vhostuser leaves out the firewall that this host requires", *notes)
+        return Wiring(parts=parts, interface=interface, notes=notes)
+
+    def _on_a_bridge(self, vif: VIF) -> VIF:
+        """Return the VIF with a bridge; that of another system may lack one. Raises InvalidVIF."""
+        if vif.network.bridge is None and vif.foreign:
+            bridge = self.options["integration_bridge"]
+            return replace(vif, network=replace(vif.network, bridge=bridge))
+        if vif.network.bridge is None:
+            raise vif.refuse("network.bridge", None, "a bridge, with details.vhostuser_ovs_plug")
+        return vif
+
+    def _parts(
+        self, vif: VIF, host: Host, details: VhostUserDetails, name: str
+    ) -> tuple[Part, ...]:
+        client = details.vhostuser_mode == _CLIENT
+        if client and basename(details.vhostuser_socket) != name:
+            allowed = f"one that ends in /{name}: the switch names its socket as its port"
+            raise vif.refuse("details.vhostuser_socket", details.vhostuser_socket, allowed)
+        bridge = switch.bridge_of(vif, self.options, datapath_type="netdev")
+        if switch.datapath_of(bridge, host) != "netdev":
+            needed = "the datapath netdev, with DPDK"
+            raise Conflict(vif.id, f"OVS bridge {bridge.name}", "has the datapath system", needed)
+        port = switch.port_of(
+            vif,
+            host,
+            self.options,
+            name,
+            bridge,
+            type=_TYPES[details.vhostuser_mode],
+            socket=None if client else details.vhostuser_socket,
+        )
+        return bridge, port
+
+    def doctor(self, host: Host) -> Iterable[Check]:
+        yield from switch.checks(host, self.options)
+        if host.ovs and host.ovs.types:
+            able = set(PORT_TYPES) <= set(host.ovs.types)
+            can, cannot = "the switch has DPDK", "the switch runs without DPDK: no vhostuser VIFs"
+            yield Check(check="vhost-user", ok=True, detail=can if able else cannot)
