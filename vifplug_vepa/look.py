@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vifplug.host import Edge, Host
+from vifplug.look import RunningLinks
 from vifplug.vif import VIF
 
 _SOCKETS = Path("/proc/thread-self/net/netlink")
@@ -28,9 +29,12 @@ def look(
 ) -> Host:
     """Return the host with what lldpad says, asked device by device; ``vifs`` are no matter.
 
-    ``deadline`` is absolute CLOCK_MONOTONIC. What somebody told us of it is left as it is.
+    ``deadline`` is absolute CLOCK_MONOTONIC. What somebody told us is left as it is.
     """
-    return host if host.edges is not None else add(host, options["lldpad_pid_file"], deadline)
+    of_another = not isinstance(host.links, RunningLinks)
+    if of_another or host.edges is not None:
+        return host
+    return add(host, options["lldpad_pid_file"], deadline)
 
 
 def add(host: Host, pid_file: str, until: float, *, must: bool = False) -> Host:

@@ -155,6 +155,8 @@ class Function(Required):
         function = host.pci.get(self.pci)
         if function is None:
             raise Conflict(owner.vif_id, f"PCI {self.pci}", "is not there", self.detail)
+        if not function.network:
+            raise Conflict(owner.vif_id, f"PCI {self.pci}", "is no network card's", self.detail)
         if self.virtual and not function.virtual:
             found = "is no virtual function"
             raise Conflict(owner.vif_id, f"PCI {self.pci}", found, self.detail)

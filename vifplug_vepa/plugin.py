@@ -115,7 +115,8 @@ class QbhPlugin(_Direct):
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details, profile = self.details_of(vif), vif.profile_id or ""
         if len(profile.encode()) > _MOST_PROFILE:
-            raise vif.refuse("profile_id", profile, f"1 to {_MOST_PROFILE} characters (bytes)")
+            needed = f"at most {_MOST_PROFILE} bytes, as UTF-8"
+            raise vif.refuse("profile_id", profile, needed)
         port = VirtualPort(type="802.1Qbh", parameters=(("profileid", profile),))
         if vif.vnic_type == "direct":
             pci = _pci_slot(vif, details.pci_slot)

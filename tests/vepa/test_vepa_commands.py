@@ -107,7 +107,7 @@ def test_an_associations_field_that_is_wrong_is_named_before_any_change(
     ("vif_type", "more", "said"),
     [
         ("802.1qbh", {"profile_id": ""}, "profile_id is ''"),
-        ("802.1qbh", {"profile_id": "p" * 40}, "allowed: 1 to 39 characters"),
+        ("802.1qbh", {"profile_id": "p" * 40}, "allowed: a line of 1 to 39 characters"),
         ("802.1qbh", {"profile_id": 7}, "profile_id is 7"),
         ("802.1qbh", {}, "profile_id is missing"),
         ("macvtap", {"details": {"macvtap_mode": "passthru"}}, "vepa, private, bridge, pass"),
@@ -141,6 +141,7 @@ def test_no_fake_sysfs_and_no_name_makes_a_card_one_of_port_profiles(
     fake = tmp_path / "fake"
     for address in ("0000:81:00.0", "0000:81:00.3"):
         (fake / address).mkdir(parents=True)
+        (fake / address / "class").write_text("0x020000\n")
         (fake / address / "driver").symlink_to("../../../bus/pci/drivers/enic")
     (fake / "0000:81:00.0/net/enic").mkdir(parents=True)
     (fake / "0000:81:00.3/physfn").symlink_to("../0000:81:00.0")
