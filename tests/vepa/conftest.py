@@ -34,6 +34,13 @@ def namespace(indexes: IndexRange) -> Iterator[NetworkNamespace]:
     indexes.wait_until_free()
     with NetworkNamespace(enter=True, ifindex_from=indexes.first) as entered:
         yield entered
+        remove_macvtaps(entered)
+
+
+def remove_macvtaps(namespace: NetworkNamespace) -> None:
+    """Remove them now: a busy kernel takes away a namespace much later, with their /dev/tapN."""
+    for link in namespace.ip_json("link", "show", "type", "macvtap"):
+        namespace.ip("link", "del", link["ifname"])
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from tests.bridge.test_bridge_user import LOOK
 from tests.cli.conftest import COMMAND, Shell
 from tests.users import AS_NOBODY, HELPER, NOBODY, User
+from tests.vepa.conftest import remove_macvtaps
 from tests.vepa.vifs import CASES, IDS, card, claims, direct_vif, macvtap
 from vifplug.testing import IndexRange, NetworkNamespace
 
@@ -27,6 +28,7 @@ QBG: dict[str, Any] = json.loads((CASES / "qbg/vif.json").read_text())
 def shell(indexes: IndexRange, tmp_path: Path) -> Iterator[Shell]:
     with NetworkNamespace(ifindex_from=indexes.first) as namespace:
         yield Shell(namespace, tmp_path)
+        remove_macvtaps(namespace)
 
 
 def file(shell: Shell, *vifs: dict[str, Any]) -> str:
@@ -192,6 +194,7 @@ def user(request: pytest.FixtureRequest, indexes: IndexRange, tmp_path: Path) ->
     (tmp_path / "vif.json").write_text(json.dumps(direct_vif().to_dict()))
     with NetworkNamespace(ifindex_from=indexes.first) as namespace:
         yield User(namespace, tmp_path, how)
+        remove_macvtaps(namespace)
 
 
 def test_an_ordinary_users_daemon_sees_who_holds_a_macvtap(user: User) -> None:
