@@ -97,6 +97,22 @@ def by_socket(case: Case) -> bool:
     return case.vif.vif_type == "vhostuser"
 
 
+def on_the_kernels_datapath() -> list[Case]:
+    """Return the cases whose bridges are all the kernel's, where no network card is needed."""
+    return [
+        case
+        for case in good("ovs")
+        if datapath_of(case) == "system" and not case.host.pci and case.wiring.parts
+    ]
+
+
+def datapath_of(case: Case) -> str:
+    """Return the one datapath that a case's bridges have; "" if it is not one."""
+    ovs = case.host.ovs
+    found = {bridge.datapath_type for bridge in ovs.bridges.values()} if ovs else set()
+    return found.pop() if len(found) == 1 else ""
+
+
 def good(plugin: str) -> list[Case]:
     """Return the cases of a plugin that can be plugged."""
     return [case for case in cases(plugin) if "error.txt" not in case.expected()]

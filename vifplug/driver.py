@@ -494,8 +494,7 @@ def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
     """Whether Open vSwitch has, or may have, something of the VIF."""
     if host.ovs is None or (host.ovs.absent and vif is None):
         return False
-    there = host.ovs.of(vif_id, vif.interface_id if vif else None)
-    return bool(host.ovs.error or there or host.ovs.claims(vif_id))
+    return bool(host.ovs.error) or host.ovs.has(vif_id, vif.interface_id if vif else None)
 
 
 def _leaving(vif_id: str, vif_type: str, vif: VIF | None) -> _Request:

@@ -94,7 +94,8 @@ class Ovs:
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
     ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are those
-    that the switch knows of ports, if they were read; so with ``ovn``.
+    that the switch knows of ports, if they were read; so with ``ovn``. ``qos`` are the ids of VIFs
+    that have a QoS row of ours, which outlives a port that somebody deletes.
     """
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")
@@ -103,6 +104,7 @@ class Ovs:
     absent: bool = declared(BOOLEAN, default=False)
     types: tuple[str, ...] = declared(Many(_ANY), default=())
     ovn: Ovn | None = declared(Record(Ovn), default=None)
+    qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
 
     def bridge(self, name: str) -> OvsBridge | None:
@@ -155,6 +157,12 @@ class Ovs:
             claims = (mark for key in bridge.claims if (mark := Mark.parse(key)))
             yield from (claim for claim in claims if not claim.shared)
 
+    def has(self, vif_id: str, interface_id: str | None = None) -> bool:
+        """Whether anything here is a VIF's."""
+        own = (bridge.marks.get(VIF_ID) == vif_id for bridge in self.bridges.values())
+        noted = self.of(vif_id, interface_id) or self.claims(vif_id) or vif_id in self.qos
+        return bool(noted) or any(own)
+
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
 
@@ -180,7 +188,7 @@ class PlannedOvs(Ovs):
         }
         return cls(
             endpoint=base.endpoint, version=base.version, error=base.error, types=base.types,
-            ovn=base.ovn, bridges=bridges,
+            ovn=base.ovn, qos=base.qos, bridges=bridges,
         )  # fmt: skip
 
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:

@@ -145,12 +145,13 @@ def _having(column: str, value: Any) -> list[Any]:
 
 
 def _everything(ask: _Questions) -> Ovs:
-    version, bridges, ports, interfaces = ask.rows(
+    version, bridges, ports, interfaces, qos = ask.rows(
         [
             _select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
             _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             _select("Port", [], _PORT),
             _select("Interface", [], _INTERFACE),
+            _select("QoS", [], ["external_ids"]),
         ]
     )
     by_row = {row["_uuid"]: row for row in ports}
@@ -169,6 +170,7 @@ def _everything(ask: _Questions) -> Ovs:
         version=said["ovs_version"],
         types=tuple(said["iface_types"] or ()),
         ovn=Ovn(remote=remote) if remote else None,
+        qos=tuple(row["external_ids"][VIF_ID] for row in qos if VIF_ID in row["external_ids"]),
         bridges=found,
     )
 
@@ -182,6 +184,7 @@ class _Found:
     bridges: dict[str, Row] = field(default_factory=dict)
     claims: dict[str, dict[str, str]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    qos: list[str] = field(default_factory=list)
 
     def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
         """Ask, and note what is found; each question comes with what it is about."""
@@ -193,6 +196,8 @@ class _Found:
                         self.ports[row["name"]] = row
                     case "Interface":
                         self.interfaces[row["name"]] = row
+                    case "QoS":
+                        self.qos.append(row["external_ids"][VIF_ID])
                     case _:
                         self._bridge(row, about)
 
@@ -217,7 +222,7 @@ class _Found:
             name: _bridge(row, self.claims[name], ports.get(name, {}))
             for name, row in self.bridges.items()
         }
-        return Ovs(endpoint=endpoint, bridges=bridges)
+        return Ovs(endpoint=endpoint, bridges=bridges, qos=tuple(self.qos))
 
 
 def _some(ask: _Questions, sought: Sequence[Sought], rows: Mapping[str, str]) -> Ovs:
@@ -249,6 +254,7 @@ def _of(one: Sought) -> list[tuple[str, Request]]:
     found = [("", _select("Port", named(name), _PORT)) for name in one.ports]
     found += [("", _select("Interface", named(name), _INTERFACE)) for name in one.ports]
     marked = _having("external_ids", as_map({VIF_ID: one.vif_id}))
+    found.append(("", _select("QoS", marked, ["external_ids"])))
     interface_id = one.interface_id or one.vif_id
     own = named(derived_name(OWN_BRIDGE, one.vif_id))
     found.append(("", _select("Bridge", own, _OWN_BRIDGE)))

@@ -204,6 +204,8 @@ class AddPort(OvsOperation):
         if self.qos_type:
             port["qos"] = ["uuid", self.qos]
             row = {"type": self.qos_type, "external_ids": marks}
+            # One of a port that somebody deleted is there yet.
+            found.append(_delete("QoS", {VIF_ID: self.port.marks[VIF_ID]}))
             found.append(_insert("QoS", self.qos, row))
         return [
             *found,
@@ -244,6 +246,23 @@ class RemovePort(OvsOperation):
             _delete("QoS", {VIF_ID: self.vif_id}),
             _delete("QoS", {"id": os_vif}),
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveQos(OvsOperation):
+    """Remove a VIF's QoS rows, whose port is gone; ``device`` is the VIF's id."""
+
+    def __str__(self) -> str:
+        return f"remove the QoS of {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        return None
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        return [_delete("QoS", {VIF_ID: self.device})]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from vifplug_ovs.operations import (
     RemoveBridge,
     RemoveClaim,
     RemovePort,
+    RemoveQos,
     SetIds,
     SetMtu,
     Settle,
@@ -325,6 +326,8 @@ def removal(vif_id: str, interface_id: str | None, ovs: Ovs) -> tuple[OvsOperati
         RemovePort(device=name, bridge=on, row=port.row, vif_id=vif_id)
         for name, (on, port) in there.items()
     ]
+    if not there and vif_id in ovs.qos:
+        found.append(RemoveQos(device=vif_id))
     if bridge:
         found.append(RemoveBridge(device=bridge, row=ovs.bridges[bridge].row))
     found += [

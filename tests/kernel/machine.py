@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a command in another kernel: Debian sid's user-mode Linux, else Debian's own in QEMU.
+"""Runs a command in another kernel: a user-mode Linux of our own, Debian's, or Debian's in QEMU.
 
-Nothing is installed. The kernels are unpacked into ``$VIFPLUG_KERNEL_CACHE``, or
+Our own is built of Debian's source, as no kernel of Debian's has netdevsim: the only network card
+with a switch of its own that needs no hardware. Where that fails, Debian sid's user-mode Linux
+does, and else Debian's own kernel in QEMU, for all tests but those that need such a card.
+
+The fourth, ``igb``, is QEMU's with a network card that has virtual functions (SR-IOV).
+
+Nothing is installed. The kernels are unpacked and built in ``$VIFPLUG_KERNEL_CACHE``, or
 ~/.cache/vifplug-tests/kernel whatever XDG_CACHE_HOME says, since tox gives each run a fresh one;
-remove the folder to have newer ones. ``$VIFPLUG_KERNEL`` (uml or qemu) allows that one only.
+remove the folder to have newer ones. ``$VIFPLUG_KERNEL`` (built, uml or qemu) allows that one only.
 """
 
 from __future__ import annotations
@@ -17,12 +23,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _INIT = Path(__file__).with_name("init.sh")
 _INITRAMFS = Path(__file__).with_name("initramfs.sh")
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_SOURCE_OF = "trixie-backports"
+# Large, and not compiled; what Kconfig reads stays.
+_LEFT_OUT = (
+    "drivers/gpu/*.[ch]", "drivers/media/*.[ch]", "sound/*.[ch]", "tools/testing/*", "*.rst",
+    "*.yaml", "*.dts*", "drivers/net/ethernet/*.[ch]", "drivers/net/wireless/*.[ch]",
+)  # fmt: skip
+_CURRENT = {"linux-image-amd64": "linux-image-", "linux-source": "linux-source-"}
+"""Debian's names for its current kernel and its source, and how those begin that they mean."""
+
+_CONFIG = Path(__file__).with_name("uml.config")
+_UML_MODULES = "usr/lib/uml/modules"
 _MEMORY = "1G"
 _BOOTS_WITHIN = 90.0
 _FRESH = ("/dev", "/proc", "/run", "/sys", "/tmp")
@@ -63,8 +80,11 @@ def run_inside(
     timeout: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    kernel: str | None = None,
 ) -> Ended:
     """Run a command as root in another kernel, in the same working folder; NoKernel if none boots.
+
+    ``kernel`` is the one to take, for a test of what only that has.
 
     Inside, the host's files are as they are; /dev, /proc, /run, /sys and /tmp are fresh but for
     this Python and the working folder. What is written is gone afterwards, except in /run/vifplug,
@@ -72,24 +92,24 @@ def run_inside(
     of a kernel that runs at the host's speed; a slower one gets more.
     """
     cwd = cwd or Path.cwd()
-    kinds: dict[str, Callable[[Path], _Machine]] = {"uml": _uml, "qemu": _qemu}
+    kinds: dict[str, Callable[[Path], _Machine]] = {"built": _built, "uml": _uml, "qemu": _qemu}
     chosen = os.environ.get("VIFPLUG_KERNEL")
     if chosen and chosen not in kinds:
         raise NoKernel(f"VIFPLUG_KERNEL is {chosen!r}; allowed are {', '.join(kinds)}")
     tried = []
-    for kernel in [chosen] if chosen else kinds:
-        folder = shared / kernel
+    for name in [kernel] if kernel else [chosen] if chosen else kinds:
+        folder = shared / name
         folder.mkdir()
         try:
-            machine = kinds[kernel](folder)
+            machine = (kinds | {"igb": _igb})[name](folder)
             _prepare(folder, machine, argv, cwd, env or {})
             console = _boot(machine, folder, timeout * machine.slowness)
         except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stderr", None) or "").strip()
-            tried.append(f"{kernel}: {error}\n{said[-3000:]}")
+            tried.append(f"{name}: {error}\n{said[-3000:]}")
             continue
         if not (folder / "started").exists():
-            tried.append(f"{kernel}: what {_cache()} has did not boot\n{console[-3000:]}")
+            tried.append(f"{name}: what {_cache()} has did not boot\n{console[-3000:]}")
             continue
         status = _text(folder / "status").strip()
         output = _text(folder / "output")
@@ -192,10 +212,14 @@ def _cached(name: str, fill: Callable[[Path], None]) -> Iterator[Path]:
 
 
 def _said(
-    *command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, input: str = ""
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    input: str = "",
+    timeout: float = 600,
 ) -> str:
     done = subprocess.run(
-        [*_BOUND, *command], check=True, capture_output=True, text=True, timeout=600,
+        [*_BOUND, *command], check=True, capture_output=True, text=True, timeout=timeout,
         env=None if env is None else os.environ | env, cwd=cwd, input=input,
     )  # fmt: skip
     return done.stdout
@@ -229,23 +253,31 @@ def _unpack(suite: str, into: Path, *names: str) -> None:
     env = {"APT_CONFIG": str(apt / "apt.conf"), "LC_ALL": "C"}
     _said("apt-get", "-q", "update", "--error-on=any", env=env)
     for name in names:
-        if name.endswith("-amd64"):  # Debian's name for its current kernel
+        if name in _CURRENT:
             depends = _said("apt-cache", "depends", name, env=env).split()
-            name = next(
-                word for word in depends if word.startswith("linux-image-") and word != name
-            )
+            start = _CURRENT[name]
+            name = next(word for word in depends if word.startswith(start) and word != name)
         _said("apt-get", "-q", "download", name, env=env, cwd=apt)
     for package in apt.glob("*.deb"):
         _said("dpkg", "-x", str(package), str(into))
     shutil.rmtree(apt)
 
 
-# User-mode Linux: Debian sid's, since older ones don't run on today's processors.
+# User-mode Linux: ours, or Debian sid's, since older ones don't run on today's processors.
+
+
+def _built(folder: Path) -> _Machine:
+    with _cached("built", _build) as root:
+        return _user_mode(folder, root)
 
 
 def _uml(folder: Path) -> _Machine:
     with _cached("uml", _fill_uml) as root:
-        (modules,) = (root / "usr/lib/uml/modules").iterdir()
+        return _user_mode(folder, root)
+
+
+def _user_mode(folder: Path, root: Path) -> _Machine:
+    (modules,) = (root / _UML_MODULES).iterdir()
     # It needs a newer libc than the host's, so it has a root of its own, with the host's inside.
     # That is read-only but for the shared folder. As no first process it may die as it likes.
     script = """
@@ -270,17 +302,41 @@ def _uml(folder: Path) -> _Machine:
     return _Machine(
         [*spaces, "--", "sh", "-c", script, str(root), str(folder), *arguments],
         shared="-t hostfs -o /host/run/vifplug none",
-        modules=f"-t hostfs -o /usr/lib/uml/modules/{modules.name} none",
+        modules=f"-t hostfs -o /{_UML_MODULES}/{modules.name} none",
     )
 
 
 def _fill_uml(root: Path) -> None:
     _unpack("sid", root, "user-mode-linux", "libc6", "libgcc-s1")
-    for name in ("host", "proc", "dev", "tmp"):
-        (root / name).mkdir(exist_ok=True)
+    _make_folders(root)
     for name in ("lib", "lib64"):  # base-files', which is not unpacked
         if not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
+
+
+def _make_folders(root: Path) -> None:
+    for name in ("host", "proc", "dev", "tmp"):
+        (root / name).mkdir(exist_ok=True)
+
+
+def _build(root: Path) -> None:
+    """Build a kernel with what _CONFIG lists, all built in and linked statically."""
+    source = root / "source"
+    source.mkdir()
+    _unpack(_SOURCE_OF, source, "linux-source")
+    (archive,) = (source / "usr/src").glob("linux-source-*.tar.*")
+    left_out = [f"--exclude=*/{pattern}" for pattern in _LEFT_OUT]
+    _said("tar", "-C", str(source), "-xf", str(archive), *left_out)
+    (tree,) = (path for path in source.glob("linux-source-*") if path.is_dir())
+    make = ("make", "-s", "-C", str(tree), "ARCH=um")
+    _said(*make, f"KCONFIG_ALLCONFIG={_CONFIG}", "allnoconfig")
+    _said(*make, f"-j{len(os.sched_getaffinity(0))}", "linux", timeout=1500)
+    (root / "usr/bin").mkdir(parents=True)
+    _said("strip", "-o", str(root / "usr/bin/linux.uml"), str(tree / "linux"))
+    # What it has it has built in.
+    (root / _UML_MODULES / "none").mkdir(parents=True)
+    _make_folders(root)
+    shutil.rmtree(source)
 
 
 # QEMU without KVM, and the kernel of the Debian release that runs.
@@ -316,13 +372,35 @@ def _qemu(folder: Path) -> _Machine:
     )
 
 
+def _release() -> str:
+    lines = Path("/etc/os-release").read_text().splitlines()
+    release = dict(line.split("=", 1) for line in lines if "=" in line)
+    return release["VERSION_CODENAME"].strip('"')
+
+
+def _igb(folder: Path) -> _Machine:
+    """Return the machine with QEMU's igb, an Intel 82576 with virtual functions (QEMU 8.0 on)."""
+    machine = _qemu(folder)
+    qemu, *options = machine.command
+    command = [qemu]
+    if '"igb"' not in _said(qemu, "-device", "help"):
+        with _cached("qemu-igb", _fill_igb) as root:
+            (modules,) = root.glob("usr/lib/*/qemu")
+        places = [str(root / "usr/share" / name) for name in ("qemu", "seabios")]
+        command = ["env", f"QEMU_MODULE_DIR={modules}", str(root / "usr/bin" / qemu)]
+        command += [word for place in places for word in ("-L", place)]
+    card = ["-device", "pcie-root-port,id=socket0,chassis=1", "-netdev", "user,id=outside",
+            "-device", "igb,bus=socket0,netdev=outside,romfile="]  # fmt: skip
+    return replace(machine, command=[*command, *options, *card])
+
+
+def _fill_igb(root: Path) -> None:
+    names = [f"qemu-system-{name}" for name in ("x86", "common", "data")]
+    _unpack(f"{_release()}-backports", root, *names, "seabios")
+
+
 def _fill_qemu(root: Path) -> None:
-    release = dict(
-        line.split("=", 1)
-        for line in Path("/etc/os-release").read_text().splitlines()
-        if "=" in line
-    )
-    _unpack(release["VERSION_CODENAME"].strip('"'), root, "linux-image-amd64")
+    _unpack(_release(), root, "linux-image-amd64")
     (modules,) = (root / "lib/modules").iterdir()
     _said("depmod", "-b", str(root), modules.name)
 

@@ -15,7 +15,7 @@ from oslo_privsep.priv_context import Method
 
 from tests.faults.dumps import differences
 from tests.ovs.vifs import ovs_vif
-from tests.planning import by_socket
+from tests.planning import by_socket, datapath_of
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
@@ -59,11 +59,16 @@ def namespace() -> Iterator[NetworkNamespace]:
 
 @pytest.fixture
 def ovs(request: pytest.FixtureRequest, namespace: NetworkNamespace) -> Iterator[OpenVSwitch]:
-    """An Open vSwitch without a bridge; with DPDK for a case that needs it, or the marker dpdk."""
+    """An Open vSwitch without a bridge; with DPDK for a case that needs it, or the marker dpdk.
+
+    Its parameter, if it has one, is the datapath: see tests/ovs/datapaths.py.
+    """
     callspec = getattr(request.node, "callspec", None)
     case = callspec.params.get("case") if callspec else None
     dpdk = request.node.get_closest_marker("dpdk") or (case and by_socket(case))
-    with OpenVSwitch(namespace, dpdk=bool(dpdk)) as running:
+    own = "system" if case and datapath_of(case) == "system" else "netdev"
+    datapath = getattr(request, "param", own)
+    with OpenVSwitch(namespace, dpdk=bool(dpdk), datapath_type=datapath) as running:
         yield running
 
 

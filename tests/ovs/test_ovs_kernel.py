@@ -10,8 +10,9 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.faults.dumps import differences
+from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import Case, by_socket, good
+from tests.planning import Case, by_socket, good, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
@@ -44,7 +45,15 @@ def process(request: pytest.FixtureRequest, conf: Config) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("case", on_the_userspace_datapath(), ids=lambda case: case.name)
+ON_THE_KERNELS = [
+    pytest.param(case, id=case.name, marks=pytest.mark.kernel("openvswitch"))
+    for case in on_the_kernels_datapath()
+]
+
+
+@pytest.mark.parametrize(
+    "case", [*(pytest.param(c, id=c.name) for c in on_the_userspace_datapath()), *ON_THE_KERNELS]
+)
 def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     case: Case, namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config,
     driver: GenericVIFDriver,
@@ -75,6 +84,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert not driver.unplug(None, case.vif).changed
 
 
+@on_both_datapaths
 def test_a_port_has_its_ids_and_does_not_survive_a_reboot(
     br_int: OpenVSwitch, driver: GenericVIFDriver, conf: Config
 ) -> None:
@@ -95,6 +105,7 @@ def test_a_port_has_its_ids_and_does_not_survive_a_reboot(
     assert br_int.vsctl(*words).split() == [interface["name"]]
 
 
+@on_both_datapaths
 def test_the_hybrids_devices_are_deaf_and_dumb(
     br_int: OpenVSwitch, namespace: NetworkNamespace, driver: GenericVIFDriver, conf: Config
 ) -> None:
@@ -122,6 +133,7 @@ def configuration(ovs: OpenVSwitch) -> int:
     return int(ovs.vsctl("--no-wait", "get", "Open_vSwitch", ".", "next_cfg"))
 
 
+@on_both_datapaths
 def test_a_batch_is_one_transaction_each_way(
     br_int: OpenVSwitch, driver: GenericVIFDriver, process: str
 ) -> None:
@@ -137,6 +149,7 @@ def test_a_batch_is_one_transaction_each_way(
     assert driver.list() == []
 
 
+@on_both_datapaths
 def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
     br_int: OpenVSwitch, driver: GenericVIFDriver, process: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +173,7 @@ def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
     assert [driver.check(None, vif).operations for vif in (vifs[0], vifs[2])] == [(), ()]
 
 
+@on_both_datapaths
 def test_a_port_that_vswitchd_does_not_take_is_a_failure_and_is_undone(
     br_int: OpenVSwitch, driver: GenericVIFDriver, conf: Config
 ) -> None:
@@ -190,6 +204,7 @@ def test_two_vifs_of_a_batch_on_a_bridge_that_is_made_for_them(
     assert ovs.vsctl("list-br").split() == ["br-new"], "a shared bridge outlives its VIFs"
 
 
+@on_both_datapaths
 def test_a_bridge_that_is_deleted_under_us(
     br_int: OpenVSwitch, namespace: NetworkNamespace, driver: GenericVIFDriver, process: str
 ) -> None:
@@ -206,6 +221,7 @@ def test_a_bridge_that_is_deleted_under_us(
     assert vif.id[:11] not in f"{namespace.everything()}{br_int.everything()}"
 
 
+@on_both_datapaths
 def test_the_option_flipped_between_plug_and_unplug(
     br_int: OpenVSwitch, namespace: NetworkNamespace, driver: GenericVIFDriver, conf: Config
 ) -> None:
@@ -224,6 +240,7 @@ def test_the_option_flipped_between_plug_and_unplug(
             assert differences(before[1], br_int.everything()) == []
 
 
+@on_both_datapaths
 def test_what_libvirt_left_behind_goes_with_the_vif(
     br_int: OpenVSwitch, driver: GenericVIFDriver
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.faults.dumps import differences
+from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.realhost import wait_for_bridges
@@ -23,6 +24,9 @@ TRUNK = "tbr-1f2e3d4c"
 PAYLOAD = b"\x88\xb5" + b"from the guest".ljust(60, b".")
 FRAME = bytes.fromhex("ffffffffffff" + "020000000001") + PAYLOAD
 TAGGED = FRAME[:12] + bytes.fromhex("81000064") + PAYLOAD
+
+
+pytestmark = on_both_datapaths
 
 
 @contextmanager

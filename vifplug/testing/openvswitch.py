@@ -19,6 +19,7 @@ from vifplug.testing.namespace import CommandFailed, NetworkNamespace
 
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _WITHIN = 20.0
+_COUNTS_FROM = 11.0
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"
 _DPDK = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 # As distributions start it: ``ovs-vsctl set-manager`` and ``set-ssl`` have it listen elsewhere too.
@@ -33,14 +34,20 @@ _AS_CONFIGURED = (
 class OpenVSwitch(PlainFixture):
     """ovsdb-server and ovs-vswitchd in a network namespace; needs root and openvswitch-switch.
 
-    Bridges made by :meth:`add_bridge` have ``datapath_type=netdev``, which needs nothing of the
+    Bridges made by :meth:`add_bridge` have its ``datapath_type``; netdev needs nothing of the
     kernel but taps. Both daemons end with the fixture, or with the thread that set it up.
     RuntimeError in setUp: a missing package, or what a daemon said that did not start.
     """
 
-    def __init__(self, namespace: NetworkNamespace, *, dpdk: bool = False) -> None:
-        """``dpdk``: the switch of openvswitch-switch-dpdk, without huge pages or devices of its."""
+    def __init__(
+        self, namespace: NetworkNamespace, *, dpdk: bool = False, datapath_type: str = "netdev"
+    ) -> None:
+        """``dpdk``: the switch of openvswitch-switch-dpdk, without huge pages or devices of its.
+
+        ``datapath_type`` ``system`` is the kernel's, which has to have it.
+        """
         super().__init__()
+        self.datapath_type = datapath_type
         self._namespace = namespace
         self._program = str(_DPDK) if dpdk else SWITCH
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -63,6 +70,16 @@ class OpenVSwitch(PlainFixture):
             self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *self._with_dpdk())
         self.start(SWITCH)
         self.vsctl("show")
+
+    def _system(self) -> list[str]:
+        """Return what keeps the switch off the kernel's datapath, or nothing where it is wanted."""
+        if self.datapath_type != "system":
+            return ["--disable-system"]
+        # Open vSwitch 3.1 counts no processors in the first 10 s of a machine, and then loses
+        # every packet that its datapath sends up.
+        while float(Path("/proc/uptime").read_text().split()[0]) < _COUNTS_FROM:
+            time.sleep(0.1)
+        return []
 
     def _with_dpdk(self) -> list[str]:
         """Return settings for DPDK that needs no more than memory, and leaves processors alone."""
@@ -100,7 +117,7 @@ class OpenVSwitch(PlainFixture):
         more = (
             [str(self.rundir / "conf.db"), f"--remote=punix:{self.socket}", *_AS_CONFIGURED]
             if name == SERVER
-            else ["--disable-system", self.endpoint]
+            else [*self._system(), self.endpoint]
         )
         program = self._program if name == SWITCH else name
         command = ["setpriv", "--pdeathsig", "KILL", program, "--no-chdir",
@@ -161,8 +178,9 @@ class OpenVSwitch(PlainFixture):
         return self._run("ovs-vsctl", *connect, *args).stdout
 
     def add_bridge(self, name: str) -> None:
-        """Make a bridge of the userspace datapath."""
-        self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
+        """Make a bridge of this switch's datapath."""
+        datapath = f"datapath_type={self.datapath_type}"
+        self.vsctl("add-br", name, "--", "set", "bridge", name, datapath)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table of the database, maps as dicts and sets as lists."""
