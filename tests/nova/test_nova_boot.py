@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from tests.nova import clouds
 from tests.nova.clouds import Cloud, Host
@@ -237,6 +238,27 @@ def test_a_hard_reboot_plugs_anew(cloud34: Cloud, host34: Host) -> None:
         assert cloud34.do("reboot", server=server)["status"] == "ACTIVE"
         far.wait_for(dhcp_discover_from(port.mac), DISCOVERED)
     cloud34.do("delete", server=server)
+    assert left(host34) == before
+
+
+def test_the_xml_for_another_host_knows_nothing_of_this_one(cloud34: Cloud, host34: Host) -> None:
+    """A hybrid guest whose port is bound as a plain one on the host that it goes to, and back."""
+    before, ports = left(host34), [hybrid(), Port("ovs")]
+    there = [Port("ovs").data(), hybrid().data()]
+    for port, bound, kind in zip(ports, there, ("ethernet", "bridge"), strict=True):
+        server = cloud34.do("boot", ports=[port.data()], ipxe=port.ipxe)
+        details = bound["binding:vif_details"]
+        found = cloud34.do("migration_xml", server=server["id"], vif_type="ovs", details=details)
+        (interface,) = etree.fromstring(found["xml"]).iterfind("devices/interface")
+        assert interface.get("type") == kind
+        assert interface.find("mac").get("address") == port.mac
+        assert interface.find("address") is not None, "the guest's own place stays"
+        if kind == "ethernet":
+            assert interface.find("target").get("managed") == "no"
+        else:
+            assert interface.find("source").get("bridge") == f"qbr{port.id[:11]}"
+        host34.libvirt.define(etree.tostring(interface, encoding="unicode"))
+        cloud34.do("delete", server=server["id"])
     assert left(host34) == before
 
 
