@@ -78,7 +78,9 @@ class Context(priv_context.PrivContext):
         if self.conf.helper_command or os.geteuid() != 0:
             return command
         main = "from oslo_privsep.daemon import helper_main; helper_main()"
-        return [sys.executable, "-P", "-c", main, *command[2:]]
+        # What stands before is a service's own way to root (oslo.privsep's init()).
+        arguments = command[command.index("privsep-helper") + 1 :]
+        return [sys.executable, "-P", "-c", main, *arguments]
 
     def start(
         self,

@@ -54,13 +54,14 @@ class FilterRef:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSide:
-    """What the guest sees of its NIC: model, driver, queues, ring sizes, bandwidth."""
+    """What the guest sees of its NIC: model, driver, rings, queues, bandwidth."""
 
     model: str | None = None
     driver: str | None = None
     queues: int | None = None
     rx_queue_size: str | None = None
     tx_queue_size: str | None = None
+    packed: bool = False
     inbound: tuple[tuple[str, int], ...] = ()
     outbound: tuple[tuple[str, int], ...] = ()
 
@@ -174,6 +175,7 @@ class Interface:
             _add(root, "model", type=self.guest.model)
         driver = {
             "name": self.guest.driver,
+            "packed": "on" if self.guest.packed else None,
             "queues": self.guest.queues,
             "rx_queue_size": self.guest.rx_queue_size,
             "tx_queue_size": self.guest.tx_queue_size,

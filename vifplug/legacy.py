@@ -19,7 +19,7 @@ from vifplug.plugin import VIFPlugin
 from vifplug.sources import binding, nova, nova_legacy
 from vifplug.vif import VIF
 
-_OF_THE_NETWORK = ("ovs_hybrid_plug", "ovs_create_tap")
+_OF_THE_NETWORK = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 """Details by which a network of today pins the process; these drivers asked nobody."""
 
 

@@ -51,6 +51,7 @@ class VIFPlugin(abc.ABC):
     ``looks``        the module of its package that reads what ``wire()`` must know of the host
                      besides links, if there is one; see docs/writing-a-plugin.md
     ``database``     its privileged side changes a switch's database as well as devices
+    ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
     """
 
@@ -60,6 +61,7 @@ class VIFPlugin(abc.ABC):
     defaults: ClassVar[Mapping[str, str]] = {}
     looks: ClassVar[str] = ""
     database: ClassVar[bool] = False
+    vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
 

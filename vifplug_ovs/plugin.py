@@ -21,12 +21,15 @@ from vifplug_ovs import opts, ownbridge, passthrough, switch
 from vifplug_ovs.parts import DATAPATHS, Bridge, Claim
 from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose, is_plugged
 
+_PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OvsDetails:
     """The details of vif_type ovs, in the words of Neutron's binding:vif_details.
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
+    ``delegate_create``, which is Nova's, has manual stand in for automatic;
     ``datapath_type`` is that of a bridge which is made. ``pci_slot`` is the virtual function of
     vnic_types direct, vdpa and remote-managed.
     """
@@ -34,6 +37,7 @@ class OvsDetails:
     datapath_type: str | None = declared(DATAPATHS, default=None)
     ovs_hybrid_plug: bool = declared(BOOLEAN, default=False)
     ovs_create_tap: bool = declared(BOOLEAN, default=False)
+    delegate_create: bool = declared(BOOLEAN, default=False)
     pci_slot: str | None = declared(PCI, default=None)
 
 
@@ -46,6 +50,7 @@ class OvsPlugin(VIFPlugin):
 
     api_version = 1
     details = OvsDetails
+    vnic_types = ("normal", *passthrough.VNIC_TYPES)
     required = ("network.bridge",)
     defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
@@ -62,7 +67,7 @@ class OvsPlugin(VIFPlugin):
         if vif.vnic_type != "normal":
             allowed = ", ".join(("normal", *passthrough.VNIC_TYPES))
             raise vif.refuse("vnic_type", vif.vnic_type, f"{allowed} (vif_type ovs)")
-        pins = {n: getattr(details, n) for n in ("ovs_hybrid_plug", "ovs_create_tap")}
+        pins = {n: getattr(details, n) for n in _PINS}
         wanted = [name for name in ("isolate", "per_port_bridge") if self.options[name]]
         beforehand = wanted[0] if wanted else ""
         choice = choose(

@@ -58,6 +58,9 @@ def _fresh(
         return Choice(process=pinned, why="option process")
     if host.firewall and not vif.filtered:
         return Choice(process=HYBRID, why="a firewall is required here")
+    if details["delegate_create"]:
+        # Whoever moves a guest waits for its port before the guest is there.
+        return Choice(process=MANUAL, why="details.delegate_create")
     if beforehand:
         return Choice(process=MANUAL, why=f"option {beforehand}")
     version = f"libvirt {host.libvirt_version}"

@@ -68,7 +68,7 @@ class RunningEdges(Mapping[str, Edge]):
         libvirt speaks to the netlink port whose number stands in the file.
         """
         try:
-            port = self.pid_file.read_text().strip()
+            port = self.pid_file.read_text().strip("\0 \n")  # lldpad fills it up with zeros
         except PermissionError:
             return Edge(why="only root may ask lldpad")
         except OSError as error:
@@ -94,6 +94,8 @@ def _said(device: str, until: float) -> Edge:
         return Edge(why=f"lldptool: {error.strerror}")
     text = " ".join(f"{done.stdout} {done.stderr}".split())
     if done.returncode:
+        if "timed out" in text:
+            return Edge(evb=False, why="lldpad does not answer")
         refused = "R0a" in text  # what lldpad answers those who are not root
         why = "only root may ask lldpad" if refused else f"lldpad has no EVB on it: {text[:120]}"
         return Edge(evb=None if refused else False, why=why)

@@ -157,6 +157,10 @@ class Function(Required):
         if self.virtual and not function.virtual:
             found = "is no virtual function"
             raise Conflict(owner.vif_id, f"PCI {self.pci}", found, self.detail)
+        if self.virtual and (function.pf is None or function.vf is None):
+            found = "is a virtual function whose physical one has no device on this host"
+            needed = "a physical function of the host's own driver"
+            raise Conflict(owner.vif_id, f"PCI {self.pci}", found, needed)
 
 
 KINDS: tuple[type[Part], ...] = (*DIRECT, Edge, Function, PortProfile)

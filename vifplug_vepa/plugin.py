@@ -53,6 +53,7 @@ class QbgPlugin(_Direct):
     """vif_type ``802.1qbg``: a macvtap that lldpad associates with a port of the switch."""
 
     details = QbgDetails
+    vnic_types = ("normal", "macvtap")
     required = (
         "network.interface",
         "manager_id",
@@ -108,6 +109,7 @@ class QbhPlugin(_Direct):
     """
 
     details = QbhDetails
+    vnic_types = ("normal", "direct", "macvtap")
     required = ("profile_id",)
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
@@ -117,9 +119,10 @@ class QbhPlugin(_Direct):
         port = VirtualPort(type="802.1Qbh", parameters=(("profileid", profile),))
         if vif.vnic_type == "direct":
             pci = _pci_slot(vif, details.pci_slot)
-            function = _function(vif, host, pci, virtual=True)
-            needed = PortProfile(device=_physical(vif, pci, function), pci=pci)
-            return _whole(vif, (Function(pci=pci, virtual=True), needed), pci, port=port)
+            parts: tuple[Part, ...] = (Function(pci=pci, virtual=True),)
+            if (function := host.pci.get(pci)) and function.pf:
+                parts = (*parts, PortProfile(device=function.pf, pci=pci))
+            return _whole(vif, parts, pci, port=port)
         if details.pci_slot:
             mode = details.macvtap_mode or PASSTHROUGH
             function = _function(vif, host, details.pci_slot, virtual=True)
@@ -150,6 +153,7 @@ class MacvtapPlugin(_Direct):
     """vif_type ``macvtap``: a macvtap on a device of the host, in any of the kernel's modes."""
 
     details = MacvtapDetails
+    vnic_types = ("normal", "macvtap")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
@@ -189,30 +193,31 @@ class HwVebPlugin(_Direct):
     """
 
     details = HwVebDetails
+    vnic_types = ("direct", "macvtap")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
         if vif.vnic_type not in ("direct", "macvtap"):
             raise vif.refuse("vnic_type", vif.vnic_type, "direct or macvtap, for hw_veb")
-        function = _function(vif, host, details.pci_slot, virtual=True)
-        pf, number = _physical(vif, details.pci_slot, function), function.vf
-        if number is None:
-            found = f"is a virtual function without a number on {pf}"
-            raise Conflict(vif.id, f"PCI {details.pci_slot}", found, "one that the kernel lists")
+        parts: tuple[Part, ...] = (Function(pci=details.pci_slot, virtual=True),)
         vlan = details.vlan or vif.network.vlan or 0
-        part = VirtualFunction(
-            pci=details.pci_slot,
-            device=pf,
-            number=number,
-            address=vif.address,
-            vlan=vlan,
-            spoofchk=details.spoofchk,
-            trust=details.trusted,
-        )
+        function = host.pci.get(details.pci_slot)
+        if function and function.pf and function.vf is not None:
+            settings = VirtualFunction(
+                pci=details.pci_slot,
+                device=function.pf,
+                number=function.vf,
+                address=vif.address,
+                vlan=vlan,
+                spoofchk=details.spoofchk,
+                trust=details.trusted,
+            )
+            parts = (*parts, settings)
         if vif.vnic_type == "direct":
-            return _whole(vif, (part,), details.pci_slot, vlan=vlan or None)
+            return _whole(vif, parts, details.pci_slot, vlan=vlan or None)
+        function = _function(vif, host, details.pci_slot, virtual=True)
         source = _netdev(vif, details.pci_slot, function)
-        return _macvtap(vif, host, source, PASSTHROUGH, (part,), vlan=vlan or None)
+        return _macvtap(vif, host, source, PASSTHROUGH, parts, vlan=vlan or None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +231,7 @@ class HostdevPlugin(_Direct):
     """vif_type ``hostdev_physical``: the guest gets a network card's function as it is."""
 
     details = HostdevDetails
+    vnic_types = ("normal", "direct-physical")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         if vif.vnic_type not in ("normal", "direct-physical"):
@@ -339,13 +345,6 @@ def _function(vif: VIF, host: Host, pci: str, *, virtual: bool) -> PciFunction:
     if virtual and not function.virtual:
         raise Conflict(vif.id, f"PCI {pci}", "is no virtual function", wanted)
     return function
-
-
-def _physical(vif: VIF, pci: str, function: PciFunction) -> str:
-    if function.pf is None:
-        found = "is a virtual function whose physical one has no device on this host"
-        raise Conflict(vif.id, f"PCI {pci}", found, "a physical one of the host's own driver")
-    return function.pf
 
 
 def _netdev(vif: VIF, pci: str, function: PciFunction) -> str:

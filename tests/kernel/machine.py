@@ -5,6 +5,8 @@ Our own is built of Debian's source, as no kernel of Debian's has netdevsim: the
 with a switch of its own that needs no hardware. Where that fails, Debian sid's user-mode Linux
 does, and else Debian's own kernel in QEMU, for all tests but those that need such a card.
 
+The fourth, ``igb``, is QEMU's with a network card that has virtual functions (SR-IOV).
+
 Nothing is installed. The kernels are unpacked and built in ``$VIFPLUG_KERNEL_CACHE``, or
 ~/.cache/vifplug-tests/kernel whatever XDG_CACHE_HOME says, since tox gives each run a fresh one;
 remove the folder to have newer ones. ``$VIFPLUG_KERNEL`` (built, uml or qemu) allows that one only.
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _INIT = Path(__file__).with_name("init.sh")
@@ -78,8 +80,11 @@ def run_inside(
     timeout: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    kernel: str | None = None,
 ) -> Ended:
     """Run a command as root in another kernel, in the same working folder; NoKernel if none boots.
+
+    ``kernel`` is the one to take, for a test of what only that has.
 
     Inside, the host's files are as they are; /dev, /proc, /run, /sys and /tmp are fresh but for
     this Python and the working folder. What is written is gone afterwards, except in /run/vifplug,
@@ -92,19 +97,19 @@ def run_inside(
     if chosen and chosen not in kinds:
         raise NoKernel(f"VIFPLUG_KERNEL is {chosen!r}; allowed are {', '.join(kinds)}")
     tried = []
-    for kernel in [chosen] if chosen else kinds:
-        folder = shared / kernel
+    for name in [kernel] if kernel else [chosen] if chosen else kinds:
+        folder = shared / name
         folder.mkdir()
         try:
-            machine = kinds[kernel](folder)
+            machine = (kinds | {"igb": _igb})[name](folder)
             _prepare(folder, machine, argv, cwd, env or {})
             console = _boot(machine, folder, timeout * machine.slowness)
         except (OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stderr", None) or "").strip()
-            tried.append(f"{kernel}: {error}\n{said[-3000:]}")
+            tried.append(f"{name}: {error}\n{said[-3000:]}")
             continue
         if not (folder / "started").exists():
-            tried.append(f"{kernel}: what {_cache()} has did not boot\n{console[-3000:]}")
+            tried.append(f"{name}: what {_cache()} has did not boot\n{console[-3000:]}")
             continue
         status = _text(folder / "status").strip()
         output = _text(folder / "output")
@@ -367,13 +372,35 @@ def _qemu(folder: Path) -> _Machine:
     )
 
 
+def _release() -> str:
+    lines = Path("/etc/os-release").read_text().splitlines()
+    release = dict(line.split("=", 1) for line in lines if "=" in line)
+    return release["VERSION_CODENAME"].strip('"')
+
+
+def _igb(folder: Path) -> _Machine:
+    """Return the machine with QEMU's igb, an Intel 82576 with virtual functions (QEMU 8.0 on)."""
+    machine = _qemu(folder)
+    qemu, *options = machine.command
+    command = [qemu]
+    if '"igb"' not in _said(qemu, "-device", "help"):
+        with _cached("qemu-igb", _fill_igb) as root:
+            (modules,) = root.glob("usr/lib/*/qemu")
+        places = [str(root / "usr/share" / name) for name in ("qemu", "seabios")]
+        command = ["env", f"QEMU_MODULE_DIR={modules}", str(root / "usr/bin" / qemu)]
+        command += [word for place in places for word in ("-L", place)]
+    card = ["-device", "pcie-root-port,id=socket0,chassis=1", "-netdev", "user,id=outside",
+            "-device", "igb,bus=socket0,netdev=outside,romfile="]  # fmt: skip
+    return replace(machine, command=[*command, *options, *card])
+
+
+def _fill_igb(root: Path) -> None:
+    names = [f"qemu-system-{name}" for name in ("x86", "common", "data")]
+    _unpack(f"{_release()}-backports", root, *names, "seabios")
+
+
 def _fill_qemu(root: Path) -> None:
-    release = dict(
-        line.split("=", 1)
-        for line in Path("/etc/os-release").read_text().splitlines()
-        if "=" in line
-    )
-    _unpack(release["VERSION_CODENAME"].strip('"'), root, "linux-image-amd64")
+    _unpack(_release(), root, "linux-image-amd64")
     (modules,) = (root / "lib/modules").iterdir()
     _said("depmod", "-b", str(root), modules.name)
 

@@ -28,6 +28,8 @@ _QUOTAS = tuple(
     for direction in ("inbound", "outbound")
     for word in ("average", "peak", "burst")
 )
+_DELEGATE = "delegate_create"
+"""Of the VIF, not its details: the port is to be there before the guest."""
 _VLAN = Number(0, 4094)
 _RATE = Number(0, 2**32 - 1)
 
@@ -54,6 +56,8 @@ def vif_of(data: Any) -> VIF:
     bound = binding.read(
         vif_type, vif.below("details"), profile, vif.below("qbg_params"), vif.below("qbh_params")
     )
+    if vif_type == "ovs" and vif.take(FLAG, _DELEGATE):
+        bound["details"][_DELEGATE] = True
     found = {
         **bound,
         "id": vif_id,
@@ -162,6 +166,7 @@ def data_of(vif: VIF) -> dict[str, Any]:
     ``vifplug`` in the VIF's profile.
     """
     details, profile = binding.write(vif)
+    delegate = vif.vif_type == "ovs" and details.pop(_DELEGATE, False)
     entry: dict[str, Any] = {
         "id": vif.id,
         "address": vif.address,
@@ -175,6 +180,7 @@ def data_of(vif: VIF) -> dict[str, Any]:
         "qbg_params": None,
         "qbh_params": None,
         "active": True,
+        _DELEGATE: delegate,
         "meta": {},
     }
     data = {

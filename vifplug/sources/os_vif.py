@@ -118,6 +118,8 @@ def _details(name: str, vif_type: str, vif: Given, profile: Given) -> dict[str, 
         "datapath_type": profile.take(LINE, "datapath_type"),
         "ovs_create_tap": profile.take(FLAG, "create_tap") or None,
     }
+    if name == "VIFOpenVSwitch":
+        found["delegate_create"] = profile.take(FLAG, "create_port")
     if name == "VIFBridge" and plugin == "ovs":
         found["ovs_hybrid_plug"] = True
     if name == "VIFVHostUser":
@@ -248,6 +250,7 @@ def _profile_data(vif: VIF) -> dict[str, Any] | None:
     fields = {
         "interface_id": vif.interface_id or vif.id,
         "datapath_type": vif.details.get("datapath_type"),
+        "create_port": vif.details.get("delegate_create"),
         "create_tap": vif.details.get("ovs_create_tap"),
     }
     return _serialised("VIFPortProfileOpenVSwitch", fields)

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests that connect VMs to networks for real; the extra ``vifplug[testing]``.
 
-Network namespaces, frames at either end of a wire, an Open vSwitch, and a libvirtd with guests that
-need no KVM, all of the test's own: nothing of the machine's is touched, and nothing is left. They
-need root and Linux; :class:`Libvirt` needs Debian's libvirt-daemon-system, qemu-system-x86,
-ipxe-qemu and tini, :class:`OpenVSwitch` its openvswitch-switch.
+Network namespaces, frames at either end of a wire, an Open vSwitch, lldpad for 802.1Qbg, and a
+libvirtd with guests that need no KVM, all of the test's own: nothing of the machine's is touched,
+and nothing is left. They need root and Linux; :class:`Libvirt` needs
+Debian's libvirt-daemon-system, qemu-system-x86, ipxe-qemu and tini, :class:`OpenVSwitch` its
+openvswitch-switch, :class:`Lldpad` its lldpad.
 All are ``fixtures.Fixture`` classes: ``useFixture``, or a with block.
 """
 
 from __future__ import annotations
 
 from vifplug.testing.capture import Capture, Predicate, TapEnd, dhcp_discover_from
+from vifplug.testing.indexes import IndexRange
 from vifplug.testing.libvirt import Guest, Libvirt, LibvirtRefused, validate
+from vifplug.testing.lldpad import Lldpad, edge_wire
 from vifplug.testing.namespace import CommandFailed, NetworkNamespace, veth
 from vifplug.testing.openvswitch import OpenVSwitch
 
@@ -19,13 +22,16 @@ __all__ = [
     "Capture",
     "CommandFailed",
     "Guest",
+    "IndexRange",
     "Libvirt",
     "LibvirtRefused",
+    "Lldpad",
     "NetworkNamespace",
     "OpenVSwitch",
     "Predicate",
     "TapEnd",
     "dhcp_discover_from",
+    "edge_wire",
     "validate",
     "veth",
 ]

@@ -261,6 +261,11 @@ class Libvirt(PlainFixture):
             holder.wait(timeout=10)
 
     @property
+    def pid(self) -> int:
+        """The first process of libvirtd's mounts and pids, by the test's number for it."""
+        return self._pid
+
+    @property
     def root(self) -> Path:
         """The root directory as libvirtd sees it: its /run, /var/log/libvirt and so on."""
         return Path(f"/proc/{self._pid}/root")

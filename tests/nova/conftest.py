@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Novas that the tests run, each with our wheels, once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.nova import environments
+from tests.nova.environments import Environment
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The wheels of this tree."""
+    return environments.built(tmp_path_factory.mktemp("nova-wheels"))
+
+
+@pytest.fixture(scope="session")
+def nova34(wheels: list[Path]) -> Iterator[Environment]:
+    """Nova 34.0.0 with all of ours."""
+    with environments.copied(environments.made(34), wheels) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nova34_alone(wheels: list[Path]) -> Iterator[Environment]:
+    """Nova 34.0.0 with our driver and no plugin."""
+    ours = [wheel for wheel in wheels if wheel.name.startswith(("vifplug-", "vifplug_nova-"))]
+    with environments.copied(environments.made(34), ours) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nova33_bridge(wheels: list[Path]) -> Iterator[Environment]:
+    """Nova 33.0.2 after ``pip install vifplug_bridge``, and nothing else of ours."""
+    ours = [wheel for wheel in wheels if wheel.name.startswith(("vifplug-", "vifplug_bridge-"))]
+    with environments.copied(environments.made(33), ours) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nova33(wheels: list[Path]) -> Iterator[Environment]:
+    """Nova 33.0.2, the last that knows Linux bridges, with all of ours."""
+    with environments.copied(environments.made(33), wheels) as found:
+        yield found
