@@ -59,7 +59,7 @@ class OpenDatabase:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
         self._connection: Connection | None = None
         self._configuration = 0
-        self._late_undo = False
+        self._late_undo: list[Operation] | None = None
         self._sought: Sequence[Sought] = ()
         self._fresh: Ovs | None = None
 
@@ -155,31 +155,34 @@ class OpenDatabase:
             raise OVSDBError(NO_VIF, self._endpoint, refused[1])
 
     def _follow(self, undo: Sequence[Operation]) -> None:
-        """Send an undo after what is not answered, to be done when that is."""
-        connection = self._connected()
-        self._late_undo = True
-        with contextlib.suppress(Lost):
-            for operation in undo:
-                assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
-                params = ["Open_vSwitch", *operation.requests()]
-                connection.send("transact", params, deadline=time.monotonic() + _UNDO)
+        """Note an undo of what is not answered, which :meth:`linger` sends after it."""
+        self._late_undo = list(undo)
 
     @property
     def lingering(self) -> bool:
         """Whether a transaction, and its undo, are not answered yet."""
-        return self._late_undo and bool(self._connection and self._connection.pending)
+        if self._late_undo is None or self._connection is None:
+            return False
+        return bool(self._late_undo or self._connection.pending)
 
     def linger(self) -> None:
-        """Wait until all is answered."""
+        """Send the undo of what comes too late, and wait until all is answered.
+
+        A server that hangs takes what its socket holds and no more, so this may wait for it.
+        """
         until = time.monotonic() + _LINGER
-        while self._connection and self._connection.pending:
-            try:
-                number = min(self._connection.pending)
-                self._connection.receive(number, deadline=until)
-            except OVSDBError:
-                continue
-            except (Unanswered, Lost):
-                return
+        connection = self._connection
+        if connection is None:
+            return
+        with contextlib.suppress(Lost, Unanswered):
+            for operation in self._late_undo or ():
+                assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
+                params = ["Open_vSwitch", *operation.requests()]
+                connection.send("transact", params, deadline=until)
+            self._late_undo = []
+            while connection.pending:
+                with contextlib.suppress(OVSDBError):
+                    connection.receive(min(connection.pending), deadline=until)
 
     # Waiting for the switch.
 

@@ -178,7 +178,10 @@ class AddPort(OvsOperation):
 
     def undo(self) -> Operation:
         vif_id = self.port.marks[VIF_ID]
-        return RemovePort(device=self.device, bridge=self.bridge, row=self.row, vif_id=vif_id)
+        qos = self.qos if self.qos_type else ""
+        return RemovePort(
+            device=self.device, bridge=self.bridge, row=self.row, vif_id=vif_id, qos=qos
+        )
 
     def requests(self) -> list[Request]:
         marks = as_map(self.port.marks)
@@ -217,11 +220,15 @@ class AddPort(OvsOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class RemovePort(OvsOperation):
-    """Remove a port, and the QoS rows that are its own: ours, or os-vif's."""
+    """Remove a port, and the QoS rows that are its own: ours, or os-vif's.
+
+    ``qos`` is that row, "" for none; where nobody knows it, all of the VIF's go, as it does.
+    """
 
     bridge: str
     row: str
     vif_id: str
+    qos: str | None = None
 
     def __str__(self) -> str:
         return f"remove port {self.device} from {self.bridge}"
@@ -243,9 +250,15 @@ class RemovePort(OvsOperation):
                 "row": {"qos": ["set", []]},
             },
             _mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
-            _delete("QoS", {VIF_ID: self.vif_id}),
+            *self._without_qos(),
             _delete("QoS", {"id": os_vif}),
         ]
+
+    def _without_qos(self) -> list[Request]:
+        if self.qos is None:
+            return [_delete("QoS", {VIF_ID: self.vif_id})]
+        where = [["_uuid", "==", ["uuid", self.qos]]]
+        return [{"op": "delete", "table": "QoS", "where": where}] if self.qos else []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,18 +26,29 @@ Everything = tuple[dict[str, Any], dict[str, Any]]
 class Host:
     """The namespace and its Open vSwitch, with what they were at first."""
 
-    def __init__(self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver):
+    def __init__(
+        self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver,
+        *, own_bridge: bool,
+    ):  # fmt: skip
         self.namespace, self.ovs, self.driver = namespace, ovs, driver
+        self.own_bridge = own_bridge
         self.before = self.everything()
 
     def everything(self) -> Everything:
         return self.namespace.everything(), self.ovs.everything()
 
     def differs(self, before: Everything) -> list[str]:
-        now = self.everything()
+        now, until = self.everything(), time.monotonic() + 15
+        # vswitchd takes a bridge's own device away in its own time.
+        while self._outlived(now) and time.monotonic() < until:
+            time.sleep(0.02)
+            now = self.everything()
         return differences(before[0], now[0]) + differences(before[1], now[1])
 
-    def is_free(self, *, within: float = 5) -> None:
+    def _outlived(self, now: Everything) -> bool:
+        return any(n.startswith("pb") and n not in now[1]["Bridge"] for n in now[0]["links"])
+
+    def is_free(self, *, within: float = 15) -> None:
         """Wait until nobody holds a lock: what is being undone is undone then."""
         until = time.monotonic() + within
         while list(Path(cfg.CONF.vifplug.lock_path).rglob("*.lock")) and time.monotonic() < until:
@@ -107,12 +118,14 @@ def driver(conf: Config) -> Iterator[GenericVIFDriver]:
     found.close()
 
 
-@pytest.fixture(params=["manual", "automatic", "hybrid"])
+@pytest.fixture(params=["manual", "automatic", "hybrid", "own bridge"])
 def host(
     request: pytest.FixtureRequest, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> Iterator[Host]:
-    """A host of which VIFs are connected in each of the three ways."""
-    conf.config(group="vifplug_ovs", process=request.param)
+    """A host of which VIFs are connected in each of the three ways, and on bridges of their own."""
+    own = request.param == "own bridge"
+    process = "manual" if own else request.param
+    conf.config(group="vifplug_ovs", process=process, per_port_bridge=own)
     driver = GenericVIFDriver()
-    yield Host(namespace, br_int, driver)
+    yield Host(namespace, br_int, driver, own_bridge=own)
     driver.close()

@@ -17,7 +17,7 @@ from oslo_config.fixture import Config
 from tests.faults import matrix
 from tests.faults.saboteur import FAULTS, KILLS, Saboteur
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
-from tests.planning import Case, by_socket
+from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
 from vifplug import GenericVIFDriver, apply
 from vifplug.testing import NetworkNamespace, OpenVSwitch
@@ -49,13 +49,21 @@ def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     return found
 
 
-@pytest.fixture(params=distinct(), ids=lambda case: case.name)
+def on_the_kernels() -> list[Any]:
+    """Return the case of the kernel's datapath with the most steps, for a kernel that has it."""
+    most = max(on_the_kernels_datapath(), key=lambda case: len(case.plan().operations))
+    return [pytest.param(most, id=most.name, marks=pytest.mark.kernel("openvswitch"))]
+
+
+@pytest.fixture(params=[*(pytest.param(c, id=c.name) for c in distinct()), *on_the_kernels()])
 def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     case: Case = request.param
     running: list[OpenVSwitch] = []
 
     def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
-        ovs = stack.enter_context(OpenVSwitch(host, dpdk=by_socket(case)))
+        datapath = datapath_of(case) or "netdev"
+        switch = OpenVSwitch(host, dpdk=by_socket(case), datapath_type=datapath)
+        ovs = stack.enter_context(switch)
         running[:] = [ovs]
         make_ovs_real(case.host, ovs)
         config.config(group=opts.GROUP, ovsdb_connection=ovs.endpoint)
