@@ -51,7 +51,7 @@ def plugging_by_nova(why_not_ours: str, *, moving: bool) -> Iterator[None]:
         yield
     except _NOVA_HANDLES:
         raise
-    except (exception.NovaException, processutils.ProcessExecutionError) as error:
+    except Exception as error:  # whatever it is, it must not end nova-compute at its start
         if moving and isinstance(error, processutils.ProcessExecutionError):
             raise
         raise exception.VirtualInterfacePlugException(f"{error} ({why_not_ours})") from error

@@ -21,6 +21,7 @@ def started(
     """Start; distributions in the folder ``also`` go before those of the environment."""
     conf = folder / "nova.conf"
     lock = f"[vifplug]\nlock_path = {folder / 'locks'}\n"
+    lock += f"[oslo_concurrency]\nlock_path = {folder / 'nova-locks'}\n"
     conf.write_text(f"[DEFAULT]\ncompute_driver = vifplug.LibvirtDriver\n{lock}{more}")
     lines = "".join(f"{json.dumps(case['vif'])}\n" for case in cases)
     with NetworkNamespace(enter=True):
