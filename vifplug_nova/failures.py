@@ -24,8 +24,6 @@ _NOVA_HANDLES = (
     exception.VirtualInterfacePlugException,
     exception.PciDeviceNotFoundById,
     NotImplementedError,
-    # A plug before a live migration is tried again on this one.
-    processutils.ProcessExecutionError,
 )
 
 
@@ -44,13 +42,18 @@ def otherwise() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def plugging_by_nova(why_not_ours: str) -> Iterator[None]:
-    """Have a plug of Nova's own fail as one of ours does, and say why it was Nova's to do."""
+def plugging_by_nova(why_not_ours: str, *, moving: bool) -> Iterator[None]:
+    """Have a plug of Nova's own fail as one of ours does, and say why it was Nova's to do.
+
+    Before a live migration, of a VM that is ``moving``, Nova tries again on a failed command.
+    """
     try:
         yield
     except _NOVA_HANDLES:
         raise
-    except exception.NovaException as error:
+    except Exception as error:  # whatever it is, it must not end nova-compute at its start
+        if moving and isinstance(error, processutils.ProcessExecutionError):
+            raise
         raise exception.VirtualInterfacePlugException(f"{error} ({why_not_ours})") from error
 
 

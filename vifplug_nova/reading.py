@@ -13,6 +13,9 @@ from vifplug import VIF, Interface
 from vifplug.interface import GuestSide
 from vifplug.sources import nova
 
+_PARAVIRTUAL = ("bridge", "ethernet", "direct")
+"""The interfaces whose guest's side is model, driver and rings; others have their own."""
+
 
 def vif_of(vif: Any, instance: Any, *, flavor: Any = None, guest: Any = None) -> VIF:
     """Return the VIF of an entry of Nova's network model. Raises InvalidVIF.
@@ -45,6 +48,8 @@ def with_guest(interface: Interface, vif: VIF, guest: Any) -> Interface:
         # Nova gives a macvtap no name of its own; agents look for libvirt's, macvtapN.
         interface = dataclasses.replace(interface, target=None)
     side = interface.guest
+    if interface.type not in _PARAVIRTUAL:
+        return interface
     if vif.model is None:
         # Nova leaves the model to libvirt: [libvirt] use_virtio_for_bridges is off.
         side = GuestSide(inbound=side.inbound, outbound=side.outbound)

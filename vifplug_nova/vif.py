@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import nova.conf
+from nova.compute import task_states
 from nova.network import model
 from nova.virt.libvirt import vif as stock
 
@@ -66,7 +67,8 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         """Connect a VIF; one that is connected is left alone. Raises as Nova can handle it."""
         why_not = self._why_not_ours(vif)
         if why_not:
-            with failures.plugging_by_nova(why_not):
+            moving = "task_state" in instance and instance.task_state == task_states.MIGRATING
+            with failures.plugging_by_nova(why_not, moving=moving):
                 super().plug(instance, vif)
             return
         with failures.plugging():

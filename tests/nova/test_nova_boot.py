@@ -180,7 +180,7 @@ def test_a_restart_of_nova_compute_touches_no_nic_and_survives_bad_vifs(
     cloud34: Cloud, host34: Host
 ) -> None:
     before = left(host34)
-    ports = [Port("ovs"), hybrid(), Port("ovs"), Port("ovs")]
+    ports = [Port("ovs"), hybrid(), Port("ovs"), Port("ovs"), Port("ovs")]
     servers = [cloud34.do("boot", ports=[p.data()], ipxe=p.ipxe)["id"] for p in ports]
     with pinging(host34.far, "far", ports) as pings:
         time.sleep(0.5)
@@ -188,14 +188,17 @@ def test_a_restart_of_nova_compute_touches_no_nic_and_survives_bad_vifs(
         assert cloud34.do("restart") == {"driver": "vifplug_nova.driver"}
         assert shape(host34) == was
         assert set(cloud34.do("servers").values()) == {"ACTIVE"}
-        # Of one the binding failed, one is of a type that nobody knows.
+        # Of one the binding failed, one is of a type that nobody knows, one's bridge is not there.
         cloud34.do("spoil", server=servers[2], port=ports[2].id, type="binding_failed")
         cloud34.do("spoil", server=servers[3], port=ports[3].id, type="wibble")
+        nowhere = {"bridge_name": "br-nowhere"}
+        cloud34.do("spoil", server=servers[4], port=ports[4].id, details=nowhere)
         cloud34.do("restart")
         assert shape(host34) == was
         time.sleep(0.5)
     status = cloud34.do("servers")
-    assert [status[server] for server in servers] == ["ACTIVE", "ACTIVE", "ERROR", "ERROR"]
+    assert [status[server] for server in servers] == ["ACTIVE"] * 2 + ["ERROR"] * 3
+    assert "br-nowhere" in cloud34.log
     assert "no installed vifplug plugin claims vif_type wibble" in cloud34.log
     assert min(ping.sent for ping in pings.values()) > 50
     assert {port: ping.lost for port, ping in pings.items()} == {port.id: 0 for port in ports}

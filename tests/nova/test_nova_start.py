@@ -21,6 +21,7 @@ def started(
     """Start; distributions in the folder ``also`` go before those of the environment."""
     conf = folder / "nova.conf"
     lock = f"[vifplug]\nlock_path = {folder / 'locks'}\n"
+    lock += f"[oslo_concurrency]\nlock_path = {folder / 'nova-locks'}\n"
     conf.write_text(f"[DEFAULT]\ncompute_driver = vifplug.LibvirtDriver\n{lock}{more}")
     lines = "".join(f"{json.dumps(case['vif'])}\n" for case in cases)
     with NetworkNamespace(enter=True):
@@ -63,6 +64,19 @@ def test_a_vif_type_can_be_left_to_nova(nova34: Environment, tmp_path: Path) -> 
     assert "vif_type bridge is left to Nova, as configured" in said.stderr
     assert "leave names bridge" in json.loads(said.stdout)["plug"]
     assert "vif_type ovs is connected by vifplug_ovs 0.1.0" in said.stderr
+
+
+def test_a_command_of_novas_that_fails_ends_one_plug_only(
+    nova34: Environment, tmp_path: Path
+) -> None:
+    """A VLAN device on a card that is not there: Nova's own plug of vif_type macvtap."""
+    resting = of_type("macvtap")
+    resting["vif"]["details"] |= {"vlan": 100, "macvtap_source": "eth1.100"}
+    moving = json.loads(json.dumps(resting))
+    moving["vif"]["meta"] = {"task_state": "migrating"}
+    done = started(nova34, tmp_path, resting, moving, more="[vifplug_nova]\nleave = macvtap\n")
+    errors = [json.loads(line)["plug"].partition(":")[0] for line in done.stdout.splitlines()]
+    assert errors == ["VirtualInterfacePlugException", "ProcessExecutionError"]
 
 
 def test_a_nova_that_is_too_old_ends_at_its_start(

@@ -9,6 +9,7 @@ import logging
 import sys
 
 import nova.conf
+import nova.privsep
 import os_vif
 from nova import objects
 from nova.network import model
@@ -22,6 +23,7 @@ def main():
     CONF([], project="nova", default_config_files=[sys.argv[1]])
     objects.register_all()
     os_vif.initialize()
+    nova.privsep.sys_admin_pctxt.set_client_mode(False)  # it is root already
     vif_driver = driver.load_compute_driver(None).vif_driver
     flavor = objects.Flavor(vcpus=1, extra_specs={})
     image = objects.ImageMeta.from_dict({})
@@ -31,6 +33,7 @@ def main():
     )
     for line in sys.stdin:
         vif = model.VIF.hydrate(json.loads(line))
+        instance.task_state = vif["meta"].get("task_state")
         found = {}
         for name, more in (("plug", ()), ("get_config", (image, flavor, "kvm")), ("unplug", ())):
             try:
