@@ -169,8 +169,8 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
         for mark in marks:
             units += [(one,) for one in leaked(name, mark, host)]
             unclaimed = RemoveAltname(device=name, altname=str(mark))
-            given_back = (*released(name, mark, host), *let_down(name, mark, host))
-            claims.append((*given_back, unclaimed))
+            units.append(let_down(name, mark, host))
+            claims.append((*released(name, mark, host), unclaimed))
     for name, link in _unmarked(vif_id, host).items():
         own.append((RemoveLink(device=name, kind=link.kind),))
     if remove_unused:
