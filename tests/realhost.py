@@ -15,6 +15,7 @@ from vifplug.testing import NetworkNamespace, OpenVSwitch
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 CONF = Path("/proc/sys/net")
+_ON_ANOTHER = ("vlan", "macvtap")
 
 
 def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIFDriver:
@@ -34,7 +35,7 @@ def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIF
 
 def make_real(host: Host, namespace: NetworkNamespace) -> None:
     """Make every device of the host; the calling thread is in the namespace."""
-    for name, link in sorted(host.links.items(), key=lambda one: one[1].kind == "vlan"):
+    for name, link in sorted(host.links.items(), key=lambda one: one[1].kind in _ON_ANOTHER):
         if name != "lo":
             _make(name, link, namespace)
     for name, link in host.links.items():
@@ -61,6 +62,10 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
         case "veth" if link.lower:
             if name not in {one["ifname"] for one in namespace.ip_json("link")}:
                 namespace.ip("link", "add", name, "type", "veth", "peer", "name", link.lower)
+        case "macvtap":
+            mode = "passthru" if link.mode == "passthrough" else str(link.mode)
+            more = ["address", str(link.address), "type", "macvtap", "mode", mode]
+            namespace.ip("link", "add", "link", str(link.lower), "name", name, *more)
         case "physical" | "veth":
             namespace.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-p"[:15])
         case "vlan":

@@ -64,13 +64,15 @@ class Vf:
 
 @dataclass(frozen=True, kw_only=True)
 class PciFunction:
-    """A network card's PCI function: its device ``netdev`` where a driver of the host has made one.
+    """A PCI function: its device ``netdev`` where a driver of the host has made one.
 
+    ``network``: it is a network card's.
     For a virtual function, ``pf`` is the physical function's device, ``vf`` its number there, and
     ``vdpa`` the file of the vhost-vdpa device that was made of it.
     """
 
     netdev: str | None = declared(DEVICE, default=None)
+    network: bool = declared(BOOLEAN, default=True)
     virtual: bool = declared(BOOLEAN, default=False)
     pf: str | None = declared(DEVICE, default=None)
     vf: int | None = declared(_COUNT, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import re
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ from vifplug.fields import PCI
 from vifplug.host import PciFunction
 
 SYSFS = Path("/sys")
+_NETWORK = "0x02"
+"""How the class of a PCI function begins that is a network card's."""
+_STANDS_FOR = re.compile(r"pf\d+(vf|sf)\d+$|^(vf|sf)?\d+$")
 _SIOCETHTOOL, _GDRVINFO = 0x8946, 3
 _DRVINFO = 196
 
@@ -31,9 +35,10 @@ class RunningFunctions(Mapping[str, PciFunction]):
             raise KeyError(address)
         physical = folder / "physfn"
         if not physical.exists():
-            return PciFunction(netdev=_netdev(folder))
+            return PciFunction(netdev=_netdev(folder), network=_is_network(folder))
         return PciFunction(
             netdev=_netdev(folder),
+            network=_is_network(folder),
             virtual=True,
             pf=_netdev(physical),
             vf=_number(physical, folder.resolve().name),
@@ -49,10 +54,26 @@ class RunningFunctions(Mapping[str, PciFunction]):
 
 
 def _netdev(function: Path) -> str | None:
-    """Return the device that the host's driver has made of a function."""
+    """Return the device that the host's driver has made of a function.
+
+    Beside a physical function's own lie those that stand for its virtual ones (switchdev).
+    """
     folder = function / "net"
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    return names[0] if names else None
+    own = [name for name in names if not _STANDS_FOR.search(_said(folder / name, "phys_port_name"))]
+    return next(iter(own or names), None)
+
+
+def _is_network(function: Path) -> bool:
+    return _said(function, "class").startswith(_NETWORK)
+
+
+def _said(folder: Path, name: str) -> str:
+    """Return what a file says; nothing where there is none, or the driver has no answer."""
+    try:
+        return (folder / name).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _vdpa(function: Path) -> str | None:

@@ -32,6 +32,7 @@ from vifplug.fields import (
     Many,
     Record,
     Table,
+    Text,
     declared,
 )
 
@@ -48,6 +49,10 @@ ALIASES: Mapping[str, str] = {"80211.qbg": "802.1qbg", "80211.qbh": "802.1qbh"}
 """The blueprint's spellings of two vif_types."""
 
 _RATE = Integer(0, 2**32 - 1)
+_PROFILE = Text(
+    LINE.pattern.pattern.replace("{1,255}", "{1,39}"),
+    "a line of 1 to 39 characters without control characters",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +120,7 @@ class VIF:
     vnic_type: str = declared(Choice(*VNIC_TYPES), default="normal")
     filtered: bool = declared(BOOLEAN, default=False)
     interface_id: str | None = declared(UUID, default=None)
-    profile_id: str | None = declared(LINE, default=None)
+    profile_id: str | None = declared(_PROFILE, default=None)
     manager_id: int | None = declared(Integer(0, 255), default=None)
     type_id: int | None = declared(Integer(0, 0xFFFFFF), default=None)
     type_id_version: int | None = declared(Integer(0, 255), default=None)

@@ -168,9 +168,9 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
             continue
         for mark in marks:
             units += [(one,) for one in leaked(name, mark, host)]
-            unclaimed = RemoveAltname(device=name, altname=str(mark))
-            units.append(let_down(name, mark, host))
-            claims.append((*released(name, mark, host), unclaimed))
+            # Apart from its claim, which goes once a look has shown that this was done.
+            units.append((*released(name, mark, host), *let_down(name, mark, host)))
+            claims.append((RemoveAltname(device=name, altname=str(mark)),))
     for name, link in _unmarked(vif_id, host).items():
         own.append((RemoveLink(device=name, kind=link.kind),))
     if remove_unused:
@@ -184,7 +184,8 @@ def removal(vif_id: str, host: Host, *, remove_unused: bool) -> tuple[Unit, ...]
         gone = {unit[-1].device for unit in units if unit}
         units += [_unused_vlan(vif_id, name, host, gone) for name in shared]
         going = {unit[-1].device for unit in units if unit}
-        units += [_unused_device(vif_id, name, host, going) for name in shared]
+        for name in shared:
+            units += _unused_device(vif_id, name, host, going)
     return tuple(unit for unit in (*units, *own, *claims) if unit)
 
 
@@ -248,7 +249,7 @@ def _unused_vlan(vif_id: str, name: str, host: Host, gone: set[str]) -> Unit:
     return (RemoveLink(device=name, mark=mark, unless_used=True, leaving=vif_id),)
 
 
-def _unused_device(vif_id: str, name: str, host: Host, going: set[str]) -> Unit:
+def _unused_device(vif_id: str, name: str, host: Host, going: set[str]) -> tuple[Unit, ...]:
     """Return what sets a device down again that a plug brought up, and that only this VIF uses.
 
     ``going`` are devices that the same unplug removes.
@@ -261,8 +262,8 @@ def _unused_device(vif_id: str, name: str, host: Host, going: set[str]) -> Unit:
     lying = {n for n, link in host.links.items() if link.lower == name and link.kind != "veth"}
     if lying - going:
         return ()
-    down = [SetLink(device=name, attribute="up", value=False, before=True)] if device.up else []
-    return (*down, RemoveAltname(device=name, altname=mark))
+    down = SetLink(device=name, attribute="up", value=False, before=True)
+    return ((down,) if device.up else (), (RemoveAltname(device=name, altname=mark),))
 
 
 def _claimed(link: Link, vif_id: str) -> bool:

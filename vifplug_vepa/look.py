@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vifplug.host import Edge, Host
+from vifplug.look import RunningLinks
 from vifplug.vif import VIF
 
 _SOCKETS = Path("/proc/thread-self/net/netlink")
 _ROUTE = "0"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _MOST = 5.0
 """Seconds that lldpad may take to answer."""
 
@@ -27,9 +29,12 @@ def look(
 ) -> Host:
     """Return the host with what lldpad says, asked device by device; ``vifs`` are no matter.
 
-    ``deadline`` is absolute CLOCK_MONOTONIC. What somebody told us of it is left as it is.
+    ``deadline`` is absolute CLOCK_MONOTONIC. What somebody told us is left as it is.
     """
-    return host if host.edges is not None else add(host, options["lldpad_pid_file"], deadline)
+    of_another = not isinstance(host.links, RunningLinks)
+    if of_another or host.edges is not None:
+        return host
+    return add(host, options["lldpad_pid_file"], deadline)
 
 
 def add(host: Host, pid_file: str, until: float, *, must: bool = False) -> Host:
@@ -86,7 +91,7 @@ def _said(device: str, until: float) -> Edge:
     try:
         done = subprocess.run(  # noqa: S603 - the name was checked, and no shell sees it
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wait,
-            check=False,
+            check=False, env=_ENVIRONMENT,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Edge(evb=False, why=f"lldpad does not answer ({wait:.1f} s)")

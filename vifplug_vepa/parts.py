@@ -84,14 +84,15 @@ class Edge(Required):
 def _require_a_root(owner: Owner, device: str, host: Host) -> None:
     """Refuse a device from which libvirt never finds its way down to a network card.
 
-    It follows IFLA_LINK, which for a veth leads to the other end and back: libvirtd hangs for ever.
+    It follows IFLA_LINK, also to an index of another namespace: from a veth until it is killed.
     """
     seen: set[str] = set()
     while link := host.link(device):
         if not link.stacked:
             return
         if link.kind != "vlan" or link.lower is None or device in seen:
-            found = f"is a {link.kind} device, in which libvirtd looks for the card below for ever"
+            leads = "to its other end and back, for ever" if link.kind == "veth" else "elsewhere"
+            found = f"is a {link.kind} device: from it libvirtd goes {leads}"
             raise Conflict(owner.vif_id, device, found, "a network card, or a VLAN device on one")
         seen.add(device)
         device = link.lower
@@ -154,6 +155,8 @@ class Function(Required):
         function = host.pci.get(self.pci)
         if function is None:
             raise Conflict(owner.vif_id, f"PCI {self.pci}", "is not there", self.detail)
+        if not function.network:
+            raise Conflict(owner.vif_id, f"PCI {self.pci}", "is no network card's", self.detail)
         if self.virtual and not function.virtual:
             found = "is no virtual function"
             raise Conflict(owner.vif_id, f"PCI {self.pci}", found, self.detail)

@@ -84,8 +84,8 @@ class QbgPlugin(_Direct):
     def doctor(self, host: Host) -> Iterable[Check]:
         # A host without lldpad, or a card on an ordinary switch, is nothing to mend.
         cards = [name for name, link in host.links.items() if link.kind == "physical" and link.up]
-        edges = {name: (host.edges or {}).get(name) for name in cards or ["lo"]}
-        for device, edge in edges.items():
+        for device in cards or ["lo"]:
+            edge = host.edges.get(device) if host.edges is not None else None
             why = edge.why if edge else "nobody has asked lldpad"
             if why.startswith("no lldpad"):
                 yield Check(check="802.1Qbg", ok=True, detail=why)
@@ -115,7 +115,8 @@ class QbhPlugin(_Direct):
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details, profile = self.details_of(vif), vif.profile_id or ""
         if len(profile.encode()) > _MOST_PROFILE:
-            raise vif.refuse("profile_id", profile, f"1 to {_MOST_PROFILE} characters (bytes)")
+            needed = f"at most {_MOST_PROFILE} bytes, as UTF-8"
+            raise vif.refuse("profile_id", profile, needed)
         port = VirtualPort(type="802.1Qbh", parameters=(("profileid", profile),))
         if vif.vnic_type == "direct":
             pci = _pci_slot(vif, details.pci_slot)

@@ -34,6 +34,12 @@ def nova34_alone(wheels: list[Path]) -> Iterator[Environment]:
 
 
 @pytest.fixture(scope="session")
+def nova20() -> Path:
+    """Nova 20.6.1, the last with a firewall, without what it needs."""
+    return environments.old("20.6.1")
+
+
+@pytest.fixture(scope="session")
 def nova33_bridge(wheels: list[Path]) -> Iterator[Environment]:
     """Nova 33.0.2 after ``pip install vifplug_bridge``, and nothing else of ours."""
     ours = [wheel for wheel in wheels if wheel.name.startswith(("vifplug-", "vifplug_bridge-"))]

@@ -117,6 +117,18 @@ def _at(xml: Any, element: Any, *, after: tuple[str, ...]) -> None:
     before.addnext(element)
 
 
+def _no_script(case: Case, xml: Any) -> None:
+    script = xml.find("script")
+    if script is not None:
+        xml.remove(script)
+
+
+def _mtu(case: Case, xml: Any) -> None:
+    mtu = case["vif"]["network"]["meta"].get("mtu")
+    if mtu and xml.find("mtu") is None and xml.get("type") in ("bridge", "ethernet"):
+        _at(xml, etree.Element("mtu", size=str(mtu)), after=("source", "driver", "model", "mac"))
+
+
 def _lower(case: Case, xml: Any) -> None:
     mac = xml.find("mac")
     mac.set("address", mac.get("address").lower())
@@ -132,4 +144,10 @@ DIFFERENCES = (
     Difference("a limit of 0 is none", _no_limits_of_zero),
     Difference("packed rings for virtio only", _packed_virtio_only),
     Difference("one queue is not said", _one_queue_is_none),
+)
+
+FROM_NOVA_20 = (
+    Difference("no empty script", _no_script),
+    Difference("an MTU with libvirt older than 3.3 too", _mtu),
+    *DIFFERENCES,
 )

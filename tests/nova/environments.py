@@ -72,6 +72,27 @@ def surroundings() -> dict[str, str]:
     return {"PATH": path, "HOME": home, "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore", **kept}
 
 
+def old(version: str) -> Path:
+    """Return a folder with a Nova of a version and nothing of what it needs."""
+    folder = CACHE / f"nova-{version}"
+    with _locked():
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+            words += ["--no-deps", "--target", str(folder), f"nova=={version}"]
+            subprocess.run(words, check=True)
+            (folder / "whole").touch()
+    return folder
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def made(release: int) -> Environment:
     """Return the machine's environment of a release, without ours; make it where it is not."""
     text = (REQUIREMENTS / f"{release}.txt").read_text()
@@ -79,9 +100,7 @@ def made(release: int) -> Environment:
     key = hashlib.sha256(f"{text}{sys.version}".encode()).hexdigest()[:12]
     found = Environment(release, CACHE / f"{release}-{key}")
     whole = found.folder / "whole"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked():
         if whole.exists():
             return found
         shutil.rmtree(found.folder, ignore_errors=True)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from tests.nova import clouds
 from tests.nova.clouds import Cloud, Host
 from tests.nova.environments import Environment
 from tests.nova.ports import Port, hybrid, pinging
-from vifplug.testing import Capture, dhcp_discover_from
+from vifplug.testing import Capture, Lldpad, dhcp_discover_from, edge_wire
 
 DISCOVERED = 60.0
+INSTANCE = "15e0f4a6-0c5e-4a5b-8d3e-9d1c2b3a4f50"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,28 @@ def booted(port: Port, cloud: Cloud, host: Host) -> None:
     cloud.do("delete", server=server["id"])
     unwired(host, port)
     assert left(host) == before
+
+
+def test_a_guest_on_a_switch_of_802_1qbg(nova34: Environment, tmp_path: Path) -> None:
+    ids = {"managerid": "11", "typeid": "1193047", "typeidversion": "2", "instanceid": INSTANCE}
+    port = Port("802.1qbg", {"interface": "ep0", **ids})
+    with ExitStack() as stack:
+        host = stack.enter_context(clouds.hosts(tmp_path))
+        edge_wire(host.namespace, "ep0", host.far, "ep1")
+        stack.enter_context(Lldpad(host.far, "ep1", role="bridge"))
+        station = Lldpad(host.namespace, "ep0", role="station", libvirt=host.libvirt)
+        stack.enter_context(station).wait_for_evb()
+        more = f"[vifplug_vepa]\nlldpad_pid_file = {station.pid_file}\n"
+        cloud = stack.enter_context(clouds.running(nova34, host, more=more))
+        before = left(host)
+        with Capture(host.far, "ep1") as switch:
+            server = cloud.do("boot", ports=[port.data()])
+            assert server["status"] == "ACTIVE", (server, cloud.log)
+            assert f"uuid = {INSTANCE}" in station.associations()
+            switch.wait_for(dhcp_discover_from(port.mac), DISCOVERED)
+        cloud.do("delete", server=server["id"])
+        assert station.associations() == ""
+        assert left(host) == before
 
 
 def test_vifplug_bridge_alone_brings_linux_bridges_back_to_nova_33(
@@ -214,6 +238,27 @@ def test_a_hard_reboot_plugs_anew(cloud34: Cloud, host34: Host) -> None:
         assert cloud34.do("reboot", server=server)["status"] == "ACTIVE"
         far.wait_for(dhcp_discover_from(port.mac), DISCOVERED)
     cloud34.do("delete", server=server)
+    assert left(host34) == before
+
+
+def test_the_xml_for_another_host_knows_nothing_of_this_one(cloud34: Cloud, host34: Host) -> None:
+    """A hybrid guest whose port is bound as a plain one on the host that it goes to, and back."""
+    before, ports = left(host34), [hybrid(), Port("ovs")]
+    there = [Port("ovs").data(), hybrid().data()]
+    for port, bound, kind in zip(ports, there, ("ethernet", "bridge"), strict=True):
+        server = cloud34.do("boot", ports=[port.data()], ipxe=port.ipxe)
+        details = bound["binding:vif_details"]
+        found = cloud34.do("migration_xml", server=server["id"], vif_type="ovs", details=details)
+        (interface,) = etree.fromstring(found["xml"]).iterfind("devices/interface")
+        assert interface.get("type") == kind
+        assert interface.find("mac").get("address") == port.mac
+        assert interface.find("address") is not None, "the guest's own place stays"
+        if kind == "ethernet":
+            assert interface.find("target").get("managed") == "no"
+        else:
+            assert interface.find("source").get("bridge") == f"qbr{port.id[:11]}"
+        host34.libvirt.define(etree.tostring(interface, encoding="unicode"))
+        cloud34.do("delete", server=server["id"])
     assert left(host34) == before
 
 

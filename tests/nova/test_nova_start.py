@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from tests.nova import vifs
-from tests.nova.environments import Environment
+from tests.nova.environments import ROOT, Environment
 from vifplug.testing import NetworkNamespace
 
 START = Path(__file__).parent / "inside/start.py"
@@ -110,3 +110,18 @@ def test_two_plugins_of_one_name_in_os_vif_are_said(nova33: Environment, tmp_pat
     assert (
         "os-vif has another plugin linux_bridge (vif_plug_linux_bridge.linux_bridge" in done.stderr
     )
+
+
+def test_the_documented_rootwrap_filter_lets_each_daemon_start(
+    nova34: Environment, tmp_path: Path
+) -> None:
+    lines = (ROOT / "docs/nova.md").read_text().splitlines()
+    at = lines.index("    [Filters]")
+    filters = tmp_path / "rootwrap.d"
+    filters.mkdir()
+    (filters / "vifplug.filters").write_text("\n".join(line[4:] for line in lines[at : at + 2]))
+    conf = tmp_path / "nova.conf"
+    conf.write_text("")
+    done = nova34.run(START.with_name("filtered.py"), filters, conf, nova34.folder / "bin")
+    assert "--privsep_context vifplug_ovs.privileged.context" in done.stdout
+    assert len(done.stdout.splitlines()) == 3

@@ -17,13 +17,21 @@ from vifplug_vepa import opts, privileged
 
 
 @pytest.fixture(scope="session")
-def indexes() -> Iterator[IndexRange]:
+def own_indexes() -> Iterator[IndexRange]:
     with IndexRange() as found:
         yield found
 
 
+@pytest.fixture(scope="module")
+def indexes(own_indexes: IndexRange) -> IndexRange:
+    """The indexes for a namespace of a whole module, or for those of its tests."""
+    own_indexes.wait_until_free()
+    return own_indexes
+
+
 @pytest.fixture
 def namespace(indexes: IndexRange) -> Iterator[NetworkNamespace]:
+    indexes.wait_until_free()
     with NetworkNamespace(enter=True, ifindex_from=indexes.first) as entered:
         yield entered
 

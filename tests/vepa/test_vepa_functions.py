@@ -116,12 +116,19 @@ def test_functions_of_a_sysfs_somewhere_else(tmp_path: Path) -> None:
         (real / address / "physfn").symlink_to(real / "0000:01:00.0")
         (real / "0000:01:00.0" / f"virtfn{number}").symlink_to(real / address)
     (real / "0000:01:10.0/net/eth1v0").mkdir(parents=True)
+    for address in ("0000:01:00.0", "0000:01:10.0", "0000:01:10.2", "0000:02:00.0"):
+        network = address != "0000:02:00.0"
+        (real / address / "class").write_text("0x020000\n" if network else "0x030000\n")
+    # A card as a switch has devices for its virtual functions beside its own.
+    for name, port in (("eth0_0", "pf0vf0"), ("eth0_1", "c1pf0vf1"), ("eth1", "p0")):
+        (real / "0000:01:00.0/net" / name).mkdir(exist_ok=True)
+        (real / "0000:01:00.0/net" / name / "phys_port_name").write_text(f"{port}\n")
     found = RunningFunctions(tmp_path)
     assert dict(found) == {
         "0000:01:00.0": PciFunction(netdev="eth1"),
         "0000:01:10.0": PciFunction(netdev="eth1v0", virtual=True, pf="eth1", vf=0),
         "0000:01:10.2": PciFunction(virtual=True, pf="eth1", vf=1),
     }
-    assert found.get("0000:02:00.0") == PciFunction(), "another kind of device"
+    assert found.get("0000:02:00.0") == PciFunction(network=False), "another kind of device"
     for absent in ("0000:03:00.0", "", ".", "../../devices", "0000:01:00.0/net"):
         assert absent not in found

@@ -242,10 +242,6 @@ def test_of_eight_callers_with_one_vif_all_succeed(
     assert len(claims(namespace)) == 2
 
 
-def _gone(namespace: NetworkNamespace) -> None:
-    namespace.ip("link", "del", "eth1")
-
-
 def _loopback(namespace: NetworkNamespace) -> VIF:
     return direct_vif(network={"interface": "lo"})
 
@@ -296,8 +292,11 @@ def _no_port_profiles(namespace: NetworkNamespace) -> VIF:
         (_macvlan, "macvtap0 is a macvtap device"),
         (_port, "eth1 is a port of br0"),
         (_small, "eth1 has MTU 1400; needed: the network's, 1500, or more"),
-        (_veth, "ep0 is a veth device, in which libvirtd looks for the card below for ever"),
-        (_far_veth, "ep0 is a veth device, in which libvirtd looks for the card below for ever"),
+        (_veth, "ep0 is a veth device: from it libvirtd goes to its other end and back, for ever"),
+        (
+            _far_veth,
+            "ep0 is a veth device: from it libvirtd goes to its other end and back, for ever",
+        ),
         (_no_port_profiles, "enic is no virtual function; needed: a virtual function, driver enic"),
         (
             lambda namespace: direct_vif(
@@ -339,3 +338,45 @@ def test_a_batch_fails_by_the_vif(namespace: NetworkNamespace, driver: GenericVI
     assert len(claims(namespace)) == 9
     driver.unplug_ids(IDS[:10])
     assert claims(namespace) == []
+
+
+@pytest.mark.kernel("8021q")
+def test_a_vlan_device_is_made_marked_shared_and_goes_with_its_last_vif(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    before = namespace.everything()
+    details = {"macvtap_source": "eth1.100", "physical_interface": "eth1", "vlan": 100}
+    one, two = (direct_vif(number=n, network={"mtu": 1450}, details=details) for n in range(2))
+    driver.plug_all([(None, one), (None, two)])
+    (link,) = namespace.ip_json("-d", "link", "show", "eth1.100")
+    assert (link["link"], link["linkinfo"]["info_data"]["id"], link["mtu"]) == ("eth1", 100, 1450)
+    assert "vifplug:shared::vlan:eth1.100" in link["altnames"]
+    assert len(claims(namespace, "eth1.100")) == 3
+    assert claims(namespace) == [
+        "vifplug:shared::woken:eth1",
+        f"vifplug:{one.id}::uses-lower.fa163e112200.vlan:macvtap",
+        f"vifplug:{two.id}::uses-lower.fa163e112201.vlan:macvtap",
+    ]
+    assert not driver.check(None, one)
+    # Passthrough would take the frames of all of them.
+    with pytest.raises(Conflict, match="eth1 is used by VIF"):
+        driver.plug(None, direct_vif(number=2, details={"macvtap_mode": "passthrough"}))
+    driver.unplug(None, one)
+    assert namespace.ip_json("link", "show", "eth1.100")
+    (result,) = driver.unplug_ids([two.id])
+    assert not isinstance(result, VifplugError)
+    assert differences(before, namespace.everything()) == []
+
+
+@pytest.mark.kernel("8021q")
+def test_a_vlan_device_on_a_veth_is_no_way_to_the_switch(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    # As 802.1Qbg expects it, but the veth below would have libvirtd search for ever.
+    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    network = {"interface": "eth1", "vlan": 100, "should_create_vlan": True}
+    before = namespace.everything()
+    with pytest.raises(Conflict, match="eth1 is a veth device"):
+        driver.plug(None, qbg_vif(network=network))
+    assert differences(before, namespace.everything()) == []

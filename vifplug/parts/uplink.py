@@ -22,6 +22,8 @@ from vifplug.operations import (
     SetLink,
     move_addressing,
 )
+from vifplug.parts.lower import CARRIES_VLAN
+from vifplug.parts.lower import ROLE as LOWER
 from vifplug.parts.part import Part, drift, fresh
 
 UPLINK, VLAN_DEVICE = "uplink", "vlan"
@@ -94,6 +96,14 @@ class Uplink(Part):
         used = {mark.vif_id for mark in link.marks if not mark.shared and not mark.claim}
         if used:
             raise Conflict(owner.vif_id, self.device, f"belongs to VIF {used.pop()}", needed)
+        below = {
+            mark.vif_id
+            for mark in link.marks
+            if mark.claim and mark.role == LOWER and mark.data[1:] != (CARRIES_VLAN,)
+        }
+        if below:
+            found = f"is below a macvtap of VIF {below.pop()}"
+            raise Conflict(owner.vif_id, self.device, found, needed)
         if link.master is None:
             self._require_frames(owner, host, needed)
         return link

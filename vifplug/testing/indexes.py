@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 
 from vifplug.testing.fixture import PlainFixture
@@ -27,7 +28,7 @@ class IndexRange(PlainFixture):
         self.addCleanup(os.close, descriptor)
         for number in range(_RANGES):
             first = _FIRST + number * _SIZE
-            if any(Path(f"/dev/tap{index}").exists() for index in range(first, first + _SIZE)):
+            if _in_use(first):
                 continue
             lock = struct.pack(_LOCK, fcntl.F_WRLCK, os.SEEK_SET, _PLACE + number, 1, 0)
             try:
@@ -37,3 +38,18 @@ class IndexRange(PlainFixture):
             self.first = first
             return
         raise RuntimeError("no range of interface indexes is free")
+
+    def wait_until_free(self) -> None:
+        """Wait until no macvtap has an index of the range; a namespace that ended takes a moment.
+
+        RuntimeError after 10 seconds.
+        """
+        until = time.monotonic() + 10
+        while _in_use(self.first):
+            if time.monotonic() > until:
+                raise RuntimeError(f"a macvtap with an index from {self.first} on is still there")
+            time.sleep(0.01)
+
+
+def _in_use(first: int) -> bool:
+    return any(Path(f"/dev/tap{index}").exists() for index in range(first, first + _SIZE))

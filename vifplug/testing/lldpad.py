@@ -87,12 +87,12 @@ class Lldpad(PlainFixture):
         with (self._folder / "log").open("wb") as log, self._namespace.entered():
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                              stderr=log, cwd="/")  # fmt: skip
-        if self._libvirt:
-            self._wait_for("is not ready", self._wrote_its_pid)
+        self._wait_for("is not ready", self._runs)
 
-    def _wrote_its_pid(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(self.pid_file.read_text())
+    def _runs(self) -> bool:
+        with contextlib.suppress(OSError, IndexError):
+            runs = Path(f"/proc/{self.pid}/comm").read_text() == "lldpad\n"
+            return runs and (self._libvirt is None or bool(self.pid_file.read_text()))
         return False
 
     @property
@@ -133,7 +133,8 @@ class Lldpad(PlainFixture):
             time.sleep(0.05)
 
     @property
-    def _pid(self) -> int:
+    def pid(self) -> int:
+        """Its process id."""
         assert self._process is not None
         pid = self._process.pid
         if self._libvirt:  # nsenter waits for it as its child
@@ -142,18 +143,18 @@ class Lldpad(PlainFixture):
 
     def pause(self) -> None:
         """Have it hang (SIGSTOP), as a frozen switch does."""
-        os.kill(self._pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Have it go on."""
-        os.kill(self._pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it; its pid file stays, as after a crash."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
-            ends = os.pidfd_open(self._pid)
+            ends = os.pidfd_open(self.pid)
             signal.pidfd_send_signal(ends, signal.SIGKILL)
             select.select([ends], [], [], 10)
             os.close(ends)
