@@ -20,7 +20,7 @@ from tests.kernel.machine import NoKernel, run_inside
 REPORT = "VIFPLUG_KERNEL_REPORT"
 """In the environment of a run whose tests are all to stay: the file for what becomes of them."""
 
-_TIMEOUT = 600.0
+_TIMEOUT = 900.0
 _OUTCOMES = ("failed", "skipped", "xfailed", "passed")
 _LINES = 40
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shlex
 import shutil
@@ -267,7 +268,9 @@ def _unpack(suite: str, into: Path, *names: str) -> None:
 
 
 def _built(folder: Path) -> _Machine:
-    with _cached("built", _build) as root:
+    # Another configuration is another kernel.
+    key = hashlib.sha256(_CONFIG.read_bytes()).hexdigest()[:8]
+    with _cached(f"built-{key}", _build) as root:
         return _user_mode(folder, root)
 
 

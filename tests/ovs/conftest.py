@@ -28,7 +28,7 @@ class Host:
 
     def __init__(
         self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver,
-        *, own_bridge: bool,
+        *, own_bridge: bool = False,
     ):  # fmt: skip
         self.namespace, self.ovs, self.driver = namespace, ovs, driver
         self.own_bridge = own_bridge
