@@ -11,7 +11,7 @@ import pytest
 
 from tests.kernel import inside
 
-pytest.register_assert_rewrite("tests.faults.matrix")
+pytest.register_assert_rewrite("tests.faults.matrix", "tests.faults.every_step")
 _ELSEWHERE = pytest.StashKey[int]()
 
 

@@ -7,7 +7,6 @@ Links, addresses, routes, sysctls, qdiscs and alternative names are compared in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -16,10 +15,15 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.faults import matrix
-from tests.faults.saboteur import FAULTS, KILLS, Saboteur
+from tests.faults.every_step import (  # noqa: F401 - collected here
+    saboteur,
+    test_a_caller_killed_at_any_step,
+    test_a_daemon_killed_at_any_step,
+    test_a_fault_at_any_step,
+)
 from tests.planning import Case, good, on_a_kernel
 from tests.realhost import prepare
-from vifplug import GenericVIFDriver, apply
+from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
 
@@ -43,13 +47,6 @@ def distinct() -> list[Case]:
     return [case for known, case in found.items() if known]
 
 
-@pytest.fixture
-def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    found = Saboteur()
-    monkeypatch.setattr(apply, "perform", found.perform)
-    return found
-
-
 def _prepare(
     case: Case, conf: Config, host: NetworkNamespace, stack: ExitStack
 ) -> GenericVIFDriver:
@@ -61,26 +58,3 @@ def subject(request: pytest.FixtureRequest, conf: Config) -> matrix.Subject:
     case: Case = request.param
     conf.config(group="vifplug_bridge", remove_unused=True)
     return matrix.Subject(case.vif, partial(_prepare, case, conf), privileged.context)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("tried", [matrix.faulty_plugs, matrix.faulty_unplugs])
-def test_a_fault_at_any_step(
-    tried: Callable[[matrix.Subject, Saboteur, str], int],
-    fault: str,
-    subject: matrix.Subject,
-    saboteur: Saboteur,
-) -> None:
-    assert tried(subject, saboteur, fault) > 0
-
-
-@pytest.mark.parametrize("fault", KILLS)
-@pytest.mark.parametrize("call", ["plug", "unplug"])
-def test_a_daemon_killed_at_any_step(
-    call: str, fault: str, subject: matrix.Subject, saboteur: Saboteur
-) -> None:
-    assert matrix.killed_daemons(subject, saboteur, fault, call) > 0
-
-
-def test_a_caller_killed_at_any_step(subject: matrix.Subject, saboteur: Saboteur) -> None:
-    assert matrix.killed_callers(subject, saboteur) > 0

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual environments with a Nova of a release: made once a machine, copied for each test run.
+"""Virtual environments with a Nova of a release and the wheels of this tree.
 
-A Nova and what it needs are 400 MB of 140 distributions, so they are kept between runs. A run has
-a copy of its own, of hard links, into which it installs the wheels of this tree.
+Those of a release are kept (tests/environments.py); a run has a copy of its own, of hard links.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -18,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.environments import CACHE, environment, packages
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).parent / "requirements"
-CACHE = Path(os.environ.get("VIFPLUG_NOVA_CACHE") or Path.home() / ".cache/vifplug-tests/nova")
 DISTRIBUTIONS = (".", "vifplug_bridge", "vifplug_ovs", "vifplug_vepa", "vifplug_nova")
 _NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", ".tox", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "tests"
@@ -74,44 +72,15 @@ def surroundings() -> dict[str, str]:
 
 def old(version: str) -> Path:
     """Return a folder with a Nova of a version and nothing of what it needs."""
-    folder = CACHE / f"nova-{version}"
-    with _locked():
-        if not (folder / "whole").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-            words += ["--no-deps", "--target", str(folder), f"nova=={version}"]
-            subprocess.run(words, check=True)
-            (folder / "whole").touch()
-    return folder
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return packages("nova", f"nova=={version}")
 
 
 def made(release: int) -> Environment:
-    """Return the machine's environment of a release, without ours; make it where it is not."""
-    text = (REQUIREMENTS / f"{release}.txt").read_text()
-    text += f"libvirt-python=={_libvirt()}\n"
-    key = hashlib.sha256(f"{text}{sys.version}".encode()).hexdigest()[:12]
-    found = Environment(release, CACHE / f"{release}-{key}")
-    whole = found.folder / "whole"
-    with _locked():
-        if whole.exists():
-            return found
-        shutil.rmtree(found.folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(found.folder)], check=True)
-        wanted = found.folder / "requirements.txt"
-        wanted.write_text(text)
-        found.pip("install", "-r", wanted)
-        # Nova's functional tests look for api-paste.ini where a checkout has it.
-        (found.packages / "etc").symlink_to(found.folder / "etc")
-        whole.touch()
-    return found
+    """Return the machine's environment of a release, without ours."""
+    wanted = (REQUIREMENTS / f"{release}.txt").read_text().splitlines()
+    wanted = [line for line in wanted if line and not line.startswith("#")]
+    folder = environment(f"nova{release}", *wanted, f"libvirt-python=={_libvirt()}")
+    return Environment(release, folder)
 
 
 @contextmanager
@@ -125,6 +94,8 @@ def copied(original: Environment, wheels: list[Path]) -> Iterator[Environment]:
     try:
         subprocess.run(["cp", "-al", str(original.folder), str(folder)], check=True)
         found = Environment(original.release, folder)
+        # Nova's functional tests look for api-paste.ini where a checkout has it.
+        (found.packages / "etc").symlink_to(folder / "etc")
         if wheels:
             found.pip("install", "--no-deps", "--no-index", *wheels)
         yield found

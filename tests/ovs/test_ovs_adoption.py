@@ -30,7 +30,7 @@ KIND = bytes.fromhex("88b5")  # for experiments (IEEE 802)
 @pytest.fixture(scope="module")
 def programs() -> Path:
     """os-vif's programs, installed while the test is not in its namespace yet."""
-    return environment("os-vif", OS_VIF)
+    return environment("os-vif", OS_VIF) / "bin"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ What each fault must leave is in tests/faults/matrix.py; the database is compare
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,7 +14,12 @@ from oslo_config import cfg
 from oslo_config.fixture import Config
 
 from tests.faults import matrix
-from tests.faults.saboteur import FAULTS, KILLS, Saboteur
+from tests.faults.every_step import (  # noqa: F401 - collected here
+    test_a_caller_killed_at_any_step,
+    test_a_daemon_killed_at_any_step,
+    test_a_fault_at_any_step,
+)
+from tests.faults.saboteur import Saboteur
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
 from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
@@ -82,26 +86,3 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
         GenericVIFDriver()
         config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
         yield matrix.Subject(case.vif, prepared, privileged.context, dump)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("tried", [matrix.faulty_plugs, matrix.faulty_unplugs])
-def test_a_fault_at_any_step(
-    tried: Callable[[matrix.Subject, Saboteur, str], int],
-    fault: str,
-    subject: matrix.Subject,
-    saboteur: Saboteur,
-) -> None:
-    assert tried(subject, saboteur, fault) > 0
-
-
-@pytest.mark.parametrize("fault", KILLS)
-@pytest.mark.parametrize("call", ["plug", "unplug"])
-def test_a_daemon_killed_at_any_step(
-    call: str, fault: str, subject: matrix.Subject, saboteur: Saboteur
-) -> None:
-    assert matrix.killed_daemons(subject, saboteur, fault, call) > 0
-
-
-def test_a_caller_killed_at_any_step(subject: matrix.Subject, saboteur: Saboteur) -> None:
-    assert matrix.killed_callers(subject, saboteur) > 0

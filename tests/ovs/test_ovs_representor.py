@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from oslo_config.fixture import Config
 
 from tests.faults import matrix
 from tests.faults.dumps import differences
-from tests.faults.saboteur import FAULTS, KILLS, Saboteur
+from tests.faults.every_step import (  # noqa: F401 - collected here
+    test_a_daemon_killed_at_any_step,
+    test_a_fault_at_any_step,
+)
 from tests.ovs.cards import SimulatedCard
 from tests.ovs.datapaths import on_the_kernels_datapath
 from tests.ovs.test_ovs_faults import saboteur  # noqa: F401 (a fixture)
@@ -205,25 +208,3 @@ def subject(tmp_path: Path) -> Iterator[matrix.Subject]:
         GenericVIFDriver()
         config.config(group="vifplug", lock_path=str(tmp_path / "locks"), libvirt_version="9.0.0")
         yield matrix.Subject(vf_vif(0, "0000:81:00.1"), prepared, privileged.context, dump)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("tried", [matrix.faulty_plugs, matrix.faulty_unplugs])
-def test_a_fault_at_any_step(
-    tried: Callable[[matrix.Subject, Saboteur, str], int],
-    fault: str,
-    subject: matrix.Subject,
-    saboteur: Saboteur,  # noqa: F811
-) -> None:
-    assert tried(subject, saboteur, fault) > 0
-
-
-@pytest.mark.parametrize("fault", KILLS)
-@pytest.mark.parametrize("call", ["plug", "unplug"])
-def test_a_daemon_killed_at_any_step(
-    call: str,
-    fault: str,
-    subject: matrix.Subject,
-    saboteur: Saboteur,  # noqa: F811
-) -> None:
-    assert matrix.killed_daemons(subject, saboteur, fault, call) > 0
