@@ -121,7 +121,8 @@ def _both(port: Given, name: str) -> Given:
 
 
 def _devname(vif_id: str, vif_type: str, vnic_type: str | None, details: Given) -> str | None:
-    if vnic_type not in (None, "normal") or vif_type.startswith("802.1"):
+    # libvirt names a macvtap, as its agents expect.
+    if vnic_type not in (None, "normal") or vif_type.startswith(("802.1", "macvtap")):
         return None
     switch = vif_type == "vhostuser" and details.take(FLAG, "vhostuser_ovs_plug")
     return derived_name("vhu" if switch else "tap", vif_id)
