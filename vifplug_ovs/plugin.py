@@ -19,7 +19,7 @@ from vifplug.vif import VIF
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts, ownbridge, passthrough, switch
 from vifplug_ovs.parts import DATAPATHS, Bridge, Claim
-from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose, is_plugged
+from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
 
 _PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 
@@ -101,7 +101,7 @@ class OvsPlugin(VIFPlugin):
         port = switch.port_of(vif, host, self.options, name, bridge, guest=name)
         own = ownbridge.there(vif, host)
         asked_for = self.options["per_port_bridge"]
-        if own != asked_for and (own or is_plugged(vif, host)):
+        if own != asked_for and (own or _has_a_port(vif, host)):
             words = "with" if own else "without"
             kept = (f"is and stays {words} a bridge of its own until unplugged", *kept)
         elif asked_for:
@@ -159,3 +159,8 @@ class OvsPlugin(VIFPlugin):
     def doctor(self, host: Host) -> Iterable[Check]:
         yield from switch.checks(host, self.options)
         yield from premade.checks(host)
+
+
+def _has_a_port(vif: VIF, host: Host) -> bool:
+    """Whether the switch has the VIF: a tap alone may be that of a plug at work, not in it yet."""
+    return bool(host.ovs and host.ovs.of(vif.id, vif.interface_id or vif.id))

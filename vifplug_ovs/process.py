@@ -69,11 +69,6 @@ def _fresh(
     return Choice(process=MANUAL, why=version)
 
 
-def is_plugged(vif: VIF, host: Host) -> bool:
-    """Whether a VIF is plugged, as far as its process can be told."""
-    return _plugged(vif, host) is not None
-
-
 def _plugged(vif: VIF, host: Host) -> str | None:
     """Return how the VIF is plugged: by our marks, else by what Nova or os-vif left for it."""
     for process, role in ((HYBRID, "qbr"), (HYBRID, "qvb"), (MANUAL, "tap")):
