@@ -129,7 +129,7 @@ class OpenDatabase:
         try:
             results = connection.receive(number, deadline=self._deadline)
         except Unanswered as error:
-            self._follow([back for back in undo if back])
+            self._late_undo = [back for back in undo if back]  # linger() sends it after this
             raise self._late("the transaction", "unknown") from error
         except Lost as error:
             self.close()
@@ -153,10 +153,6 @@ class OpenDatabase:
         # A bridge that others have joined meanwhile stays.
         if refused and not isinstance(operation, RemoveBridge):
             raise OVSDBError(NO_VIF, self._endpoint, refused[1])
-
-    def _follow(self, undo: Sequence[Operation]) -> None:
-        """Note an undo of what is not answered, which :meth:`linger` sends after it."""
-        self._late_undo = list(undo)
 
     @property
     def lingering(self) -> bool:
