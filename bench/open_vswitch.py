@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open vSwitch, beside os-vif and the commands: each side has a namespace and an OVS of its own.
 
-All ends when the port has its ofport. The userspace datapath stands for both: what is measured
-(links, OVSDB, ovs-vswitchd's answer) is the same with the kernel's.
+All ends when the port has its ofport. Each call by itself begins when both switches are quiet:
+ovs-vswitchd works on for a while after a plug, which is not the next one's fault. The userspace
+datapath stands for both: what is measured (links, OVSDB, ovs-vswitchd's answer) is the same with
+the kernel's.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +23,15 @@ from measuring import ROOT, RUNS, Row, peer, timed
 from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver
+from vifplug.netlink import Netlink
+from vifplug.operations import MakeLink, Operation, SetLink
+from vifplug.ovs import IFACE_ID, VIF_ID, OvsPort
+from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import opts
+from vifplug_ovs.operations import AddPort
+from vifplug_ovs.ovsdb import Connection, first_error
 
 SIZES = (10, 100, 500)
 BATCH = 100
@@ -37,14 +47,18 @@ MADE = {
         "link set {0}t up\nlink set {0}v up\nlink set {0}v master {0}b\n"
     ),
 }
+STILL = 4
+"""How many hundredths of a second a switch must have used no processor time."""
+
 REMOVED = {"manual": "link del {0}t\n", "hybrid": "link del {0}t\nlink del {0}b\n"}
 
 
 class Theirs:
-    """os-vif in a process of its own."""
+    """os-vif in a process of its own, with its Open vSwitch."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], ovs: OpenVSwitch) -> None:
         self._process = process
+        self.ovs = ovs
 
     def __call__(self, call: str, process: str, numbers: range) -> list[float]:
         """Return the seconds that each VIF took."""
@@ -126,6 +140,81 @@ class Floor:
         )
 
 
+class Bare:
+    """The least that a plug can be: the devices, one transaction, and a wait for the ofport.
+
+    From a process that has both sockets open, and without privilege to ask for; nothing is read,
+    compared, locked, looked at or taken back.
+    """
+
+    def __init__(self, ovs: OpenVSwitch) -> None:
+        self._netlink = Netlink()
+        self._database = Connection(ovs.endpoint, deadline=_later())
+
+    def plug(self, process: str, number: int) -> float:
+        """Return the seconds for one VIF."""
+        name = f"bare{number}"
+        port = OvsPort(external_ids={IFACE_ID: str(uuid.uuid4())}, marks={VIF_ID: name},
+                       mtu_request=1450)  # fmt: skip
+        rows = AddPort(device=f"{name}t", bridge="br-int", port=port).requests()
+        number_there = ["ofport", ">", 0]
+        wait = {"op": "wait", "timeout": 10000, "table": "Interface",
+                "where": [["name", "==", f"{name}t"], number_there],
+                "columns": ["_uuid"], "until": "!=", "rows": []}  # fmt: skip
+
+        def plug() -> None:
+            self._database.transact(rows, deadline=_later())
+            for operation in BARE[process](name):
+                perform(self._netlink, operation)
+            if first_error(self._database.transact([wait], deadline=_later())):
+                raise TimeoutError(f"{name}t has no ofport")
+
+        return timed(plug)
+
+    def unplug(self, process: str, number: int, ovs: OpenVSwitch) -> None:
+        """Remove one VIF, unmeasured."""
+        ovs.vsctl("del-port", "br-int", f"bare{number}t")
+        _ip(REMOVED[process].format(f"bare{number}"))
+
+
+def _tap(name: str) -> tuple[Operation, ...]:
+    tap = MakeLink(device=f"{name}t", kind="tap", mark=name, mtu=1450, address="fe:16:3e:00:00:01")
+    return (tap, SetLink(device=f"{name}t", attribute="up", value=True))
+
+
+def _wire(name: str) -> tuple[Operation, ...]:
+    wire = MakeLink(device=f"{name}v", kind="veth", mark=f"{name}:v", mtu=1450,
+                    peer=f"{name}t", peer_mark=f"{name}:t")  # fmt: skip
+    bridge = MakeLink(device=f"{name}b", kind="bridge", mark=f"{name}:b", forward_delay=0,
+                      stp=False, ageing_time=0, multicast_snooping=False)  # fmt: skip
+    up = (SetLink(device=f"{name}{end}", attribute="up", value=True) for end in "tvb")
+    port = SetLink(device=f"{name}v", attribute="master", value=f"{name}b")
+    return (wire, bridge, *up, port)
+
+
+BARE = {"manual": _tap, "hybrid": _wire}
+
+
+def _later() -> float:
+    return time.monotonic() + 30
+
+
+def _quiet(*switches: OpenVSwitch) -> None:
+    """Return once no ovs-vswitchd has anything to do; each wakes up some times a second."""
+    worked = [-1] * len(switches)
+    still = 0
+    while still < STILL:
+        before, worked = worked, [_ticks(ovs.pid(SWITCH)) for ovs in switches]
+        still = still + 1 if worked == before else 0
+        time.sleep(0.01)
+
+
+def _ticks(process: int) -> int:
+    """Return the processor time that a process has used, in the system's ticks."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def _ip(batch: str) -> None:
     subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
 
@@ -139,42 +228,57 @@ def measured() -> list[Row]:
         namespace = stack.enter_context(NetworkNamespace(enter=True))
         ovs = stack.enter_context(OpenVSwitch(namespace))
         ovs.add_bridge("br-int")
-        ours, floor = Ours(ovs.endpoint, folder), Floor(ovs)
+        ours, floor, bare = Ours(ovs.endpoint, folder), Floor(ovs), Bare(ovs)
         ours.plug("manual", range(1))  # the daemon runs
         ours.unplug("manual", range(1))
         rows: list[Row] = []
         for process in ("manual", "hybrid"):
             for size in SIZES:
-                rows += _one_by_one(process, size, ours, theirs, floor)
+                rows += _one_by_one(process, size, ours, theirs, floor, bare, ovs)
             rows += _batches(process, ours, theirs)
         ours.driver.close()
     return rows
 
 
-def _one_by_one(process: str, size: int, ours: Ours, theirs: Theirs, floor: Floor) -> list[Row]:
-    there, times = range(1000, 1000 + size), [[], [], [], [], [], []]  # type: list[list[float]]
+def _one_by_one(
+    process: str,
+    size: int,
+    ours: Ours,
+    theirs: Theirs,
+    floor: Floor,
+    bare: Bare,
+    ovs: OpenVSwitch,
+) -> list[Row]:
+    there = range(1000, 1000 + size)
     ours.plug(process, there)
     theirs("plug", process, there)
+    times: list[list[float]] = [[] for _ in range(7)]
     for number in range(RUNS + 1):
         one = range(number, number + 1)
-        found = (
-            ours.plug(process, one),
-            *theirs("plug", process, one),
-            floor.plug(process, number),
-            ours.unplug(process, one),
-            *theirs("unplug", process, one),
-            floor.unplug(process, number),
+        calls = (
+            lambda one=one: ours.plug(process, one),
+            lambda one=one: theirs("plug", process, one)[0],
+            lambda number=number: floor.plug(process, number),
+            lambda number=number: bare.plug(process, number),
+            lambda one=one: ours.unplug(process, one),
+            lambda one=one: theirs("unplug", process, one)[0],
+            lambda number=number: floor.unplug(process, number),
         )
-        for place, seconds in zip(times, found, strict=True):
+        for place, call in zip(times, calls, strict=True):
+            _quiet(ovs, theirs.ovs)
+            seconds = call()
             if number:  # the first warms the caches
                 place.append(seconds)
+        bare.unplug(process, number, ovs)
     ours.unplug(process, there)
     theirs("unplug", process, there)
     words = f"ovs {process}, {size} ports there"
-    plug, plug_theirs, plug_floor, unplug, unplug_theirs, unplug_floor = times
+    plug, plug_theirs, plug_floor, plug_bare, unplug, unplug_theirs, unplug_floor = times
     return [
         (f"{words}: plug : os-vif", plug, plug_theirs, FASTER_PLUG),
         (f"{words}: plug : ip and ovs-vsctl", plug, plug_floor, None),
+        (f"{words}: plug : bare requests", plug, plug_bare, None),
+        (f"{words}: bare requests : os-vif", plug_bare, plug_theirs, None),
         (f"{words}: unplug : os-vif", unplug, unplug_theirs, None),
         (f"{words}: unplug : ip and ovs-vsctl", unplug, unplug_floor, NEAR_FLOOR),
     ]
@@ -219,6 +323,6 @@ def _theirs() -> Iterator[Theirs]:
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(words, **piped, stderr=subprocess.DEVNULL, text=True) as process:  # type: ignore[call-overload]
             try:
-                yield Theirs(process)
+                yield Theirs(process, ovs)
             finally:
                 process.terminate()  # our daemon has its standard input too, which never ends then

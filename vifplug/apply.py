@@ -17,6 +17,7 @@ from vifplug.look import RunningLinks
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
 from vifplug.operations import MakeLink, Operation, RemoveAltname, RemoveLink, RemoveLinks, SetLink
+from vifplug.order import Order, in_order
 from vifplug.ovs import Ovs
 from vifplug.parts import Part, uplink_of
 from vifplug.perform import perform
@@ -57,8 +58,17 @@ class Database(Protocol):
     def take_back(self, operation: Operation) -> None:
         """Make one change by itself, also a little past the deadline. Raises as :meth:`commit`."""
 
-    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
-        """Wait until the switch has done what was committed; return why not, for each group."""
+    def settled(
+        self, groups: Sequence[Sequence[Operation]], *, rows_first: bool = False
+    ) -> Sequence[str | None]:
+        """Wait until the switch has done what was committed; return why not, for each group.
+
+        ``rows_first``: devices were made after it, so that the switch may have missed them.
+        """
+
+    @property
+    def slow(self) -> bool:
+        """Whether the switch takes longer to get to a port than its device takes to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,11 @@ class Job:
     done: list[Operation] = field(default_factory=list)
     standing: str = "the first step"
     outcome: Outcome | None = None
+
+    def at_database(self, order: Order) -> None:
+        """Note that the database's changes are the step at which it stands."""
+        if order.inside:
+            self.standing = str(order.inside[0])
 
     def forget_database(self) -> None:
         """Leave out what was not done in the database after all."""
@@ -109,19 +124,22 @@ class Means:
     """What plans are carried out with: netlink, a database if there is one, and the time.
 
     ``deadline`` is absolute CLOCK_MONOTONIC. ``facts`` adds what a plugin's parts must know of the
-    host besides.
+    host besides. ``meanwhile`` is done while a switch works, so that it takes no time.
     """
 
     netlink: Netlink
     deadline: float
     database: Database | None = None
     facts: Callable[[Host], Host] | None = None
+    meanwhile: Callable[[], object] | None = None
 
-    def look(self, ovs: Ovs | None, *, batch: bool = False) -> Host:
-        """Return the host as it is."""
+    def look(self, ovs: Ovs | None, jobs: Sequence[Job] = (), *, batch: bool = False) -> Host:
+        """Return the host as it is; in a ``batch`` all of it, else what some jobs need at once."""
         links = RunningLinks(self.netlink)
         if batch:
             links.read_all()
+        elif names := [name for job in jobs for part in job.parts for name in part.devices]:
+            links.read(names)
         host = Host(links=links, ovs=ovs, pci=RunningFunctions())
         return self.facts(host) if self.facts else host
 
@@ -154,54 +172,61 @@ def plug(jobs: Sequence[Job], means: Means) -> list[Outcome]:
 def _together(jobs: list[Job], means: Means) -> None:
     try:
         ovs = means.database.seek(jobs) if means.database else None
-        host = means.look(ovs, batch=len(jobs) >= _BATCH).planning()
+        host = means.look(ovs, jobs, batch=len(jobs) >= _BATCH).planning()
     except (VifplugError, OSError) as error:
         for job in jobs:
             job.standing = "reading the host"
             job.fail(error, means.take_back)
         return
-    plans: list[tuple[Job, list[Operation]]] = []
+    plans: list[tuple[Job, Order]] = []
     for job in jobs:
-        todo: list[Operation] = []
         try:
             steps = compare(job.owner, job.parts, host)
-            operations = [operation for step in steps for operation in step.operations]
-            for operation in operations:
-                if operation.in_database:
-                    todo.append(operation)
-                else:
-                    _step(job, operation, means)
         except Exception as error:
             job.fail(error, means.take_back)
-        except BaseException as error:
-            job.fail(error, means.take_back)
-            raise
-        else:
-            plans.append((job, todo))
-    if any(todo for _, todo in plans) and not _committed(plans, means):
+            continue
+        operations = [operation for step in steps for operation in step.operations]
+        # Many devices take longer to be made than any switch to look for them.
+        rows_first = len(jobs) == 1 and means.database is not None and means.database.slow
+        order = in_order(operations, rows_first=rows_first)
+        if _performed(job, order.before, means):
+            plans.append((job, order))
+    in_database = any(order.inside for _, order in plans)
+    if in_database and not _committed(plans, means):
         return
+    plans = [(job, order) for job, order in plans if _performed(job, order.after, means)]
+    if in_database and plans:
+        _settle(plans, means)
     _verify([job for job, _ in plans if job.outcome is None], means)
 
 
-def _step(job: Job, operation: Operation, means: Means) -> None:
-    job.standing = str(operation)
-    means.require_time(job.owner.vif_id, job.standing)
-    # Noted before it is tried: what failed half-way is taken back too.
-    job.done.append(operation)
-    means.perform(operation)
+def _performed(job: Job, operations: Sequence[Operation], means: Means) -> bool:
+    """Make changes on the kernel; where one fails, take back all that was done for the job."""
+    try:
+        for operation in operations:
+            job.standing = str(operation)
+            means.require_time(job.owner.vif_id, job.standing)
+            # Noted before it is tried: what failed half-way is taken back too.
+            job.done.append(operation)
+            means.perform(operation)
+    except Exception as error:
+        job.fail(error, means.take_back)
+        return False
+    except BaseException as error:
+        job.fail(error, means.take_back)
+        raise
+    return True
 
 
-def _committed(plans: list[tuple[Job, list[Operation]]], means: Means) -> bool:
+def _committed(plans: Sequence[tuple[Job, Order]], means: Means) -> bool:
     """Change the database, for all in one transaction; False where they were split instead."""
     assert means.database is not None  # noqa: S101 - only its parts have such operations
-    groups = [todo for _, todo in plans]
-    for job, todo in plans:
-        if todo:
-            job.standing = str(todo[0])
-            job.done += todo
+    for job, order in plans:
+        job.at_database(order)
+        job.done += order.inside
     try:
         means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
-        means.database.commit(groups)
+        means.database.commit([order.inside for _, order in plans])
     except Refused as refused:
         _split([job for job, _ in plans], refused, means)
         return False
@@ -211,16 +236,27 @@ def _committed(plans: list[tuple[Job, list[Operation]]], means: Means) -> bool:
                 job.forget_database()
             job.fail(error, means.take_back)
         return False
+    return True
+
+
+def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
+    """Wait for the switch; take back what it did not take."""
+    assert means.database is not None  # noqa: S101 - as above
+    if means.meanwhile:
+        means.meanwhile()
+    for job, order in plans:
+        job.at_database(order)
+    rows_first = any(order.after for _, order in plans)
     try:
-        answers = means.database.settled(groups)
+        groups = [order.inside for _, order in plans]
+        answers = means.database.settled(groups, rows_first=rows_first)
     except (VifplugError, OSError) as error:
         for job, _ in plans:
             job.fail(error, means.take_back)
-        return False
+        return
     for (job, _), why in zip(plans, answers, strict=True):
         if why:
             job.fail(PlugFailed(job.owner.vif_id, job.standing, why), means.take_back)
-    return True
 
 
 def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
@@ -248,7 +284,7 @@ def _verify(jobs: list[Job], means: Means) -> None:
         return
     try:
         ovs = means.database.seek(changed) if means.database else None
-        host = means.look(ovs, batch=len(changed) >= _BATCH)
+        host = means.look(ovs, changed, batch=len(changed) >= _BATCH)
     except (VifplugError, OSError) as error:
         for job in changed:
             job.standing = "the look at the result"

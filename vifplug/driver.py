@@ -31,7 +31,7 @@ from vifplug.errors import (
 )
 from vifplug.host import Host
 from vifplug.interface import Interface
-from vifplug.mark import Owner
+from vifplug.mark import DERIVED, Owner, derived_name
 from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
 from vifplug.sysfs import SYSFS, RunningFunctions
@@ -215,8 +215,9 @@ class GenericVIFDriver:
         folder = locks.folder(self._group.lock_path)
         since = locks.stamp(folder)
         wait = deadline - time.monotonic()
-        now = host or self.host(batch=len(pairs) >= _BATCH, wait=wait)
         vifs = self._all_ready(pairs)
+        names = [derived_name(prefix, vif.id) for vif in _good(vifs) for prefix in DERIVED]
+        now = host or self.host(batch=len(pairs) >= _BATCH, names=names, wait=wait)
         now = self.looked(now, _good(vifs), deadline=deadline)
         found: list[Result | VifplugError | None] = [None] * len(pairs)
         wired: dict[int, _Wired] = {}
@@ -275,17 +276,20 @@ class GenericVIFDriver:
         self,
         *,
         batch: bool = False,
+        names: Sequence[str] = (),
         told: Mapping[str, Any] | None = None,
         wait: float = look.LIBVIRT_WAIT,
     ) -> Host:
         """Return the running host; ``told`` facts are taken instead of looking.
 
-        ``batch`` reads all devices in one dump; ``wait`` is how many seconds libvirt may take to
-        answer. Raises InvalidHost.
+        ``batch`` reads all devices in one dump, else those of some ``names`` are read in one go;
+        ``wait`` is how many seconds libvirt may take to answer. Raises InvalidHost.
         """
         links = look.RunningLinks()
         if batch:
             links.read_all()
+        elif names:
+            links.read(names)
         if told:
             return self._host(told, links, wait)
         if self._known is None or time.monotonic() > self._known_until:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,11 +45,15 @@ class RunningLinks(Links):
         self._kept = dict(self._netlink.links())
         self._complete = True
 
+    def read(self, names: Sequence[str]) -> None:
+        """Read some devices, which are there or not, in one go."""
+        found = self._netlink.named(names)
+        # A device found by an alternative name is not the one that was asked for.
+        self._kept |= {name: found.get(name) for name in names}
+
     def __getitem__(self, name: str) -> Link:
         if name not in self._kept and not self._complete:
-            found = self._netlink.link(name)
-            # A device found by an alternative name is not the one that was asked for.
-            self._kept[name] = found[1] if found and found[0] == name else None
+            self.read([name])
         link = self._kept.get(name)
         if link is None:
             raise KeyError(name)

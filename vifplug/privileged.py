@@ -13,7 +13,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -27,12 +27,15 @@ from vifplug.host import Host
 from vifplug.look import network_namespace
 from vifplug.mark import Owner
 from vifplug.netlink import Netlink
-from vifplug.parts import Part, build
+from vifplug.parts import Bridge, FilterBridge, Part, build
 
 __all__ = ["Connected", "Context", "Reply", "plug", "unplug"]
 
 _LONGEST = 24 * 3600.0
 """Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
+
+_BRIDGES = (Bridge, FilterBridge)
+"""The parts by which a VIF's packets cross a Linux bridge, where a firewall may see them."""
 
 _REQUEST = "call it through vifplug"
 _PROCESS = fields.Text(r"[a-z]{0,16}", "a process' name")
@@ -52,6 +55,7 @@ def plug(
     what the plugin's parts must know of it besides, also until a deadline.
     """
     known = tuple(kinds)
+    firewall = _Firewall()
 
     def one(vif: Mapping[str, Any]) -> apply.Job:
         return apply.Job(owner=_owner(vif), parts=[build(part, known) for part in vif["parts"]])
@@ -59,15 +63,33 @@ def plug(
     def several(jobs: Sequence[apply.Job], call: _Call) -> Sequence[apply.Outcome]:
         vifs = [job.owner.vif_id for job in jobs]
         shared = {name for job in jobs for part in job.parts for name in part.shared}
+        bridged = any(isinstance(part, _BRIDGES) for job in jobs for part in job.parts)
+        means = replace(call.means, meanwhile=firewall.look if bridged else None)
         with call.locked(locks.several(vifs, shared), vifs[0]):
-            return apply.plug(jobs, call.means)
+            outcomes = apply.plug(jobs, means)
+        if bridged and any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
+            firewall.look()
+        return outcomes
 
     replies = _each(request, one, several, database, facts)
-    if any(reply.get("changed") for reply in replies):
+    if firewall.found:
         # The caller may not look at a firewall; it warns of what we found.
-        with contextlib.suppress(OSError):
-            replies[0]["dropping"] = forwarding.dropping()
+        replies[0]["dropping"] = firewall.found
     return replies
+
+
+@dataclass
+class _Firewall:
+    """The chains of this host that drop bridged packets, looked at once a request if at all."""
+
+    found: list[str] | None = None
+
+    def look(self) -> None:
+        """Look at it, where that was not done yet; who may not look finds nothing."""
+        if self.found is None:
+            self.found = []
+            with contextlib.suppress(OSError):
+                self.found = forwarding.dropping()
 
 
 def unplug(

@@ -31,6 +31,7 @@ from vifplug_ovs.operations import (
     named,
 )
 from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
+from vifplug_ovs.pace import Pace
 
 _UNDO = 0.6
 """Seconds past a call's deadline in which an undo may be answered; the caller waits 1 s."""
@@ -55,8 +56,12 @@ _BUMP: Sequence[Request] = (
 class OpenDatabase:
     """The database at an endpoint; what ``vifplug.privileged`` asks of one for a call."""
 
-    def __init__(self, endpoint: str, deadline: float, *, keys: Keys | None = None) -> None:
+    def __init__(
+        self, endpoint: str, deadline: float, *, keys: Keys | None = None, pace: Pace | None = None
+    ) -> None:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
+        self._pace = pace or Pace()
+        self._answered = 0.0
         self._connection: Connection | None = None
         self._configuration = 0
         self._late_undo: list[Operation] | None = None
@@ -138,6 +143,7 @@ class OpenDatabase:
             at, why = refused
             raise Refused(_said(why, requests, at), whose[at] if at < len(whose) else None)
         self._configuration = results[-1]["rows"][0]["next_cfg"]
+        self._answered = connection.heard
 
     def take_back(self, operation: Operation) -> None:
         """Make one change by itself, also a little past the deadline."""
@@ -182,16 +188,29 @@ class OpenDatabase:
 
     # Waiting for the switch.
 
-    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
+    @property
+    def slow(self) -> bool:
+        """Whether vswitchd takes longer to get to a port than its device takes to be made."""
+        return self._pace.slow
+
+    def settled(
+        self, groups: Sequence[Sequence[Operation]], *, rows_first: bool = False
+    ) -> Sequence[str | None]:
         """Wait until vswitchd has done what was committed; return why not, for each group.
 
         What is read with it is what the next reading would find, and is kept for that.
         """
         rows = {o.device: o.row for group in groups for o in group if isinstance(o, AddPort)}
-        where = [["cur_cfg", ">=", self._configuration]]
-        ovs = self._after("Open_vSwitch", where, rows, "vswitchd's acknowledgement")
         awaited = [[o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
                    for group in groups]  # fmt: skip
+        ovs = self._acknowledged(rows)
+        if rows_first and any(_complaint(names, ovs) for names in awaited):
+            # It got there before the devices did; what it says counts once it has looked again.
+            self._pace.missed()
+            self.commit([])
+            ovs = self._acknowledged(rows)
+        elif len(groups) == 1:
+            self._pace.acknowledged(self._connected().heard - self._answered)
         for name in (name for names in awaited for name in names):
             found = ovs.port(name)
             if found and not found[1].error and found[1].ofport is None:
@@ -200,6 +219,10 @@ class OpenDatabase:
                 ovs = self._after("Interface", ready, rows, f"the ofport of {name}")
         self._fresh = ovs
         return [_complaint(names, ovs) for names in awaited]
+
+    def _acknowledged(self, rows: dict[str, str]) -> Ovs:
+        where = [["cur_cfg", ">=", self._configuration]]
+        return self._after("Open_vSwitch", where, rows, "vswitchd's acknowledgement")
 
     def _after(self, table: str, where: list[Any], rows: dict[str, str], step: str) -> Ovs:
         left = max(self._deadline - time.monotonic(), 0.0)

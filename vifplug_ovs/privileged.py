@@ -15,9 +15,12 @@ from vifplug_ovs import opts
 from vifplug_ovs.database import OpenDatabase
 from vifplug_ovs.look import keys
 from vifplug_ovs.names import within
+from vifplug_ovs.pace import Pace
 from vifplug_ovs.parts import KINDS
 
 context = privileged.Context(__name__)
+
+_PACE = Pace()
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -25,17 +28,21 @@ def list_opts() -> list[tuple[str, list[Any]]]:
     return [(opts.GROUP, opts.OPTS), *context.list_opts()]
 
 
+def _configured() -> Any:
+    if opts.GROUP not in cfg.CONF:
+        cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
+    return cfg.CONF[opts.GROUP]
+
+
 def _database(deadline: float) -> OpenDatabase:
     # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
-    cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
-    group = cfg.CONF[opts.GROUP]
-    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group))
+    group = _configured()
+    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), pace=_PACE)
 
 
 def _require_sockets_within(request: Mapping[str, Any]) -> None:
     """Refuse a request that would send the switch to any socket of the host's."""
-    cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
-    folder = cfg.CONF[opts.GROUP].vhostuser_dir
+    folder = _configured().vhostuser_dir
     for vif in request["vifs"]:
         for part in vif["parts"]:
             socket = part.get("socket")
