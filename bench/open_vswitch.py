@@ -157,9 +157,8 @@ class Bare:
         port = OvsPort(external_ids={IFACE_ID: str(uuid.uuid4())}, marks={VIF_ID: name},
                        mtu_request=1450)  # fmt: skip
         rows = AddPort(device=f"{name}t", bridge="br-int", port=port).requests()
-        number_there = ["ofport", ">", 0]
         wait = {"op": "wait", "timeout": 10000, "table": "Interface",
-                "where": [["name", "==", f"{name}t"], number_there],
+                "where": [["name", "==", f"{name}t"], ["ofport", ">", 0]],
                 "columns": ["_uuid"], "until": "!=", "rows": []}  # fmt: skip
 
         def plug() -> None:

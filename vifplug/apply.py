@@ -58,13 +58,14 @@ class Database(Protocol):
     def take_back(self, operation: Operation) -> None:
         """Make one change by itself, also a little past the deadline. Raises as :meth:`commit`."""
 
-    def settled(
-        self, groups: Sequence[Sequence[Operation]], *, rows_first: bool = False
-    ) -> Sequence[str | None]:
-        """Wait until the switch has done what was committed; return why not, for each group.
+    def watch(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Note how the switch finds what was committed when it first gets there.
 
-        ``rows_first``: devices were made after it, so that the switch may have missed them.
+        That may be before its devices are made, where rows come first.
         """
+
+    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
+        """Wait until the switch has done what was committed; return why not, for each group."""
 
     @property
     def slow(self) -> bool:
@@ -194,6 +195,8 @@ def _together(jobs: list[Job], means: Means) -> None:
     in_database = any(order.inside for _, order in plans)
     if in_database and not _committed(plans, means):
         return
+    if means.database and any(order.after for _, order in plans):
+        means.database.watch([order.inside for _, order in plans])
     plans = [(job, order) for job, order in plans if _performed(job, order.after, means)]
     if in_database and plans:
         _settle(plans, means)
@@ -246,11 +249,10 @@ def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
         means.meanwhile()
     for job, order in plans:
         job.at_database(order)
-    rows_first = any(order.after for _, order in plans)
     try:
-        groups = [order.inside for _, order in plans]
-        answers = means.database.settled(groups, rows_first=rows_first)
-    except (VifplugError, OSError) as error:
+        means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
+        answers = means.database.settled([order.inside for _, order in plans])
+    except (Refused, VifplugError, OSError) as error:
         for job, _ in plans:
             job.fail(error, means.take_back)
         return

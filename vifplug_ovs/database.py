@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vifplug.apply import Departure, Job, Refused
@@ -42,6 +43,9 @@ _ALIVE = 0.05
 _LINGER = 600.0
 """Seconds in which a server that hangs may go on and find the undo of what it does then."""
 
+_ACKNOWLEDGEMENT = "vswitchd's acknowledgement"
+_STATE = ["error", "ofport"]
+
 _BUMP: Sequence[Request] = (
     {
         "op": "mutate",
@@ -53,6 +57,17 @@ _BUMP: Sequence[Request] = (
 )
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """A question that is answered when vswitchd acknowledges, and the connection that has it.
+
+    Without one it could not be asked.
+    """
+
+    connection: Connection | None = None
+    number: int = 0
+
+
 class OpenDatabase:
     """The database at an endpoint; what ``vifplug.privileged`` asks of one for a call."""
 
@@ -62,6 +77,7 @@ class OpenDatabase:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
         self._pace = pace or Pace()
         self._answered = 0.0
+        self._watched: _Watched | None = None
         self._connection: Connection | None = None
         self._configuration = 0
         self._late_undo: list[Operation] | None = None
@@ -193,40 +209,72 @@ class OpenDatabase:
         """Whether vswitchd takes longer to get to a port than its device takes to be made."""
         return self._pace.slow
 
-    def settled(
-        self, groups: Sequence[Sequence[Operation]], *, rows_first: bool = False
-    ) -> Sequence[str | None]:
+    def watch(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Note how vswitchd finds ports when it first gets to them; asked now, read later."""
+        questions = [
+            {"op": "select", "table": "Interface", "where": named(name), "columns": _STATE}
+            for names in _awaited(groups)
+            for name in names
+        ]
+        params = ["Open_vSwitch", self._until_acknowledged(), *questions]
+        self._watched, connection = _Watched(), self._connection
+        if connection:
+            with contextlib.suppress(Lost):
+                number = connection.send("transact", params, deadline=self._deadline)
+                self._watched = _Watched(connection, number)
+
+    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
         """Wait until vswitchd has done what was committed; return why not, for each group.
 
         What is read with it is what the next reading would find, and is kept for that.
         """
         rows = {o.device: o.row for group in groups for o in group if isinstance(o, AddPort)}
-        awaited = [[o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
-                   for group in groups]  # fmt: skip
-        ovs = self._acknowledged(rows)
-        if rows_first and any(_complaint(names, ovs) for names in awaited):
+        awaited, rows_first = _awaited(groups), self._watched is not None
+        if rows_first and self._missed():
             # It got there before the devices did; what it says counts once it has looked again.
             self._pace.missed()
-            self.commit([])
-            ovs = self._acknowledged(rows)
-        elif len(groups) == 1:
+            self._have_it_look_again()
+        ovs = self._after(self._until_acknowledged(), rows, _ACKNOWLEDGEMENT)
+        if len(groups) == 1 and not rows_first:
             self._pace.acknowledged(self._connected().heard - self._answered)
         for name in (name for names in awaited for name in names):
             found = ovs.port(name)
             if found and not found[1].error and found[1].ofport is None:
                 # A device that came back is taken without a new configuration.
                 ready = [*named(name), ["ofport", ">", 0]]
-                ovs = self._after("Interface", ready, rows, f"the ofport of {name}")
+                ovs = self._after(self._until("Interface", ready), rows, f"the ofport of {name}")
         self._fresh = ovs
         return [_complaint(names, ovs) for names in awaited]
 
-    def _acknowledged(self, rows: dict[str, str]) -> Ovs:
-        where = [["cur_cfg", ">=", self._configuration]]
-        return self._after("Open_vSwitch", where, rows, "vswitchd's acknowledgement")
+    def _missed(self) -> bool:
+        """Whether vswitchd looked for a port's device before it was made. Raises as settled()."""
+        watched, self._watched = self._watched, None
+        if watched is None or not watched.connection or watched.connection is not self._connection:
+            return True  # nobody knows
+        until = self._deadline + _UNDO / 2
+        try:
+            results = watched.connection.receive(watched.number, deadline=until)
+        except (Unanswered, Lost) as error:
+            raise self._late(_ACKNOWLEDGEMENT) from error
+        if refused := first_error(results):
+            raise self._late(_ACKNOWLEDGEMENT) from look.TimedOut(refused[1])
+        found = [look.plain_row(row) for result in results[1:] for row in result["rows"]]
+        return any(row["error"] or not row["ofport"] or row["ofport"] < 0 for row in found)
 
-    def _after(self, table: str, where: list[Any], rows: dict[str, str], step: str) -> Ovs:
+    def _have_it_look_again(self) -> None:
+        try:
+            self.commit([])
+        except DeadlineExceeded as error:
+            self._late_undo = None  # there is nothing to undo of it
+            raise self._late(_ACKNOWLEDGEMENT) from error
+
+    def _until_acknowledged(self) -> Request:
+        return self._until("Open_vSwitch", [["cur_cfg", ">=", self._configuration]])
+
+    def _until(self, table: str, where: list[Any]) -> Request:
+        """Return what makes a transaction wait, up to the deadline, until a table has such rows."""
         left = max(self._deadline - time.monotonic(), 0.0)
-        wait: Request = {
+        return {
             "op": "wait",
             "timeout": int(left * 1000),
             "table": table,
@@ -235,6 +283,8 @@ class OpenDatabase:
             "until": "!=",
             "rows": [],
         }
+
+    def _after(self, wait: Request, rows: dict[str, str], step: str) -> Ovs:
         # The server ends the wait by itself; its answer may come a little after.
         until = self._deadline + _UNDO / 2
         try:
@@ -275,6 +325,13 @@ class OpenDatabase:
 
     def _late(self, step: str, outcome: str = "failed") -> DeadlineExceeded:
         return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
+
+
+def _awaited(groups: Sequence[Sequence[Operation]]) -> list[list[str]]:
+    """Return the ports that the switch has to take, of each group."""
+    return [
+        [o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))] for group in groups
+    ]
 
 
 def _sought_of(vif: Departure) -> Sought:

@@ -20,7 +20,8 @@ from vifplug_ovs.parts import KINDS
 
 context = privileged.Context(__name__)
 
-_PACE = Pace()
+pace = Pace()
+"""What this daemon has seen of its switch."""
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -37,7 +38,7 @@ def _configured() -> Any:
 def _database(deadline: float) -> OpenDatabase:
     # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
     group = _configured()
-    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), pace=_PACE)
+    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), pace=pace)
 
 
 def _require_sockets_within(request: Mapping[str, Any]) -> None:

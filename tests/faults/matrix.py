@@ -26,6 +26,7 @@ from vifplug.daemon import Context
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.netlink import Netlink
 from vifplug.operations import Operation
+from vifplug.order import in_order
 from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace
 
@@ -38,12 +39,14 @@ class Subject:
     """A VIF, what makes its host real in a namespace, and the context of its daemon.
 
     ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
+    ``rows_first``: its switch counts as a slow one.
     """
 
     vif: VIF
     prepare: Callable[[NetworkNamespace, contextlib.ExitStack], GenericVIFDriver]
     context: Context
     dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
+    rows_first: bool = False
 
 
 @dataclass
@@ -131,7 +134,7 @@ def point(call: str, fault: str) -> Iterator[None]:
 def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
     """A fault at every step of a plug: the host is as it was. Return how many were tried."""
     with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
-        planned = _steps(at.driver.plan(None, at.vif).operations)
+        planned = _steps(at.driver.plan(None, at.vif).operations, subject)
         count = len(planned)
         if saboteur.messages:
             count = _counted(at)
@@ -155,10 +158,10 @@ def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
         return count
 
 
-def _steps(operations: Sequence[Operation]) -> list[Operation]:
+def _steps(operations: Sequence[Operation], subject: Subject) -> list[Operation]:
     """Return operations in the order of their steps: a database takes all of its in one."""
-    last = [operation for operation in operations if operation.in_database]
-    return [operation for operation in operations if not operation.in_database] + last[:1]
+    order = in_order(operations, rows_first=subject.rows_first)
+    return [*order.before, *order.inside[:1], *order.after]
 
 
 def _counted(at: Scene) -> int:

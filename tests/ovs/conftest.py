@@ -14,6 +14,7 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.faults.dumps import differences
+from tests.ovs.paces import rows_first
 from tests.ovs.vifs import ovs_vif
 from tests.planning import by_socket, datapath_of
 from vifplug import GenericVIFDriver
@@ -118,14 +119,29 @@ def driver(conf: Config) -> Iterator[GenericVIFDriver]:
     found.close()
 
 
-@pytest.fixture(params=["manual", "automatic", "hybrid", "own bridge"])
+WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, rows first", "hybrid, rows first")
+
+
+@pytest.fixture(params=WAYS)
 def host(
-    request: pytest.FixtureRequest, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+    request: pytest.FixtureRequest,
+    namespace: NetworkNamespace,
+    br_int: OpenVSwitch,
+    conf: Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Host]:
-    """A host of which VIFs are connected in each of the three ways, and on bridges of their own."""
-    own = request.param == "own bridge"
-    process = "manual" if own else request.param
+    """A host of which VIFs are connected in each of the three ways, and on bridges of their own.
+
+    Manual and hybrid also as with a slow switch.
+    """
+    way, _, slow = request.param.partition(", ")
+    if slow:
+        rows_first(monkeypatch)
+    own = way == "own bridge"
+    process = "manual" if own else way
     conf.config(group="vifplug_ovs", process=process, per_port_bridge=own)
+    privileged.context.stop()
+    privileged.context.start(Method.FORK)
     driver = GenericVIFDriver()
     yield Host(namespace, br_int, driver, own_bridge=own)
     driver.close()

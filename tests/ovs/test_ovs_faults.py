@@ -20,10 +20,12 @@ from tests.faults.every_step import (  # noqa: F401 - collected here
     test_a_fault_at_any_step,
 )
 from tests.faults.saboteur import Saboteur
+from tests.ovs import paces
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
 from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
 from vifplug import GenericVIFDriver, apply
+from vifplug.order import in_order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
 from vifplug_ovs.database import OpenDatabase
@@ -53,15 +55,26 @@ def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     return found
 
 
+def rows_first() -> list[Any]:
+    """Return the cases whose devices a slow switch's rows come before."""
+    wanted = (c for c in distinct() if in_order(c.plan().operations, rows_first=True).after)
+    return [pytest.param((case, True), id=f"{case.name}, rows first") for case in wanted]
+
+
 def on_the_kernels() -> list[Any]:
     """Return the case of the kernel's datapath with the most steps, for a kernel that has it."""
     most = max(on_the_kernels_datapath(), key=lambda case: len(case.plan().operations))
-    return [pytest.param(most, id=most.name, marks=pytest.mark.kernel("openvswitch"))]
+    return [pytest.param((most, False), id=most.name, marks=pytest.mark.kernel("openvswitch"))]
 
 
-@pytest.fixture(params=[*(pytest.param(c, id=c.name) for c in distinct()), *on_the_kernels()])
-def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
-    case: Case = request.param
+DEVICES_FIRST = [pytest.param((case, False), id=case.name) for case in distinct()]
+
+
+@pytest.fixture(params=[*DEVICES_FIRST, *rows_first(), *on_the_kernels()])
+def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    case, slow = request.param
+    if slow:
+        paces.rows_first(monkeypatch)
     running: list[OpenVSwitch] = []
 
     def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
@@ -85,4 +98,4 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
         config.register_opts(opts.OPTS, group=opts.GROUP)
         GenericVIFDriver()
         config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
-        yield matrix.Subject(case.vif, prepared, privileged.context, dump)
+        yield matrix.Subject(case.vif, prepared, privileged.context, dump, rows_first=slow)
