@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
+from tests.configured import configured, emptied
+from tests.guests import DISCOVERED
 from tests.planning import Case, good
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import (
@@ -28,9 +28,6 @@ from vifplug.testing import (
     veth,
 )
 from vifplug_bridge import opts, privileged
-
-DISCOVERED = 45.0
-"""Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
 
 
 class Hypervisor:
@@ -53,17 +50,10 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
-        privileged.context.start(Method.FORK)
-        yield config
-        driver = GenericVIFDriver()
-        driver.unplug_ids([one.id for one in driver.list()])
-        privileged.context.stop()
+        with emptied(privileged):
+            yield config
 
 
 def arrives(hypervisor: Hypervisor, vif: VIF, xml: str) -> None:

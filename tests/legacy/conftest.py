@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
-from vifplug import GenericVIFDriver
+from tests.configured import configured, forked
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_bridge import opts as bridge_opts
 from vifplug_bridge import privileged as bridge
@@ -35,20 +33,9 @@ def ovs(namespace: NetworkNamespace) -> Iterator[OpenVSwitch]:
 
 @pytest.fixture
 def host(tmp_path: Path, ovs: OpenVSwitch) -> Iterator[Config]:
-    """The process' configuration, in a file too: a daemon that is no fork reads that."""
-    file = tmp_path / "vifplug.conf"
-    lines = [f"[vifplug]\nlock_path = {tmp_path / 'locks'}",
-             f"[{ovs_opts.GROUP}]\novsdb_connection = {ovs.endpoint}"]  # fmt: skip
-    file.write_text("\n".join(lines) + "\n")
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[str(file)])
-        config.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-        config.register_opts(ovs_opts.OPTS, group=ovs_opts.GROUP)
-        GenericVIFDriver()
+    """The process' configuration, and daemons that have it."""
+    endpoint = {ovs_opts.GROUP: {"ovsdb_connection": ovs.endpoint}}
+    with configured(tmp_path, bridge_opts, ovs_opts, settings=endpoint) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
-        for module in (bridge, ovs_side):
-            module.context.stop()
-            module.context.start(Method.FORK)
-        yield config
-        for module in (bridge, ovs_side):
-            module.context.stop()
+        with forked(bridge, ovs_side):
+            yield config

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, emptied
+from tests.guests import DISCOVERED
 from tests.legacy.pairs import (
     AUTOMATIC,
     BRIDGE,
@@ -30,7 +30,6 @@ from tests.legacy.pairs import (
     name,
     pair,
 )
-from vifplug import GenericVIFDriver
 from vifplug.legacy import LegacyVIFDriver
 from vifplug.testing import (
     Capture,
@@ -44,9 +43,6 @@ from vifplug_bridge import opts as bridge_opts
 from vifplug_bridge import privileged as bridge
 from vifplug_ovs import opts as ovs_opts
 from vifplug_ovs import privileged as ovs_side
-
-DISCOVERED = 45.0
-"""Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +77,11 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-        config.register_opts(ovs_opts.OPTS, group=ovs_opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, bridge_opts, ovs_opts) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
         config.config(group=ovs_opts.GROUP, ovsdb_connection=hypervisor.ovs.endpoint)
-        for module in (bridge, ovs_side):
-            module.context.stop()
-            module.context.start(Method.FORK)
-        yield config
-        driver = GenericVIFDriver()
-        driver.unplug_ids([one.id for one in driver.list()])
-        for module in (bridge, ovs_side):
-            module.context.stop()
+        with emptied(bridge, ovs_side):
+            yield config
 
 
 @pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)

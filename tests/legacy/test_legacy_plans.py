@@ -6,13 +6,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lxml import etree
-from oslo_config import cfg
 from oslo_config.fixture import Config
 
+from tests.configured import configured
 from tests.legacy.pairs import (
     AUTOMATIC,
     BRIDGE,
@@ -48,12 +49,8 @@ ids = pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)
 
 
 @pytest.fixture(autouse=True)
-def conf() -> Iterator[Config]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-        config.register_opts(ovs_opts.OPTS, group=ovs_opts.GROUP)
-        GenericVIFDriver()
+def conf(tmp_path: Path) -> Iterator[Config]:
+    with configured(tmp_path, bridge_opts, ovs_opts) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="kvm")
         yield config
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, forked
 from tests.faults.dumps import differences
 from tests.ovs.paces import rows_first
 from tests.ovs.vifs import ovs_vif
@@ -93,30 +93,18 @@ def br_int(ovs: OpenVSwitch) -> OpenVSwitch:
 
 @pytest.fixture
 def conf(tmp_path: Path, ovs: OpenVSwitch) -> Iterator[Config]:
-    """The process' configuration, with the test's own locks and Open vSwitch.
-
-    In a file, since a daemon that is no fork of the test reads that and not the test's overrides.
-    """
-    file = tmp_path / "vifplug.conf"
-    lines = [f"[vifplug]\nlock_path = {tmp_path / 'locks'}",
-             f"[{opts.GROUP}]\novsdb_connection = {ovs.endpoint}"]  # fmt: skip
-    file.write_text("\n".join(lines) + "\n")
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[str(file)])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
+    """The process' configuration, with the test's own locks and Open vSwitch."""
+    endpoint = {opts.GROUP: {"ovsdb_connection": ovs.endpoint}}
+    with configured(tmp_path, opts, settings=endpoint) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         yield config
 
 
 @pytest.fixture
 def driver(conf: Config) -> Iterator[GenericVIFDriver]:
-    """A driver whose daemon is a fork of the test, also where a test before left a thread."""
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
-    found = GenericVIFDriver()
-    yield found
-    found.close()
+    """A driver whose daemon is a fork of the test."""
+    with forked(privileged) as found:
+        yield found
 
 
 WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, rows first", "hybrid, rows first")
@@ -140,8 +128,5 @@ def host(
     own = way == "own bridge"
     process = "manual" if own else way
     conf.config(group="vifplug_ovs", process=process, per_port_bridge=own)
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
-    driver = GenericVIFDriver()
-    yield Host(namespace, br_int, driver, own_bridge=own)
-    driver.close()
+    with forked(privileged) as driver:
+        yield Host(namespace, br_int, driver, own_bridge=own)

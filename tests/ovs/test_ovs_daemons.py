@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from oslo_privsep.priv_context import Method
 
+from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs.conftest import Host
 from tests.ovs.vifs import ovs_vif
@@ -46,8 +46,7 @@ def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None
         return number
 
     monkeypatch.setattr(Connection, "send", sends)
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
+    fork(privileged)
 
 
 def test_a_server_that_hangs_before_the_call(host: Host) -> None:

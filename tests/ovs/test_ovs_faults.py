@@ -10,9 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from oslo_config import cfg
-from oslo_config.fixture import Config
 
+from tests.configured import configured
 from tests.faults import matrix
 from tests.faults.every_step import (  # noqa: F401 - collected here
     test_a_caller_killed_at_any_step,
@@ -93,9 +92,5 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.M
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]
         return found | {"ovs": running[0].everything()}
 
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, opts) as config:
         yield matrix.Subject(case.vif, prepared, privileged.context, dump, rows_first=slow)

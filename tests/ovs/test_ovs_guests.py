@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, emptied
+from tests.guests import DISCOVERED
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.planning import Case, good
 from vifplug import GenericVIFDriver
@@ -29,9 +29,6 @@ from vifplug.testing import (
     veth,
 )
 from vifplug_ovs import opts, privileged
-
-DISCOVERED = 45.0
-"""Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 LIAR = "fa:16:3e:66:66:66"
@@ -65,19 +62,11 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
         config.config(group=opts.GROUP, ovsdb_connection=hypervisor.ovs.endpoint)
-        privileged.context.stop()
-        privileged.context.start(Method.FORK)
-        yield config
-        driver = GenericVIFDriver()
-        driver.unplug_ids([one.id for one in driver.list()])
-        privileged.context.stop()
+        with emptied(privileged):
+            yield config
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.vifs import IDS, ovs_vif
@@ -60,8 +60,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
 ) -> None:  # fmt: skip
     driver = prepare(case, conf, namespace)
     if by_socket(case):  # the daemon has the option vhostuser_dir from its own configuration
-        privileged.context.stop()
-        privileged.context.start(Method.FORK)
+        fork(privileged)
     make_ovs_real(case.host, ovs)
     expected = case.expected()
 
@@ -161,8 +160,7 @@ def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
         commit(database, groups)
 
     monkeypatch.setattr(OpenDatabase, "commit", deletes_a_bridge_first)
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
+    fork(privileged)
     vifs = [ovs_vif(0), ovs_vif(1, bridge="br-two"), ovs_vif(2)]
     first, second, third = driver.plug_all([(None, vif) for vif in vifs])
     assert [getattr(one, "changed", one) for one in (first, third)] == [True, True]

@@ -11,8 +11,8 @@ import time
 
 import pytest
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs import paces
 from tests.ovs.datapaths import on_both_datapaths
@@ -31,11 +31,10 @@ from vifplug_ovs.pace import Pace
 DEVICES = {"manual": ("tap",), "hybrid": ("qbr", "qvb", "qvo")}
 
 
-def forked(conf: Config, process: str) -> GenericVIFDriver:
+def patched(conf: Config, process: str) -> GenericVIFDriver:
     """Return a driver whose daemon has what was patched, for a process."""
     conf.config(group="vifplug_ovs", process=process)
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
+    fork(privileged)
     return GenericVIFDriver()
 
 
@@ -56,7 +55,7 @@ def test_it_is_plugged_whole_and_unplugged_without_a_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paces.rows_first(monkeypatch)
-    driver = forked(conf, process)
+    driver = patched(conf, process)
     before = namespace.everything(), br_int.everything()
     for number in range(8):
         driver.plug(None, ovs_vif(number, mtu=1450))
@@ -90,7 +89,7 @@ def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_no_longer_slo
 
     monkeypatch.setattr(apply, "perform", takes_long)
     monkeypatch.setattr(privileged, "pace", Pace(slow=True))
-    driver = forked(conf, process)
+    driver = patched(conf, process)
     start = configuration(br_int)
     assert driver.plug(None, ovs_vif(0)).changed
     assert not driver.check(None, ovs_vif(0))
@@ -108,7 +107,7 @@ def test_a_port_that_the_switch_does_not_take_is_told_at_once_and_undone(
     paces.rows_first(monkeypatch)
     # vswitchd in another network namespace can't see the tap.
     with NetworkNamespace(enter=True) as elsewhere:
-        driver = forked(conf, "manual")
+        driver = patched(conf, "manual")
         before = elsewhere.everything(), br_int.everything()
         with pytest.raises(PlugFailed, match=r"did not take tap.*could not open network") as error:
             driver.plug(None, ovs_vif(), timeout=20)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs.vifs import ovs_vif
 from vifplug import GenericVIFDriver, OVSDBError
@@ -54,8 +54,7 @@ def remote(
                     ssl_ca_cert_file=str(theirs.certificate))  # fmt: skip
     br_int.vsctl("--no-wait", "set-manager", f"p{kind}:{port}:{host}")
     conf.config(group="vifplug_ovs", ovsdb_connection=request.param, process="manual")
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
+    fork(privileged)
     yield request.param
     privileged.context.stop()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
 
+from tests.configured import configured
 from tests.faults import matrix
 from tests.faults.dumps import differences
 from tests.faults.every_step import (  # noqa: F401 - collected here
@@ -202,9 +202,6 @@ def subject(tmp_path: Path) -> Iterator[matrix.Subject]:
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]
         return found | {"ovs": running[0].everything()}
 
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"), libvirt_version="9.0.0")
+    with configured(tmp_path, opts) as config:
+        config.config(group="vifplug", libvirt_version="9.0.0")
         yield matrix.Subject(vf_vif(0, "0000:81:00.1"), prepared, privileged.context, dump)

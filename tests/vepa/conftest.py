@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, forked
 from vifplug import GenericVIFDriver
 from vifplug.testing import IndexRange, NetworkNamespace
 from vifplug_vepa import opts, privileged
@@ -45,13 +44,8 @@ def remove_macvtaps(namespace: NetworkNamespace) -> None:
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
-    """The process' configuration with locks in the test's own folder."""
-    file = tmp_path / "vifplug.conf"
-    file.write_text(f"[vifplug]\nlock_path = {tmp_path / 'locks'}\n")
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[str(file)])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
+    """The process' configuration, with locks in the test's own folder."""
+    with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         config.config(group=opts.GROUP, remove_unused=True)
         yield config
@@ -59,9 +53,6 @@ def conf(tmp_path: Path) -> Iterator[Config]:
 
 @pytest.fixture
 def driver(namespace: NetworkNamespace, conf: Config) -> Iterator[GenericVIFDriver]:
-    """A driver whose daemon is a fork of the test, also where a test before left a thread."""
-    privileged.context.stop()
-    privileged.context.start(Method.FORK)
-    found = GenericVIFDriver()
-    yield found
-    found.close()
+    """A driver whose daemon is a fork of the test."""
+    with forked(privileged) as found:
+        yield found

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
-from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, emptied
+from tests.guests import DISCOVERED
 from tests.planning import Case, good
 from tests.vepa.vifs import claims, direct_vif, macvtap
 from vifplug import Conflict, GenericVIFDriver
@@ -30,7 +29,6 @@ from vifplug.testing import (
 )
 from vifplug_vepa import opts, privileged
 
-DISCOVERED = 45.0
 MODES = ("vepa", "private", "bridge", "passthrough")
 
 
@@ -61,18 +59,10 @@ def hypervisor(indexes: IndexRange) -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def driver(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[GenericVIFDriver]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
-        privileged.context.stop()
-        privileged.context.start(Method.FORK)
-        found = GenericVIFDriver()
-        yield found
-        found.unplug_ids([one.id for one in found.list()])
-        found.close()
+        with emptied(privileged) as found:
+            yield found
 
 
 @pytest.mark.parametrize("mode", MODES)

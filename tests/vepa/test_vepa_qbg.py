@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
-from oslo_config.fixture import Config
-from oslo_privsep.priv_context import Method
 
+from tests.configured import configured, emptied
 from tests.vepa import standin
 from tests.vepa.vifs import claims, qbg_vif
 from vifplug import VIF, Conflict, GenericVIFDriver
@@ -64,19 +62,11 @@ def lab(indexes: IndexRange) -> Iterator[Lab]:
 
 @pytest.fixture
 def driver(lab: Lab, tmp_path: Path) -> Iterator[GenericVIFDriver]:
-    with Config(cfg.CONF) as config:
-        cfg.CONF([], project="vifplug", default_config_files=[])
-        config.register_opts(opts.OPTS, group=opts.GROUP)
-        GenericVIFDriver()
-        config.config(group="vifplug", lock_path=str(tmp_path / "locks"))
+    with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_uri=lab.libvirt.uri)
         config.config(group=opts.GROUP, lldpad_pid_file=str(lab.station.pid_file))
-        privileged.context.stop()
-        privileged.context.start(Method.FORK)
-        found = GenericVIFDriver()
-        yield found
-        found.unplug_ids([one.id for one in found.list()])
-        found.close()
+        with emptied(privileged) as found:
+            yield found
 
 
 def vdp(frames: list[bytes], kind: int) -> list[bytes]:
