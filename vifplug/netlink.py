@@ -68,14 +68,13 @@ class Netlink:
 
     def link(self, name: str) -> tuple[str, Link] | None:
         """Return the device that has this name or alternative name, and its first name."""
-        kind = rt.IFNAME if len(name) < 16 else rt.ALT_IFNAME
-        return self._get(rt.link_body(rt.attribute(kind, rt.text(name)), _NO_STATS))
+        return self._get(_by_name(name))
 
     def named(self, names: Sequence[str]) -> dict[str, Link]:
         """Return those of some devices that are there, by their first names; asked in one go."""
-        bodies = (rt.link_body(rt.attribute(rt.IFNAME, rt.text(n)), _NO_STATS) for n in names)
         found: list[bytes] = []
-        for answers, error in self.exchange([(rt.GETLINK, rt.ACK, body) for body in bodies]):
+        asked = [(rt.GETLINK, rt.ACK, _by_name(name)) for name in names]
+        for answers, error in self.exchange(asked):
             if error and error.errno != errno.ENODEV:
                 raise error
             found += answers
@@ -197,6 +196,12 @@ class Netlink:
                 if kind == rt.ERROR and (error := _error(body)):
                     raise error
                 found.append(body)
+
+
+def _by_name(name: str) -> bytes:
+    """Return the question about the device that has this name or alternative name."""
+    kind = rt.IFNAME if len(name) < 16 else rt.ALT_IFNAME
+    return rt.link_body(rt.attribute(kind, rt.text(name)), _NO_STATS)
 
 
 def _error(body: bytes) -> KernelError | None:

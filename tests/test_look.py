@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices read from the kernel: several in one go, each by its own name and no other."""
+
+from __future__ import annotations
+
+from vifplug.look import RunningLinks
+from vifplug.testing import NetworkNamespace
+
+LONG = "an-alternative-name-longer-than-a-device-may-have"
+
+
+def test_a_device_is_found_by_its_own_name_only() -> None:
+    with NetworkNamespace(enter=True) as namespace:
+        namespace.ip("link", "add", "name", "br9", "type", "bridge")
+        for altname in ("other", LONG):
+            namespace.ip("link", "property", "add", "dev", "br9", "altname", altname)
+        names = ["br9", "other", LONG, "nowhere"]
+        together = RunningLinks()
+        together.read(names)
+        one_by_one = RunningLinks()
+        for links in (together, one_by_one):
+            assert [name in links for name in names] == [True, False, False, False]
+            assert links["br9"].altnames == ("other", LONG)
+        namespace.ip("link", "del", "br9")
+        assert "br9" in together, "what was read is kept: one snapshot for one plan"
