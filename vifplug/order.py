@@ -33,7 +33,10 @@ def in_order(operations: Sequence[Operation], *, rows_first: bool) -> Order:
     inside = tuple(one for one in operations if one.in_database)
     kernel = tuple(one for one in operations if not one.in_database)
     named = {one.device for one in inside}
-    made = (one for one in kernel if isinstance(one, MakeLink))
-    if rows_first and any(named & {one.device, one.peer} for one in made):
-        return Order(inside=inside, after=kernel)
-    return Order(before=kernel, inside=inside)
+    made = tuple(
+        one for one in kernel if isinstance(one, MakeLink) and named & {one.device, one.peer}
+    )
+    if not rows_first or not made:
+        return Order(before=kernel, inside=inside)
+    # The switch is on its way to them: the rest of the VIF's devices can wait.
+    return Order(inside=inside, after=(*made, *(one for one in kernel if one not in made)))

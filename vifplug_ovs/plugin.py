@@ -133,9 +133,8 @@ class OvsPlugin(VIFPlugin):
         qbr, qvb, qvo = (derived_name(prefix, vif.id) for prefix in ("qbr", "qvb", "qvo"))
         tap = vif.devname or derived_name("tap", vif.id)
         parts = (
-            # First what the switch needs: it takes its end while the rest is made.
-            Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
             FilterBridge(name=qbr),
+            Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
             BridgePort(device=qvb, bridge=qbr),
             switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
         )

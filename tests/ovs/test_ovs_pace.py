@@ -143,5 +143,7 @@ def test_rows_come_first_only_where_a_device_is_made_for_them() -> None:
     for made in (tap, pair):
         order = in_order((made, row), rows_first=True)
         assert (order.before, order.inside, order.after) == ((), (row,), (made,))
+    after = in_order((other, pair, row), rows_first=True).after
+    assert after == (pair, other), "what the switch is on its way to is made first"
     assert in_order((other, row), rows_first=True).before == (other,)
     assert in_order((tap,), rows_first=True).before == (tap,)
