@@ -119,6 +119,8 @@ def wait_for_bridges(namespace: NetworkNamespace, ovs: OpenVSwitch) -> None:
     It does so in its own time, after it has acknowledged the change, and with the last bridge of
     the userspace datapath takes away that one's own device.
     """
+    # An undo waits for nobody: first, what was asked of vswitchd until now.
+    ovs.vsctl("set", "Open_vSwitch", ".", f"external_ids:asked={time.monotonic_ns()}")
     bridges = set(ovs.vsctl("list-br").split())
     datapath = set() if bridges else {"ovs-netdev"}
     until = time.monotonic() + 10
