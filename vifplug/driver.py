@@ -36,7 +36,7 @@ from vifplug.plugin import VIFPlugin
 from vifplug.registry import Registry
 from vifplug.sysfs import SYSFS, RunningFunctions
 from vifplug.vif import VIF, Instance
-from vifplug.wiring import Plan, Plugged, Wiring, plan, plugged, removal
+from vifplug.wiring import Plan, Plugged, Wiring, is_there, plan, plugged, removal
 
 LOG = logging.getLogger(__name__)
 
@@ -224,13 +224,13 @@ class GenericVIFDriver:
         for position, vif in enumerate(vifs):
             try:
                 one = self._wire(vif, now)
-                todo = plan(one.owner, one.wiring, now)
+                there = is_there(one.owner, one.wiring, now)
             except VifplugError as error:
                 found[position] = error
                 continue
             # What is plugged already, and what nobody is at work on, needs no privilege to tell.
-            if not todo and not todo.unsure and locks.idle(folder, one.lock_names, since=since):
-                found[position] = one.result(changed=False, devices=todo.devices)
+            if there and locks.idle(folder, one.lock_names, since=since):
+                found[position] = one.result(changed=False, devices=one.wiring.devices)
             else:
                 wired[position] = one
         self._warn(tuple(wired.values()), wait=deadline - time.monotonic())
@@ -282,14 +282,13 @@ class GenericVIFDriver:
     ) -> Host:
         """Return the running host; ``told`` facts are taken instead of looking.
 
-        ``batch`` reads all devices in one dump, else those of some ``names`` are read in one go;
+        ``batch`` reads all devices in one dump, else those of some ``names`` come in one go;
         ``wait`` is how many seconds libvirt may take to answer. Raises InvalidHost.
         """
         links = look.RunningLinks()
         if batch:
             links.read_all()
-        elif names:
-            links.read(names)
+        links.expect(names)
         if told:
             return self._host(told, links, wait)
         if self._known is None or time.monotonic() > self._known_until:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vifplug.netlink import KernelError, Netlink
-from vifplug.rtnetlink import attributes
+from vifplug.rtnetlink import nested
 
 _SYSCTLS = {"IPv4": "bridge-nf-call-iptables", "IPv6": "bridge-nf-call-ip6tables"}
 _BRIDGE = Path("/proc/sys/net/bridge")
@@ -69,8 +69,8 @@ def _nftables(family: str) -> Iterator[str]:
                 raise PermissionError(errno.EPERM, str(error)) from error
             return  # a kernel without nf_tables
         for raw in found:
-            chain = dict(attributes(raw, _GENERATION.size))
-            hook = dict(attributes(chain.get(_CHAIN_HOOK, b"")))
+            chain = nested(raw, _GENERATION.size)
+            hook = nested(chain.get(_CHAIN_HOOK, b""))
             policy = chain.get(_CHAIN_POLICY)
             if raw[0] not in _FAMILIES[family] or policy is None:
                 continue

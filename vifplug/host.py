@@ -8,7 +8,7 @@ each link read when it is first asked for, and kept: planning sees one consisten
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,13 @@ class Link:
         """The marks and claims among the alternative names."""
         return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
 
+    def but(self, changes: Mapping[str, Any]) -> Link:
+        """Return it with some attributes changed: dataclasses.replace() in a tenth of its time."""
+        changed = object.__new__(Link)
+        changed.__dict__.update(self.__dict__)
+        changed.__dict__.update(changes)
+        return changed
+
 
 class Links(Mapping[str, Link]):
     """The host's devices by name. This one holds them all; that of ``look`` reads on demand."""
@@ -156,6 +163,12 @@ class Links(Mapping[str, Link]):
 
     def __len__(self) -> int:
         return len(self._links)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
 
     def carrying(self, altname: str) -> tuple[str, Link] | None:
         """Return the device that has this alternative name."""
@@ -328,6 +341,14 @@ class Host:
     def libvirt_at_least(self, *version: int) -> bool:
         """Whether the host's libvirt is of this version or newer."""
         return tuple(int(word) for word in self.libvirt_version.split(".")) >= version
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+        self._links.expect(names)
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
+        self._links.read_ahead()
 
     def link(self, name: str) -> Link | None:
         """Return the device of this name, or None."""

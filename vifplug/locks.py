@@ -65,11 +65,10 @@ def held(folder: Path, names: tuple[str, ...], *, vif_id: str, deadline: float) 
     ``deadline`` is absolute CLOCK_MONOTONIC. Raises DeadlineExceeded, which says who holds the
     lock, and PrivilegeError where the folder can't be used.
     """
-    _make(folder)
     with contextlib.ExitStack() as stack:
         for name in names:
-            descriptor = _take(folder / f"{name}.lock", vif_id=vif_id, deadline=deadline)
-            stack.callback(_release, folder / f"{name}.lock", descriptor)
+            path = folder / f"{name}.lock"
+            stack.callback(_release, path, _take(path, vif_id=vif_id, deadline=deadline))
         yield
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,9 @@ _MANAGERS = (
 """A service, where it writes what it does with the device of an index, and the lines for 'mine'."""
 
 
+_NAMESPACE = Path("/proc/thread-self/ns/net")
+
+
 class RunningLinks(Links):
     """The devices of the network namespace of the thread that makes this.
 
@@ -37,6 +40,8 @@ class RunningLinks(Links):
         super().__init__({})
         self._netlink = netlink or Netlink()
         self._kept: dict[str, Link | None] = {}
+        self._carrying: dict[str, str | None] = {}
+        self._expected: dict[str, None] = {}
         self._complete = False
         self._holders: holders.Holders | None = None
 
@@ -45,15 +50,34 @@ class RunningLinks(Links):
         self._kept = dict(self._netlink.links())
         self._complete = True
 
-    def read(self, names: Sequence[str]) -> None:
-        """Read some devices, which are there or not, in one go."""
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+        if not self._complete:
+            self._expected |= dict.fromkeys(names)
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
+        expected, self._expected = self._expected, {}
+        if expected and not self._complete:
+            self._read(expected)
+
+    def _read(self, names: Iterable[str]) -> None:
+        """Read the devices that have some names or alternative names, if any has, in one go."""
+        names = list(names)
         found = self._netlink.named(names)
-        # A device found by an alternative name is not the one that was asked for.
-        self._kept |= {name: found.get(name) for name in names}
+        carriers = {altname: name for name, link in found.items() for altname in link.altnames}
+        self._carrying |= {name: carriers.get(name) for name in names}
+        # What was read before is kept, and by its alternative name a device is not found here.
+        self._kept = found | {name: found.get(name) for name in names} | self._kept
+
+    def _look_for(self, name: str, seen: Mapping[str, object]) -> None:
+        """Read what has a name or an alternative name, unless it was seen before."""
+        if name not in seen and not self._complete:
+            self.expect([name])
+            self.read_ahead()
 
     def __getitem__(self, name: str) -> Link:
-        if name not in self._kept and not self._complete:
-            self.read([name])
+        self._look_for(name, self._kept)
         link = self._kept.get(name)
         if link is None:
             raise KeyError(name)
@@ -72,12 +96,10 @@ class RunningLinks(Links):
         known = next(((n, k) for n, k in self._kept.items() if k and altname in k.altnames), None)
         if known or self._complete:
             return known
-        found = self._netlink.link(altname)
-        if found is None:
-            return None
-        name, link = found
-        kept = self._kept.setdefault(name, link)
-        return (name, kept) if kept else None
+        self._look_for(altname, self._carrying)
+        name = self._carrying[altname]
+        kept = self._kept[name] if name else None
+        return (name, kept) if name and kept else None
 
     def marked(self, vif_id: str) -> dict[str, Link]:
         """Return the devices that carry a mark or claim of the VIF: one raw dump."""
@@ -141,7 +163,7 @@ class RunningLinks(Links):
 
 def network_namespace() -> int:
     """Return the inode that identifies the calling thread's network namespace."""
-    return Path("/proc/thread-self/ns/net").stat().st_ino
+    return _NAMESPACE.stat().st_ino
 
 
 @dataclass

@@ -8,10 +8,10 @@ in one send where they belong together, and every answer is seen.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +23,8 @@ from vifplug.layer3 import Address, Route
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its own lock
 _NO_STATS = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS))
-_RECEIVE = 1 << 20
+_LARGEST = 1 << 17
+"""Bytes of a datagram: an attribute has at most 64 KiB, a dump comes in pieces of 32 KiB."""
 
 Request = tuple[int, int, bytes]
 """Type, flags and body of a message."""
@@ -48,6 +49,9 @@ class Netlink:
         weakref.finalize(self, self._socket.close)
         self._sequence = 0
         self._names: dict[int, str] = {}
+        self._held: list[int] = []
+        # One for all answers: memory of this size is the system's to give, and to take back.
+        self._buffer = memoryview(bytearray(_LARGEST))
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +65,22 @@ class Netlink:
         self.close()
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, and what is held besides."""
+        self.let_go()
         self._socket.close()
+
+    def hold(self, descriptor: int) -> None:
+        """Keep the descriptor of a device that was made by it, which is closed later.
+
+        The kernel closes it under its lock, for which it may have to wait while others look at
+        the new device.
+        """
+        self._held.append(descriptor)
+
+    def let_go(self) -> None:
+        """Close all that is held."""
+        while self._held:
+            os.close(self._held.pop())
 
     # Reading.
 
@@ -133,7 +151,9 @@ class Netlink:
         decoded = [rt.decode_link(body) for body in raw]
         self._names |= {one.link.index: one.name for one in decoded}
         return {
-            one.name: replace(one.link, master=self._name(one.master), lower=self._name(one.lower))
+            one.name: one.link.but(
+                {"master": self._name(one.master), "lower": self._name(one.lower)}
+            )
             if one.master or one.lower
             else one.link
             for one in decoded
@@ -165,7 +185,7 @@ class Netlink:
         found: dict[int, list[bytes]] = {number: [] for number in numbers}
         ended: dict[int, KernelError | None] = {}
         while len(ended) < len(numbers):
-            for kind, _, number, body in rt.split(self._socket.recv(_RECEIVE)):
+            for kind, _, number, body in rt.split(self._datagram()):
                 if number not in found:
                     continue  # an answer that an earlier, interrupted request left behind
                 if kind == rt.ERROR:
@@ -183,11 +203,17 @@ class Netlink:
             if whole:
                 return found
 
+    def _datagram(self) -> bytes:
+        size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+        if size > _LARGEST:
+            raise OSError(errno.EMSGSIZE, f"the kernel sent {size} bytes at once")
+        return bytes(self._buffer[:size])
+
     def _dumped(self, number: int) -> tuple[list[bytes], bool]:
         found: list[bytes] = []
         whole = True
         while True:
-            for kind, flags, answered, body in rt.split(self._socket.recv(_RECEIVE)):
+            for kind, flags, answered, body in rt.split(self._datagram()):
                 if answered != number:
                     continue
                 whole = whole and not flags & rt.INTERRUPTED

@@ -125,6 +125,20 @@ def attributes(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
+def nested(data: bytes, start: int = 0) -> dict[int, bytes]:
+    """Return by type the payloads of the attributes from a position on, of a type's last one."""
+    # As attributes(), without a generator: a device has a hundred of them, and this is most of it.
+    found = {}
+    at, end, unpack = start, len(data) - _ATTRIBUTE.size, _ATTRIBUTE.unpack_from
+    while at <= end:
+        length, kind = unpack(data, at)
+        if length < 4:
+            break
+        found[kind & _TYPE] = data[at + 4 : at + length]
+        at += (length + 3) & ~3
+    return found
+
+
 def failure(body: bytes) -> tuple[int, str] | None:
     """Return errno and words of an answer that refuses, or None for one that acknowledges.
 
@@ -134,7 +148,7 @@ def failure(body: bytes) -> tuple[int, str] | None:
     if code == 0:
         return None
     # The refused request's header stands between, without its payload (NETLINK_CAP_ACK).
-    said = dict(attributes(body, 4 + _HEADER.size)).get(1, b"").rstrip(b"\0")
+    said = nested(body, 4 + _HEADER.size).get(1, b"").rstrip(b"\0")
     words = os.strerror(-code)
     return -code, f"{words} ({said.decode(errors='replace')})" if said else words
 
@@ -152,8 +166,8 @@ class Decoded:
 def decode_link(body: bytes) -> Decoded:
     """Return the device that a message tells of."""
     _, _, index, flags, _ = _LINK.unpack_from(body)
-    found = dict(attributes(body, _LINK.size))
-    kind, more = _kind(dict(attributes(found.get(LINKINFO, b""))))
+    found = nested(body, _LINK.size)
+    kind, more = _kind(nested(found.get(LINKINFO, b"")))
     if not kind:
         kind = "loopback" if flags & LOOPBACK else "physical"
     up = bool(flags & UP)
@@ -181,7 +195,7 @@ def decode_link(body: bytes) -> Decoded:
 
 def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
     kind = _text(info.get(INFO_KIND, b""))
-    data = dict(attributes(info.get(INFO_DATA, b"")))
+    data = nested(info.get(INFO_DATA, b""))
     if kind == "bridge" and BR_FORWARD_DELAY in data:
         return kind, {
             "forward_delay": _number(data[BR_FORWARD_DELAY]),
@@ -200,8 +214,8 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
 
 def decode_vfs(body: bytes) -> dict[int, Vf]:
     """Return what a message tells of a physical function's virtual ones, by number."""
-    found = dict(attributes(body, _LINK.size)).get(VFINFO_LIST, b"")
-    return dict(_vf(dict(attributes(one))) for _, one in attributes(found))
+    found = nested(body, _LINK.size).get(VFINFO_LIST, b"")
+    return dict(_vf(nested(one)) for _, one in attributes(found))
 
 
 def _vf(said: Mapping[int, bytes]) -> tuple[int, Vf]:
@@ -230,12 +244,12 @@ def vf_body(index: int, kind: int, payload: bytes) -> bytes:
 def _sysctls(spec: bytes) -> dict[str, Any]:
     """Return the sysctls that come with a device; for a device without IPv6, nothing of it."""
     found: dict[str, Any] = {}
-    families = dict(attributes(spec))
-    inet = dict(attributes(families.get(socket.AF_INET, b""))).get(INET_CONF)
+    families = nested(spec)
+    inet = nested(families.get(socket.AF_INET, b"")).get(INET_CONF)
     if inet:
         found["arp_ignore"] = _at(inet, _ARP_IGNORE)
         found["arp_announce"] = _at(inet, _ARP_ANNOUNCE)
-    inet6 = dict(attributes(families.get(socket.AF_INET6, b""))).get(INET6_CONF)
+    inet6 = nested(families.get(socket.AF_INET6, b"")).get(INET6_CONF)
     if inet6:
         found["ipv6"] = not _at(inet6, _DISABLE_IPV6)
         found["accept_ra"] = _at(inet6, _ACCEPT_RA)

@@ -43,6 +43,11 @@ class Wiring:
     why: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are, or will be, the VIF's own."""
+        return tuple(name for part in self.parts for name in part.devices)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -122,6 +127,16 @@ def plan(owner: Owner, wiring: Wiring, host: Host) -> Plan:
     unsure = any(part.unsure(owner, host) for part in wiring.parts)
     steps = compare(owner, wiring.parts, host)
     return Plan(owner=owner, steps=steps, why=wiring.why, notes=wiring.notes, unsure=unsure)
+
+
+def is_there(owner: Owner, wiring: Wiring, host: Host) -> bool:
+    """Whether a host is known to have all of a wiring; no further than to what differs first.
+
+    Raises Conflict, of what was looked at.
+    """
+    return not any(
+        part.unsure(owner, host) or part.operations(owner, host) for part in wiring.parts
+    )
 
 
 def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,8 +43,11 @@ class FilterBridge(Part):
     def devices(self) -> tuple[str, ...]:
         return (self.name,)
 
+    def marks(self, owner: Owner) -> Mapping[str, str]:
+        return {self.name: owner.mark(QBR)}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        mark = owner.mark(QBR)
+        mark = self.marks(owner)[self.name]
         link = host.link(self.name)
         if link is None:
             _require_one_name(owner, QBR, mark, self.name, host)
@@ -83,8 +87,11 @@ class Veth(Part):
     def devices(self) -> tuple[str, ...]:
         return (self.name, self.peer)
 
+    def marks(self, owner: Owner) -> Mapping[str, str]:
+        return {self.name: owner.mark(QVB), self.peer: owner.mark(QVO)}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        marks = {self.name: owner.mark(QVB), self.peer: owner.mark(QVO)}
+        marks = self.marks(owner)
         link, other = host.link(self.name), host.link(self.peer)
         if link is None and other is None:
             _require_one_name(owner, QVB, marks[self.name], self.name, host)

@@ -35,6 +35,10 @@ class Part:
         """The VIF's own devices that this part makes."""
         return ()
 
+    def marks(self, owner: Owner) -> Mapping[str, str]:
+        """Return the marks that these devices bear once the VIF's owner has made them."""
+        return {}
+
     @property
     def shared(self) -> tuple[str, ...]:
         """The devices of others that this part uses or makes; locked while it is applied."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,8 +48,11 @@ class Tap(Part):
     def devices(self) -> tuple[str, ...]:
         return (self.name,)
 
+    def marks(self, owner: Owner) -> Mapping[str, str]:
+        return {self.name: owner.mark("tap")}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        mark = owner.mark("tap")
+        mark = self.marks(owner)[self.name]
         marked = host.carrying(mark)
         if marked and marked[0] != self.name:
             needed = f"the name {self.name}: unplug and plug to rename"
