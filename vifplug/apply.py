@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vifplug.errors import DeadlineExceeded, PlugFailed, UnplugFailed, VifplugError
@@ -42,34 +42,44 @@ class Refused(Exception):
 class Database(Protocol):
     """A switch's database, which a plan changes in transactions, unlike the kernel's devices."""
 
-    def seek(self, jobs: Sequence[Job]) -> Ovs:
-        """Read what the parts of these jobs must know. Raises OVSDBError, DeadlineExceeded."""
+    def seek(self, jobs: Sequence[Job], *, meanwhile: Callable[[], object]) -> Ovs:
+        """Read what the parts of these jobs must know. Raises OVSDBError, DeadlineExceeded.
+
+        ``meanwhile`` may be done while the database is at work.
+        """
 
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
         """Read what is these VIFs' and return what takes each out, as :meth:`seek`."""
 
-    def commit(self, groups: Sequence[Sequence[Operation]]) -> None:
-        """Make all changes in one transaction, or none.
+    def send(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Ask for all changes in one transaction, which can't be recalled: then :meth:`confirm`.
 
-        Raises Refused, OVSDBError and DeadlineExceeded: then nothing was done, or what may come to
-        be done is undone by the database itself. OSError: the caller has to take it back.
+        Raises as that does; it may wait for the answer itself, where the switch needs that time.
+        """
+
+    def confirm(self) -> None:
+        """Wait until all that was asked for is done. Raises Refused: nothing of it was.
+
+        OVSDBError and DeadlineExceeded: nothing was done, or what may come to be done is undone by
+        the database itself. OSError: the caller has to take it back.
         """
 
     def take_back(self, operation: Operation) -> None:
-        """Make one change by itself, also a little past the deadline. Raises as :meth:`commit`."""
+        """Make one change by itself, also a little past the deadline. Raises as :meth:`confirm`."""
 
-    def watch(self, groups: Sequence[Sequence[Operation]]) -> None:
-        """Note how the switch finds what was committed when it first gets there.
+    def settled(
+        self, groups: Sequence[Sequence[Operation]], *, meanwhile: Callable[[], object]
+    ) -> Sequence[str | None]:
+        """Wait until the switch has done what was confirmed; return why not, for each group.
 
-        That may be before its devices are made, where rows come first.
+        ``meanwhile`` is done while it works.
         """
 
-    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
-        """Wait until the switch has done what was committed; return why not, for each group."""
+    def race(self, job: Job) -> bool:
+        """Whether a job's device may be made while the database is at work on its port's row.
 
-    @property
-    def slow(self) -> bool:
-        """Whether the switch takes longer to get to a port than its device takes to be made."""
+        Asked once for a plug; the switch may look for the device before it is made.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,19 +144,36 @@ class Means:
     facts: Callable[[Host], Host] | None = None
     meanwhile: Callable[[], object] | None = None
 
-    def look(self, ovs: Ovs | None, jobs: Sequence[Job] = (), *, batch: bool = False) -> Host:
-        """Return the host as it is; in a ``batch`` all of it, else what some jobs need at once."""
+    def look(self, *, batch: bool) -> Host:
+        """Return the host's devices as they are; in a ``batch`` all are read at once."""
         links = RunningLinks(self.netlink)
         if batch:
             links.read_all()
-        elif names := [name for job in jobs for part in job.parts for name in part.devices]:
-            links.read(names)
-        host = Host(links=links, ovs=ovs, pci=RunningFunctions())
+        return Host(links=links, pci=RunningFunctions())
+
+    def look_for(self, jobs: Sequence[Job]) -> Host:
+        """Return the host with all that the parts of some jobs must know.
+
+        Raises OSError, OVSDBError, DeadlineExceeded.
+        """
+        host = self.look(batch=len(jobs) >= _BATCH)
+        for job in jobs:
+            host.expect(name for part in job.parts for name in part.devices)
+            marks = (part.marks(job.owner) for part in job.parts)
+            host.expect(mark for own in marks for mark in own.values())
+        if self.database:
+            host = replace(host, ovs=self.database.seek(jobs, meanwhile=host.read_ahead))
         return self.facts(host) if self.facts else host
 
     def perform(self, operation: Operation) -> None:
         """Do one operation on the kernel."""
         perform(self.netlink, operation)
+
+    def use_the_time(self) -> None:
+        """Do what has to be done some time, while a switch works."""
+        self.netlink.let_go()
+        if self.meanwhile:
+            self.meanwhile()
 
     def take_back(self, operation: Operation) -> None:
         """Do one operation that undoes another, on the kernel or in the database."""
@@ -172,8 +199,7 @@ def plug(jobs: Sequence[Job], means: Means) -> list[Outcome]:
 
 def _together(jobs: list[Job], means: Means) -> None:
     try:
-        ovs = means.database.seek(jobs) if means.database else None
-        host = means.look(ovs, jobs, batch=len(jobs) >= _BATCH).planning()
+        host = means.look_for(jobs).planning()
     except (VifplugError, OSError) as error:
         for job in jobs:
             job.standing = "reading the host"
@@ -188,23 +214,30 @@ def _together(jobs: list[Job], means: Means) -> None:
             continue
         operations = [operation for step in steps for operation in step.operations]
         # Many devices take longer to be made than any switch to look for them.
-        rows_first = len(jobs) == 1 and means.database is not None and means.database.slow
-        order = in_order(operations, rows_first=rows_first)
+        racing = len(jobs) == 1 and means.database is not None and means.database.race(job)
+        order = in_order(operations, racing=racing)
         if _performed(job, order.before, means):
             plans.append((job, order))
-    in_database = any(order.inside for _, order in plans)
-    if in_database and not _committed(plans, means):
-        return
-    if means.database and any(order.after for _, order in plans):
-        means.database.watch([order.inside for _, order in plans])
-    plans = [(job, order) for job, order in plans if _performed(job, order.after, means)]
-    if in_database and plans:
-        _settle(plans, means)
+    if any(order.inside for _, order in plans):
+        if not _committed(plans, means):
+            return
+        plans = [(job, order) for job, order in plans if job.outcome is None]
+        if plans:
+            _settle(plans, means)
     _verify([job for job, _ in plans if job.outcome is None], means)
 
 
 def _performed(job: Job, operations: Sequence[Operation], means: Means) -> bool:
     """Make changes on the kernel; where one fails, take back all that was done for the job."""
+    if failure := _stopped_by(job, operations, means):
+        job.fail(failure, means.take_back)
+        if not isinstance(failure, Exception):
+            raise failure
+    return failure is None
+
+
+def _stopped_by(job: Job, operations: Sequence[Operation], means: Means) -> BaseException | None:
+    """Make changes on the kernel until one fails; return its error, and take nothing back."""
     try:
         for operation in operations:
             job.standing = str(operation)
@@ -212,13 +245,9 @@ def _performed(job: Job, operations: Sequence[Operation], means: Means) -> bool:
             # Noted before it is tried: what failed half-way is taken back too.
             job.done.append(operation)
             means.perform(operation)
-    except Exception as error:
-        job.fail(error, means.take_back)
-        return False
     except BaseException as error:
-        job.fail(error, means.take_back)
-        raise
-    return True
+        return error
+    return None
 
 
 def _committed(plans: Sequence[tuple[Job, Order]], means: Means) -> bool:
@@ -227,9 +256,15 @@ def _committed(plans: Sequence[tuple[Job, Order]], means: Means) -> bool:
     for job, order in plans:
         job.at_database(order)
         job.done += order.inside
+    stopped: list[tuple[Job, str, BaseException]] = []
     try:
         means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
-        means.database.commit([order.inside for _, order in plans])
+        means.database.send([order.inside for _, order in plans])
+        for job, order in plans:
+            if failure := _stopped_by(job, order.meanwhile, means):
+                stopped.append((job, job.standing, failure))
+            job.at_database(order)
+        means.database.confirm()
     except Refused as refused:
         _split([job for job, _ in plans], refused, means)
         return False
@@ -239,19 +274,23 @@ def _committed(plans: Sequence[tuple[Job, Order]], means: Means) -> bool:
                 job.forget_database()
             job.fail(error, means.take_back)
         return False
+    for job, standing, failure in stopped:
+        job.standing = standing
+        job.fail(failure, means.take_back)
+        if not isinstance(failure, Exception):
+            raise failure
     return True
 
 
 def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
     """Wait for the switch; take back what it did not take."""
     assert means.database is not None  # noqa: S101 - as above
-    if means.meanwhile:
-        means.meanwhile()
     for job, order in plans:
         job.at_database(order)
     try:
         means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
-        answers = means.database.settled([order.inside for _, order in plans])
+        groups = [order.inside for _, order in plans]
+        answers = means.database.settled(groups, meanwhile=means.use_the_time)
     except (Refused, VifplugError, OSError) as error:
         for job, _ in plans:
             job.fail(error, means.take_back)
@@ -279,14 +318,14 @@ def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
 
 def _verify(jobs: list[Job], means: Means) -> None:
     """Look at the host again: only what is really there counts as plugged."""
+    means.netlink.let_go()
     changed = [job for job in jobs if job.done]
     for job in jobs:
         job.outcome = _applied(job)
     if not changed:
         return
     try:
-        ovs = means.database.seek(changed) if means.database else None
-        host = means.look(ovs, changed, batch=len(changed) >= _BATCH)
+        host = means.look_for(changed)
     except (VifplugError, OSError) as error:
         for job in changed:
             job.standing = "the look at the result"
@@ -297,7 +336,8 @@ def _verify(jobs: list[Job], means: Means) -> None:
         try:
             left = _left_to_do(job, host)
             if means.database and _put_down(left, means):
-                left = _left_to_do(job, means.look(ovs))
+                again = means.look(batch=False)
+                left = _left_to_do(job, replace(host, links=again.links))
             if left:
                 differs = "; ".join(str(operation) for operation in left)
                 reason = f"the host did not keep what was done: {differs}"
@@ -408,7 +448,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
             found = means.database.removals(vifs)
     except (VifplugError, OSError) as error:
         failure.append(_words(error))  # the devices can go all the same
-    host = means.look(None, batch=len(vifs) >= _BATCH)
+    host = means.look(batch=len(vifs) >= _BATCH)
     leaving = [
         _Leaving(
             vif=vif,
@@ -448,7 +488,8 @@ def _leave_database(leaving: Sequence[_Leaving], means: Means) -> None:
         return
     try:
         means.require_time(leaving[0].vif_id, str(next(o for g in groups for o in g)))
-        means.database.commit(groups)
+        means.database.send(groups)
+        means.database.confirm()
     except (Refused, VifplugError, OSError) as error:
         if isinstance(error, Refused) and len(leaving) > 1:
             for piece in _pieces(leaving, error):
@@ -491,7 +532,7 @@ def _still_to_do(
     vifs = [one.vif for one in leaving]
     try:
         found = means.database.removals(vifs) if means.database else [()] * len(vifs)
-        host = means.look(None, batch=len(vifs) >= _BATCH)
+        host = means.look(batch=len(vifs) >= _BATCH)
         for one, operations in zip(leaving, found, strict=True):
             again = removal(one.vif_id, host, remove_unused=remove_unused)
             but: Iterable[Unit] = () if claims else one.claims

@@ -180,7 +180,7 @@ class SetLink(Operation):
         return f"{_WORDS.get(self.attribute, self.attribute)} {_said(self.value)}"
 
     def on(self, link: Link | None) -> Link | None:
-        return dataclasses.replace(link, **{self.attribute: self.value}) if link else None
+        return link.but({self.attribute: self.value}) if link else None
 
     def undo(self) -> Operation | None:
         if self.fresh:
@@ -188,6 +188,31 @@ class SetLink(Operation):
         return SetLink(
             device=self.device, attribute=self.attribute, value=self.before, before=self.value
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetLinks(Operation):
+    """Set several attributes in one go; where one can't be set, the others may have been."""
+
+    these: tuple[SetLink, ...]
+
+    @classmethod
+    def of(cls, these: Sequence[SetLink]) -> tuple[Operation, ...]:
+        """Return what sets these: nothing, the operation itself where it is one, or all as one."""
+        if len(these) < 2:
+            return tuple(these)
+        return (cls(device=these[0].device, these=tuple(these)),)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.these))
+
+    def foresee(self, host: Host) -> None:
+        for one in self.these:
+            one.foresee(host)
+
+    def undo(self) -> Operation | None:
+        back = [one for set_ in reversed(self.these) if isinstance(one := set_.undo(), SetLink)]
+        return next(iter(SetLinks.of(back)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +298,7 @@ class AddAltname(Operation):
         return f"mark {self.device}"
 
     def on(self, link: Link | None) -> Link | None:
-        return dataclasses.replace(link, altnames=(*link.altnames, self.altname)) if link else None
+        return link.but({"altnames": (*link.altnames, self.altname)}) if link else None
 
     def undo(self) -> Operation:
         return RemoveAltname(device=self.device, altname=self.altname)
@@ -292,7 +317,7 @@ class RemoveAltname(Operation):
         if link is None:
             return None
         left = tuple(name for name in link.altnames if name != self.altname)
-        return dataclasses.replace(link, altnames=left)
+        return link.but({"altnames": left})
 
     def undo(self) -> Operation:
         return AddAltname(device=self.device, altname=self.altname)

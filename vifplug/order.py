@@ -10,33 +10,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vifplug.operations import MakeLink, Operation
+from vifplug.operations import MakeLink, Operation, SetLink, SetLinks
+
+_LAST = ("up", "master")
+"""The attributes that come after all others of their devices, and so can come together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A plan's changes: the kernel's ``before`` the transaction, what is ``inside``, what is after.
+    """A plan's changes: the kernel's ``before`` the transaction, what is ``inside``, and the rest.
 
-    With ``after``, the switch may look for a device before it is made.
+    That is made ``meanwhile``, as soon as the database has been asked.
     """
 
     before: tuple[Operation, ...] = ()
     inside: tuple[Operation, ...] = ()
-    after: tuple[Operation, ...] = ()
+    meanwhile: tuple[Operation, ...] = ()
 
 
-def in_order(operations: Sequence[Operation], *, rows_first: bool) -> Order:
+def in_order(operations: Sequence[Operation], *, racing: bool) -> Order:
     """Return the order of a plan's changes: devices before the transaction that names them.
 
-    ``rows_first``: after it, where they are made for it.
+    ``racing``: these come meanwhile as well, and first, since the switch will look for them once
+    the database has told it.
     """
     inside = tuple(one for one in operations if one.in_database)
-    kernel = tuple(one for one in operations if not one.in_database)
+    kernel = [one for one in operations if not one.in_database]
+    if not inside:
+        return Order(before=tuple(kernel))
     named = {one.device for one in inside}
     made = tuple(
         one for one in kernel if isinstance(one, MakeLink) and named & {one.device, one.peer}
     )
-    if not rows_first or not made:
-        return Order(before=kernel, inside=inside)
-    # The switch is on its way to them: the rest of the VIF's devices can wait.
-    return Order(inside=inside, after=(*made, *(one for one in kernel if one not in made)))
+    rest = [one for one in kernel if one not in made]
+    # The switch looks at devices whenever one changes, under a lock that a change has to wait for.
+    last = [one for one in rest if isinstance(one, SetLink) and one.attribute in _LAST]
+    rest = [*(one for one in rest if one not in last), *SetLinks.of(last)]
+    if racing:
+        return Order(inside=inside, meanwhile=(*made, *rest))
+    return Order(before=made, inside=inside, meanwhile=tuple(rest))

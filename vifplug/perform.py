@@ -15,7 +15,6 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from vifplug import holders, layer3
 from vifplug import rtnetlink as rt
@@ -36,6 +35,7 @@ from vifplug.operations import (
     RemoveLinks,
     RemoveRoutes,
     SetLink,
+    SetLinks,
     SetVf,
 )
 
@@ -50,7 +50,7 @@ _SYSCTLS: Mapping[str, str] = {
 _OPENED_WITHIN = 0.2
 """Seconds within which libvirt surely opens a macvtap that it has made."""
 
-_SYSCTL_ROOT = Path("/proc/sys/net")
+_SYSCTL_ROOT = "/proc/sys/net/"
 _BRIDGE = {
     "stp": (rt.BR_STP_STATE, rt.u32),
     "forward_delay": (rt.BR_FORWARD_DELAY, rt.u32),
@@ -85,7 +85,9 @@ def perform(netlink: Netlink, operation: Operation) -> None:
         case SetLink(attribute=name) if name in _SYSCTLS:
             _write_sysctl(operation)
         case SetLink():
-            _set_link(netlink, operation)
+            netlink.request(_setting_of(netlink, operation))
+        case SetLinks(these=these):
+            netlink.request(*(_setting_of(netlink, one) for one in these))
         case AddAltname(device=device, altname=altname):
             _add_altname(netlink, device, altname)
         case RemoveAltname(device=device, altname=altname):
@@ -173,8 +175,10 @@ def _make_tap(netlink: Netlink, operation: MakeLink) -> None:
         shape = (rt.SETLINK, rt.ACK, rt.link_body(*wanted, index=index))
         netlink.request(_prop(True, index, operation.mark), shape)
         fcntl.ioctl(fd, _TUNSETPERSIST, 1)
-    finally:
+    except BaseException:
         os.close(fd)
+        raise
+    netlink.hold(fd)
 
 
 def _remove_links(netlink: Netlink, operations: Sequence[RemoveLink]) -> None:
@@ -264,7 +268,8 @@ def _used(netlink: Netlink, name: str, link: Link, leaving: str | None) -> bool:
     )
 
 
-def _set_link(netlink: Netlink, operation: SetLink) -> None:
+def _setting_of(netlink: Netlink, operation: SetLink) -> Request:
+    """Return the request that sets an attribute which is no sysctl. Raises Refused, KernelError."""
     value = operation.value
     kind, wanted, up = rt.SETLINK, b"", None
     # The kernel finds the device by its name; to ask for its index first takes as long again.
@@ -286,7 +291,7 @@ def _set_link(netlink: Netlink, operation: SetLink) -> None:
             wanted = rt.nest(rt.LINKINFO, bridge, data)
         case other:
             raise Refused(f"{other} of {operation.device} can't be set")
-    netlink.request((kind, rt.ACK, rt.link_body(device, wanted, up=up)))
+    return kind, rt.ACK, rt.link_body(device, wanted, up=up)
 
 
 def _add_altname(netlink: Netlink, device: str, altname: str) -> None:
@@ -428,10 +433,14 @@ def _prop(add: bool, index: int, altname: str) -> Request:
 
 
 def _write_sysctl(operation: SetLink) -> None:
-    path = _SYSCTL_ROOT / _SYSCTLS[operation.attribute].format(operation.device)
+    path = _SYSCTL_ROOT + _SYSCTLS[operation.attribute].format(operation.device)
     value = not operation.value if operation.attribute == "ipv6" else operation.value
     try:
-        path.write_text(f"{int(value)}\n")
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"%d\n" % int(value))
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         # A kernel without IPv6, or a device whose MTU is too small for it, has it off already.
         if operation.attribute != "ipv6" or operation.value:

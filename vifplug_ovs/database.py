@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vifplug.apply import Departure, Job, Refused
@@ -19,7 +19,7 @@ from vifplug.errors import NO_VIF, DeadlineExceeded, OVSDBError
 from vifplug.mark import derived_name
 from vifplug.operations import Operation
 from vifplug.ovs import Ovs
-from vifplug_ovs import look, parts
+from vifplug_ovs import kept, look, parts
 from vifplug_ovs.endpoint import Keys
 from vifplug_ovs.look import Sought
 from vifplug_ovs.operations import (
@@ -29,10 +29,11 @@ from vifplug_ovs.operations import (
     RemoveBridge,
     Request,
     Settle,
+    by_row,
     named,
 )
-from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
-from vifplug_ovs.pace import Pace
+from vifplug_ovs.ovsdb import DATABASE, Connection, Lost, Unanswered, first_error
+from vifplug_ovs.race import Race
 
 _UNDO = 0.6
 """Seconds past a call's deadline in which an undo may be answered; the caller waits 1 s."""
@@ -44,7 +45,6 @@ _LINGER = 600.0
 """Seconds in which a server that hangs may go on and find the undo of what it does then."""
 
 _ACKNOWLEDGEMENT = "vswitchd's acknowledgement"
-_STATE = ["error", "ofport"]
 
 _BUMP: Sequence[Request] = (
     {
@@ -58,26 +58,34 @@ _BUMP: Sequence[Request] = (
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A question that is answered when vswitchd acknowledges, and the connection that has it.
+class _Asked:
+    """A transaction that was asked for: of which group each request is, and what undoes all."""
 
-    Without one it could not be asked.
-    """
+    connection: Connection
+    number: int
+    _: KW_ONLY
+    requests: Sequence[Request]
+    whose: Sequence[int]
+    undo: list[Operation]
 
-    connection: Connection | None = None
-    number: int = 0
+    def refused(self, at: int, why: str) -> Refused:
+        """Return what is to be said of it where one of its requests was refused."""
+        culprit = self.whose[at] if at < len(self.whose) else None
+        return Refused(_said(why, self.requests, at), culprit)
 
 
 class OpenDatabase:
     """The database at an endpoint; what ``vifplug.privileged`` asks of one for a call."""
 
     def __init__(
-        self, endpoint: str, deadline: float, *, keys: Keys | None = None, pace: Pace | None = None
+        self, endpoint: str, deadline: float, *, keys: Keys, races: Mapping[str, Race]
     ) -> None:
         self._endpoint, self._deadline, self._keys = endpoint, deadline, keys
-        self._pace = pace or Pace()
-        self._answered = 0.0
-        self._watched: _Watched | None = None
+        self._races, self._race = races, Race()
+        self._racing = False
+        self._sent = 0.0
+        self._first = 0
+        self._asked: _Asked | None = None
         self._connection: Connection | None = None
         self._configuration = 0
         self._late_undo: list[Operation] | None = None
@@ -85,29 +93,29 @@ class OpenDatabase:
         self._fresh: Ovs | None = None
 
     def close(self) -> None:
-        """End the connection."""
+        """Let go of the connection, which the next call may have."""
         if self._connection:
-            self._connection.close()
+            kept.give_back(self._connection)
             self._connection = None
 
     # Reading.
 
-    def seek(self, jobs: Sequence[Job]) -> Ovs:
+    def seek(self, jobs: Sequence[Job], *, meanwhile: Callable[[], object]) -> Ovs:
         """Read what the parts of these jobs must know."""
-        return self._read([_sought(job) for job in jobs])
+        return self._read([_sought(job) for job in jobs], meanwhile)
 
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
         """Read what is these VIFs' and return what takes each out of the database."""
         ovs = self._read([_sought_of(vif) for vif in vifs])
         return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
 
-    def _read(self, sought: Sequence[Sought]) -> Ovs:
+    def _read(self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None) -> Ovs:
         fresh, self._fresh = self._fresh, None
         if fresh and self._sought == sought:
             return fresh
         self._sought = sought
         try:
-            return self._try_to_read(sought)
+            return self._try_to_read(sought, meanwhile)
         except Lost:
             self.close()  # it was restarted, maybe: once more, with the patience of a connection
         try:
@@ -115,16 +123,19 @@ class OpenDatabase:
         except Lost as error:
             raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
 
-    def _try_to_read(self, sought: Sequence[Sought]) -> Ovs:
+    def _try_to_read(
+        self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None
+    ) -> Ovs:
+        connection = self._connected()
         try:
-            return look.read(self._connected(), sought, deadline=self._deadline)
+            return look.read(connection, sought, deadline=self._deadline, meanwhile=meanwhile)
         except Unanswered as error:
             raise self._late("reading the database") from error
 
     # Changing.
 
-    def commit(self, groups: Sequence[Sequence[Operation]]) -> None:
-        """Make all changes in one transaction, or none; see ``vifplug.apply.Database``."""
+    def send(self, groups: Sequence[Sequence[Operation]]) -> None:
+        """Ask for all changes in one transaction; see ``vifplug.apply.Database``."""
         requests: list[Request] = []
         whose: list[int] = []
         there: list[Request] = []
@@ -139,27 +150,43 @@ class OpenDatabase:
                     requests.append(request)
                     whose.append(place)
         connection = self._alive()
+        if time.monotonic() >= self._deadline:
+            raise self._late("the transaction")
         undo = [o.undo() for group in reversed(groups) for o in reversed(group)]
+        asked = [[DATABASE, *requests, *_BUMP]]
+        if self._racing and (first := self._first_answer(groups)):
+            asked.append([DATABASE, *first])
         try:
-            number = connection.send(
-                "transact", ["Open_vSwitch", *requests, *_BUMP], deadline=self._deadline
-            )
-        except Lost as error:  # half a request is none
+            number = connection.send("transact", *asked, deadline=self._deadline)
+        except Lost as error:
             self.close()
-            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
+            if len(asked) > 1:
+                raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
+            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error  # half of it is nothing
+        self._sent = time.monotonic()
+        self._first = number + 1 if len(asked) > 1 else 0
+        self._asked = _Asked(
+            connection, number, requests=requests, whose=whose, undo=[back for back in undo if back]
+        )
+        if self._racing and self._race.slow:
+            self.confirm()
+
+    def confirm(self) -> None:
+        """Wait until all that was asked for is done; see ``vifplug.apply.Database``."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
         try:
-            results = connection.receive(number, deadline=self._deadline)
+            results = asked.connection.receive(asked.number, deadline=self._deadline)
         except Unanswered as error:
-            self._late_undo = [back for back in undo if back]  # linger() sends it after this
+            self._late_undo = asked.undo  # linger() sends it after this
             raise self._late("the transaction", "unknown") from error
         except Lost as error:
             self.close()
             raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
         if refused := first_error(results):
-            at, why = refused
-            raise Refused(_said(why, requests, at), whose[at] if at < len(whose) else None)
+            raise asked.refused(*refused)
         self._configuration = results[-1]["rows"][0]["next_cfg"]
-        self._answered = connection.heard
 
     def take_back(self, operation: Operation) -> None:
         """Make one change by itself, also a little past the deadline."""
@@ -195,7 +222,7 @@ class OpenDatabase:
         with contextlib.suppress(Lost, Unanswered):
             for operation in self._late_undo or ():
                 assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
-                params = ["Open_vSwitch", *operation.requests()]
+                params = [DATABASE, *operation.requests()]
                 connection.send("transact", params, deadline=until)
             self._late_undo = []
             while connection.pending:
@@ -204,66 +231,56 @@ class OpenDatabase:
 
     # Waiting for the switch.
 
-    @property
-    def slow(self) -> bool:
-        """Whether vswitchd takes longer to get to a port than its device takes to be made."""
-        return self._pace.slow
+    def race(self, job: Job) -> bool:
+        """Whether a device may be made while the database is at work on its port's row."""
+        self._race = self._races[job.owner.process]
+        self._racing = self._race.enter()
+        return self._racing
 
-    def watch(self, groups: Sequence[Sequence[Operation]]) -> None:
-        """Note how vswitchd finds ports when it first gets to them; asked now, read later."""
-        questions = [
-            {"op": "select", "table": "Interface", "where": named(name), "columns": _STATE}
-            for names in _awaited(groups)
-            for name in names
-        ]
-        params = ["Open_vSwitch", self._until_acknowledged(), *questions]
-        self._watched, connection = _Watched(), self._connection
-        if connection:
-            with contextlib.suppress(Lost):
-                number = connection.send("transact", params, deadline=self._deadline)
-                self._watched = _Watched(connection, number)
-
-    def settled(self, groups: Sequence[Sequence[Operation]]) -> Sequence[str | None]:
-        """Wait until vswitchd has done what was committed; return why not, for each group.
+    def settled(
+        self, groups: Sequence[Sequence[Operation]], *, meanwhile: Callable[[], object]
+    ) -> Sequence[str | None]:
+        """Wait until vswitchd has done what was confirmed; return why not, for each group.
 
         What is read with it is what the next reading would find, and is kept for that.
         """
-        rows = {o.device: o.row for group in groups for o in group if isinstance(o, AddPort)}
-        awaited, rows_first = _awaited(groups), self._watched is not None
-        if rows_first and self._missed():
-            # It got there before the devices did; what it says counts once it has looked again.
-            self._pace.missed()
+        made = _made(groups)
+        awaited = [_awaited(group) for group in groups]
+        ovs = self._after(self._until_acknowledged(), made, _ACKNOWLEDGEMENT, meanwhile)
+        self._race.acknowledged(self._connected().heard - self._sent)
+        if self._racing and self._looked_too_soon():
+            self._race.lost()
+        if self._racing and any(_complaint(names, ovs) for names in awaited):
+            # What it says once it has looked again counts.
             self._have_it_look_again()
-        ovs = self._after(self._until_acknowledged(), rows, _ACKNOWLEDGEMENT)
-        if len(groups) == 1 and not rows_first:
-            self._pace.acknowledged(self._connected().heard - self._answered)
+            ovs = self._after(self._until_acknowledged(), made, _ACKNOWLEDGEMENT)
         for name in (name for names in awaited for name in names):
             found = ovs.port(name)
             if found and not found[1].error and found[1].ofport is None:
                 # A device that came back is taken without a new configuration.
                 ready = [*named(name), ["ofport", ">", 0]]
-                ovs = self._after(self._until("Interface", ready), rows, f"the ofport of {name}")
+                ovs = self._after(self._until("Interface", ready), made, f"the ofport of {name}")
         self._fresh = ovs
         return [_complaint(names, ovs) for names in awaited]
 
-    def _missed(self) -> bool:
-        """Whether vswitchd looked for a port's device before it was made. Raises as settled()."""
-        watched, self._watched = self._watched, None
-        if watched is None or not watched.connection or watched.connection is not self._connection:
-            return True  # nobody knows
-        until = self._deadline + _UNDO / 2
-        try:
-            results = watched.connection.receive(watched.number, deadline=until)
-        except (Unanswered, Lost) as error:
-            raise self._late(_ACKNOWLEDGEMENT) from error
-        if refused := first_error(results):
-            raise self._late(_ACKNOWLEDGEMENT) from look.TimedOut(refused[1])
-        found = [look.plain_row(row) for result in results[1:] for row in result["rows"]]
-        return any(row["error"] or not row["ofport"] or row["ofport"] < 0 for row in found)
+    def _first_answer(self, groups: Sequence[Sequence[Operation]]) -> list[Request]:
+        """Return the question what vswitchd says first of ports that are being made."""
+        rows = [by_row(port.interface) for port in _made(groups)]
+        said = [self._until("Interface", [*one, ["ofport", "!=", ["set", []]]]) for one in rows]
+        return said + [
+            {"op": "select", "table": "Interface", "where": one, "columns": ["ofport"]}
+            for one in rows
+        ]
+
+    def _looked_too_soon(self) -> bool:
+        """Whether vswitchd did not find a device when it first looked for it."""
+        found = self._connected().answer(self._first) or []
+        return any(one.get("ofport") == -1 for result in found for one in result.get("rows", ()))
 
     def _have_it_look_again(self) -> None:
         try:
-            self.commit([])
+            self.send([])
+            self.confirm()
         except DeadlineExceeded as error:
             self._late_undo = None  # there is nothing to undo of it
             raise self._late(_ACKNOWLEDGEMENT) from error
@@ -284,11 +301,24 @@ class OpenDatabase:
             "rows": [],
         }
 
-    def _after(self, wait: Request, rows: dict[str, str], step: str) -> Ovs:
+    def _after(
+        self,
+        wait: Request,
+        made: Sequence[AddPort],
+        step: str,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Ovs:
         # The server ends the wait by itself; its answer may come a little after.
         until = self._deadline + _UNDO / 2
         try:
-            return look.read(self._connected(), self._sought, deadline=until, after=wait, rows=rows)
+            return look.read(
+                self._connected(),
+                self._sought,
+                deadline=until,
+                after=wait,
+                made=made,
+                meanwhile=meanwhile,
+            )
         except (Unanswered, Lost, look.TimedOut) as error:
             raise self._late(step) from error
 
@@ -298,7 +328,7 @@ class OpenDatabase:
         if self._connection is None:
             deadline = self._deadline if until is None else until
             try:
-                self._connection = Connection(self._endpoint, deadline=deadline, keys=self._keys)
+                self._connection = kept.take(self._endpoint, deadline=deadline, keys=self._keys)
             except PermissionError as error:
                 why = f"{error.strerror}: its group, or CAP_DAC_OVERRIDE, is needed"
                 raise OVSDBError(NO_VIF, self._endpoint, why) from error
@@ -327,11 +357,13 @@ class OpenDatabase:
         return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
 
 
-def _awaited(groups: Sequence[Sequence[Operation]]) -> list[list[str]]:
-    """Return the ports that the switch has to take, of each group."""
-    return [
-        [o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))] for group in groups
-    ]
+def _made(groups: Sequence[Sequence[Operation]]) -> list[AddPort]:
+    return [one for group in groups for one in group if isinstance(one, AddPort)]
+
+
+def _awaited(group: Sequence[Operation]) -> list[str]:
+    """Return the ports that the switch has to take."""
+    return [o.device for o in group if isinstance(o, (AddPort, MovePort, Settle))]
 
 
 def _sought_of(vif: Departure) -> Sought:

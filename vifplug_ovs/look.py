@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +12,10 @@ from vifplug.host import Host
 from vifplug.mark import PREFIX, Owner, derived_name
 from vifplug.ovs import IFACE_ID, MARK, VIF_ID, Ovn, Ovs, OvsBridge, OvsPort
 from vifplug.vif import VIF
-from vifplug_ovs import ovn, passthrough
+from vifplug_ovs import kept, ovn, passthrough, process
 from vifplug_ovs.endpoint import Keys
 from vifplug_ovs.names import OWN_BRIDGE, port_names
-from vifplug_ovs.operations import Request, as_map, named
+from vifplug_ovs.operations import AddPort, Request, as_map, by_row, named
 from vifplug_ovs.ovsdb import Connection, Lost, Unanswered, first_error
 
 _MANY = 8
@@ -56,16 +56,14 @@ def look(
         return host
     endpoint = options["ovsdb_connection"]
     sought = None if vifs is None else [_sought(vif, options, host) for vif in vifs]
+    host.expect(mark for vif in vifs or () for mark in process.marks(vif))
     try:
-        connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
-        try:
-            found = read(connection, sought, deadline=deadline)
+        with kept.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
+            found = read(connection, sought, deadline=deadline, meanwhile=host.read_ahead)
             if found.ovn:
                 controller = ovn.look(found.ovn, options["ovn_rundir"], deadline=deadline)
                 found = replace(found, ovn=controller)
             return replace(host, ovs=found)
-        finally:
-            connection.close()
     except OVSDBError as error:
         absent = isinstance(error.__cause__, FileNotFoundError)
         return replace(host, ovs=Ovs(endpoint=endpoint, error=error.why, absent=absent))
@@ -100,17 +98,20 @@ def read(
     *,
     deadline: float,
     after: Request | None = None,
-    rows: Mapping[str, str] | None = None,
+    made: Sequence[AddPort] = (),
+    meanwhile: Callable[[], object] | None = None,
 ) -> Ovs:
     """Return what the database has of some VIFs, or with None all that it has.
 
-    ``after`` is a ``wait`` that comes first, ``rows`` are those of ports of which they are known,
-    which saves a question. Raises OVSDBError, Unanswered, Lost, and TimedOut of the ``wait``.
+    ``after`` is a ``wait`` that comes first. What is a VIF's besides its ports is not looked for
+    where these were just ``made``, in a transaction that took the rest away: so the server need not
+    go over all its rows. ``meanwhile`` is done while the server is at work. Raises OVSDBError,
+    Unanswered, Lost, and TimedOut of the ``wait``.
     """
-    ask = _Questions(connection, deadline, after)
+    ask = _Questions(connection, deadline, after, meanwhile)
     if sought is None or len(sought) >= _MANY:
         return _everything(ask)
-    return _some(ask, sought, rows or {})
+    return _some(ask, sought, {one.device: one for one in made})
 
 
 class TimedOut(Exception):
@@ -122,13 +123,17 @@ class _Questions:
     connection: Connection
     deadline: float
     after: Request | None
+    meanwhile: Callable[[], object] | None
 
     def rows(self, requests: Sequence[Request]) -> list[list[Row]]:
         """Return the rows that each of some selects finds, all of one moment."""
         if not requests:
             return []
         first, self.after = ([self.after] if self.after else []), None
-        results = self.connection.transact([*first, *requests], deadline=self.deadline)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        results = self.connection.transact(
+            [*first, *requests], deadline=self.deadline, meanwhile=meanwhile
+        )
         if refused := first_error(results):
             if first and refused[0] == 0:
                 raise TimedOut(refused[1])
@@ -225,14 +230,16 @@ class _Found:
         return Ovs(endpoint=endpoint, bridges=bridges, qos=tuple(self.qos))
 
 
-def _some(ask: _Questions, sought: Sequence[Sought], rows: Mapping[str, str]) -> Ovs:
+def _some(ask: _Questions, sought: Sequence[Sought], made: Mapping[str, AddPort]) -> Ovs:
     """Ask for what bears the VIFs' names, ids, marks and claims; then for what belongs to it."""
     questions: list[tuple[str, Request]] = []
     for one in sought:
+        known = one.ports and all(name in made for name in one.ports)
+        questions += _made([made[name] for name in one.ports]) if known else _unknown(one)
         questions += _of(one)
     if any(one.bridge is None for one in sought):
         questions.append(("", _select("Bridge", [], [*_BRIDGE, "external_ids"])))
-    questions += [_owner(name, row) for name, row in rows.items()]
+    questions += [_owner(name, port.row) for name, port in made.items()]
     found = _Found()
     found.ask(ask, questions)
     noted = _noted(found, sought)
@@ -249,22 +256,38 @@ def _some(ask: _Questions, sought: Sequence[Sought], rows: Mapping[str, str]) ->
     return found.ovs(ask.connection.endpoint)
 
 
+def _made(ports: Sequence[AddPort]) -> list[tuple[str, Request]]:
+    """Return the questions about ports that were just made."""
+    asked = [_select("Port", by_row(one.row), _PORT) for one in ports]
+    asked += [_select("Interface", by_row(one.interface), _INTERFACE) for one in ports]
+    return [("", one) for one in asked]
+
+
+def _unknown(one: Sought) -> list[tuple[str, Request]]:
+    """Return the questions about a VIF's ports: by name, mark and interface id."""
+    asked = [_select("Port", named(name), _PORT) for name in one.ports]
+    asked += [_select("Interface", named(name), _INTERFACE) for name in one.ports]
+    asked.append(_select("Port", _marked(one), _PORT))
+    asked.append(_bearing(one.interface_id or one.vif_id))
+    return [("", one) for one in asked]
+
+
 def _of(one: Sought) -> list[tuple[str, Request]]:
-    """Return the questions about one VIF."""
-    found = [("", _select("Port", named(name), _PORT)) for name in one.ports]
-    found += [("", _select("Interface", named(name), _INTERFACE)) for name in one.ports]
-    marked = _having("external_ids", as_map({VIF_ID: one.vif_id}))
-    found.append(("", _select("QoS", marked, ["external_ids"])))
-    interface_id = one.interface_id or one.vif_id
+    """Return the questions about what else one VIF has: a QoS row, a bridge, a claim on one."""
+    found = [("", _select("QoS", _marked(one), ["external_ids"]))]
     own = named(derived_name(OWN_BRIDGE, one.vif_id))
     found.append(("", _select("Bridge", own, _OWN_BRIDGE)))
-    found += [("", _select("Port", marked, _PORT)), ("", _bearing(interface_id))]
+    interface_id = one.interface_id or one.vif_id
     if one.bridge is not None:
         claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
         claimed = _having("external_ids", as_map({claim: interface_id}))
         found.append(("", _select("Bridge", named(one.bridge), _BRIDGE)))
         found.append((f"{claim}={interface_id}", _select("Bridge", claimed, _BRIDGE)))
     return found
+
+
+def _marked(one: Sought) -> list[Any]:
+    return _having("external_ids", as_map({VIF_ID: one.vif_id}))
 
 
 def _bearing(interface_id: str) -> Request:

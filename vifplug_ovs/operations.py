@@ -48,6 +48,11 @@ def named(name: str) -> list[Any]:
     return [["name", "==", name]]
 
 
+def by_row(row: str) -> list[Any]:
+    """Return the condition that finds a row by its UUID, without going over all of a table."""
+    return [["_uuid", "==", ["uuid", row]]]
+
+
 def bridge_is_there(name: str) -> Request:
     """Return what refuses a transaction unless there is such a bridge.
 
@@ -145,7 +150,7 @@ class RemoveBridge(OvsOperation):
             "op": "wait",
             "timeout": 0,
             "table": "Bridge",
-            "where": [["_uuid", "==", ["uuid", self.row]]],
+            "where": by_row(self.row),
             "columns": ["ports"],
             "until": "==",
             "rows": [{"ports": ["uuid", self.port]}],
@@ -246,7 +251,7 @@ class RemovePort(OvsOperation):
             {
                 "op": "update",
                 "table": "Port",
-                "where": [["_uuid", "==", ["uuid", self.row]]],
+                "where": by_row(self.row),
                 "row": {"qos": ["set", []]},
             },
             _mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
@@ -257,7 +262,7 @@ class RemovePort(OvsOperation):
     def _without_qos(self) -> list[Request]:
         if self.qos is None:
             return [_delete("QoS", {VIF_ID: self.vif_id})]
-        where = [["_uuid", "==", ["uuid", self.qos]]]
+        where = by_row(self.qos)
         return [{"op": "delete", "table": "QoS", "where": where}] if self.qos else []
 
 
@@ -354,7 +359,7 @@ class SetIds(OvsOperation):
         return [
             _mutate(
                 self.table,
-                [["_uuid", "==", ["uuid", self.row]]],
+                by_row(self.row),
                 [self.column, "delete", ["set", list(self.value)]],
                 [self.column, "insert", as_map(there)],
             )
@@ -387,7 +392,7 @@ class SetMtu(OvsOperation):
             {
                 "op": "update",
                 "table": "Interface",
-                "where": [["_uuid", "==", ["uuid", self.row]]],
+                "where": by_row(self.row),
                 "row": {"mtu_request": value},
             }
         ]

@@ -12,7 +12,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vifplug.errors import NO_VIF, OVSDBError
@@ -21,10 +21,10 @@ from vifplug_ovs.operations import Request
 
 DATABASE = "Open_vSwitch"
 
-_PATIENCE = 3.0
+PATIENCE = 3.0
 
 _PAUSE = 0.02
-_RECEIVE = 1 << 18
+_RECEIVE = 1 << 16
 _MOST = 1 << 28
 
 
@@ -45,7 +45,7 @@ class Connection:
         *,
         deadline: float,
         keys: Keys | None = None,
-        patience: float = _PATIENCE,
+        patience: float = PATIENCE,
     ) -> None:
         """Connect; ``deadline`` is absolute CLOCK_MONOTONIC.
 
@@ -56,6 +56,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._decoder = json.JSONDecoder()
         self._bytes = bytearray()
+        self._buffer = memoryview(bytearray(_RECEIVE))
         self._answers: dict[int, Any] = {}
         self.pending: set[int] = set()
         self.heard = 0.0
@@ -65,28 +66,56 @@ class Connection:
         """Close the connection; what was sent may yet be done."""
         self._socket.close()
 
+    @property
+    def usable(self) -> bool:
+        """Whether it is open at both ends, and owes no answer."""
+        if self.pending or self._socket.fileno() < 0:
+            return False
+        self._socket.settimeout(0)
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def echo(self, *, deadline: float) -> None:
         """Have the server show that it is alive. Raises Unanswered, Lost."""
         self.call("echo", [], deadline=deadline)
 
-    def transact(self, operations: Sequence[Request], *, deadline: float) -> list[Any]:
+    def transact(
+        self,
+        operations: Sequence[Request],
+        *,
+        deadline: float,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Any]:
         """Do operations in one transaction; return their results, of which one may be an error.
 
-        Raises OVSDBError, Unanswered, Lost.
+        ``meanwhile`` is done while the server is at work. Raises OVSDBError, Unanswered, Lost.
         """
-        return self._results(self.call("transact", [DATABASE, *operations], deadline=deadline))
+        number = self.send("transact", [DATABASE, *operations], deadline=deadline)
+        if meanwhile:
+            meanwhile()
+        return self._results(self.receive(number, deadline=deadline))
 
     def call(self, method: str, params: list[Any], *, deadline: float) -> Any:
         """Make a request; return its result. Raises OVSDBError, Unanswered, Lost."""
         return self.receive(self.send(method, params, deadline=deadline), deadline=deadline)
 
-    def send(self, method: str, params: list[Any], *, deadline: float) -> int:
-        """Send a request; return its number. Raises Lost: then the server has nothing whole."""
-        number = next(self._numbers)
-        text = json.dumps({"id": number, "method": method, "params": params})
-        self._send(text, deadline)
-        self.pending.add(number)
-        return number
+    def send(self, method: str, *params: list[Any], deadline: float) -> int:
+        """Send a request, or several of one method in one go; return the first's number.
+
+        Raises Lost: then the server has nothing whole of the last one.
+        """
+        numbers = [next(self._numbers) for _ in params]
+        requests = [
+            json.dumps({"id": number, "method": method, "params": one})
+            for number, one in zip(numbers, params, strict=True)
+        ]
+        self._send("".join(requests), deadline)
+        self.pending.update(numbers)
+        return numbers[0]
 
     def receive(self, number: int, *, deadline: float) -> Any:
         """Return a request's result. Raises OVSDBError, Unanswered, Lost."""
@@ -97,6 +126,11 @@ class Connection:
         if answer.get("error") is not None:
             raise OVSDBError(NO_VIF, self.endpoint, _said(answer["error"]))
         return answer.get("result")
+
+    def answer(self, number: int) -> Any:
+        """Return a request's result if it is there already; None otherwise, or for an error."""
+        self.pending.discard(number)
+        return self._answers.pop(number, {}).get("result")
 
     def _results(self, result: Any) -> list[Any]:
         if not isinstance(result, list):
@@ -112,24 +146,24 @@ class Connection:
             raise Lost(str(error)) from error
 
     def _receive(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Unanswered("it has not answered in time")
-        self._socket.settimeout(left)
+        # What has come by then is an answer in time, also where nobody has read it yet.
+        self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
         try:
-            data = self._socket.recv(_RECEIVE)
-        except TimeoutError:
+            size = self._socket.recv_into(self._buffer)
+        except (TimeoutError, BlockingIOError):
             raise Unanswered("it has not answered in time") from None
         except OSError as error:
             raise Lost(error.strerror or str(error)) from error
-        if not data:
+        if not size:
             raise Lost("it closed the connection")
+        data = self._buffer[:size]
         self.heard = time.monotonic()
         self._bytes += data
         if len(self._bytes) > _MOST:
+            self.close()
             raise OVSDBError(NO_VIF, self.endpoint, f"its answer is larger than {_MOST >> 20} MiB")
         # An answer ends with a brace, and to look sooner would mean to read it again and again.
-        if data.endswith((b"}", b"\n", b" ")):
+        if self._bytes.endswith((b"}", b"\n", b" ")):
             self._split(deadline)
 
     def _split(self, deadline: float) -> None:
@@ -161,6 +195,7 @@ class Connection:
             self._answers[message["id"]] = message
 
     def _strange(self) -> OVSDBError:
+        self.close()
         return OVSDBError(NO_VIF, self.endpoint, "what answers there is no OVSDB")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +16,13 @@ from vifplug_ovs import opts
 from vifplug_ovs.database import OpenDatabase
 from vifplug_ovs.look import keys
 from vifplug_ovs.names import within
-from vifplug_ovs.pace import Pace
 from vifplug_ovs.parts import KINDS
+from vifplug_ovs.race import Race
 
 context = privileged.Context(__name__)
 
-pace = Pace()
-"""What this daemon has seen of its switch."""
+races: dict[str, Race] = defaultdict(Race)
+"""What this daemon has seen of its switch, by the process in which VIFs are connected."""
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -38,7 +39,7 @@ def _configured() -> Any:
 def _database(deadline: float) -> OpenDatabase:
     # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
     group = _configured()
-    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), pace=pace)
+    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), races=races)
 
 
 def _require_sockets_within(request: Mapping[str, Any]) -> None:

@@ -71,9 +71,8 @@ def _fresh(
 
 def _plugged(vif: VIF, host: Host) -> str | None:
     """Return how the VIF is plugged: by our marks, else by what Nova or os-vif left for it."""
-    for process, role in ((HYBRID, "qbr"), (HYBRID, "qvb"), (MANUAL, "tap")):
-        owner = Owner(vif_id=vif.id, vif_type=vif.vif_type, process=process)
-        if host.carrying(owner.mark(role)):
+    for mark, process in marks(vif).items():
+        if host.carrying(mark):
             return process
     if host.ovs is not None:
         for _, port in host.ovs.marked(vif.id).values():
@@ -83,6 +82,15 @@ def _plugged(vif: VIF, host: Host) -> str | None:
             if claim.process in PROCESSES:
                 return claim.process
     return _by_others(vif, host)
+
+
+def marks(vif: VIF) -> Mapping[str, str]:
+    """Return the marks of devices that tell how a VIF is plugged, and the process of each."""
+    roles = (HYBRID, "qbr"), (HYBRID, "qvb"), (HYBRID, "qvo"), (MANUAL, "tap")
+    return {
+        Owner(vif_id=vif.id, vif_type=vif.vif_type, process=process).mark(role): process
+        for process, role in roles
+    }
 
 
 def _by_others(vif: VIF, host: Host) -> str | None:

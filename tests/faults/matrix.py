@@ -39,14 +39,14 @@ class Subject:
     """A VIF, what makes its host real in a namespace, and the context of its daemon.
 
     ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
-    ``rows_first``: its switch counts as a slow one.
+    ``racing``: rows and devices are made at once.
     """
 
     vif: VIF
     prepare: Callable[[NetworkNamespace, contextlib.ExitStack], GenericVIFDriver]
     context: Context
     dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
-    rows_first: bool = False
+    racing: bool = False
 
 
 @dataclass
@@ -159,9 +159,12 @@ def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
 
 
 def _steps(operations: Sequence[Operation], subject: Subject) -> list[Operation]:
-    """Return operations in the order of their steps: a database takes all of its in one."""
-    order = in_order(operations, rows_first=subject.rows_first)
-    return [*order.before, *order.inside[:1], *order.after]
+    """Return operations in the order of their steps.
+
+    A database takes all of its in one, for which it is asked, and which it confirms.
+    """
+    order = in_order(operations, racing=subject.racing)
+    return [*order.before, *order.inside[:1], *order.meanwhile, *order.inside[:1]]
 
 
 def _counted(at: Scene) -> int:

@@ -34,26 +34,35 @@ class Saboteur:
     A step is an operation of a plan, or with ``messages`` each change that is asked of the kernel.
     """
 
-    def __init__(
-        self, *, messages: bool = False, commit: Callable[[Any, Any], None] | None = None
-    ) -> None:
-        """``commit`` is that of the plugin's database, if it has one."""
+    def __init__(self, *, messages: bool = False, database: Any = None) -> None:
+        """``database`` is the class of the plugin's, if it has one."""
         self._at = multiprocessing.Value("i", _NONE)
         self._fault = multiprocessing.Value("i", 0)
         self._count = multiprocessing.Value("i", 0)
         self._hits = multiprocessing.Value("i", 0)
         self.messages = messages
-        self._perform, self._exchange, self._commit = apply.perform, Netlink.exchange, commit
+        self._perform, self._exchange = apply.perform, Netlink.exchange
+        self._send, self._confirm = (database and database.send), (database and database.confirm)
+        self._lost = False
 
     def perform(self, netlink: Netlink, operation: Operation) -> None:
         """Stand in for :func:`vifplug.perform.perform`."""
         self._step(lambda: self._perform(netlink, operation), str(operation))
 
-    def commit(self, database: Any, groups: Sequence[Sequence[Operation]]) -> None:
-        """Stand in for a database's ``commit``: a whole transaction is one step."""
-        assert self._commit is not None
-        commit = self._commit
-        self._step(lambda: commit(database, groups), "a transaction")
+    def send(self, database: Any, groups: Sequence[Sequence[Operation]]) -> None:
+        """Stand in for a database's ``send``: to ask for a transaction is one step."""
+        self._lost = True
+
+        def do() -> None:
+            self._lost = False
+            self._send(database, groups)
+
+        self._step(do, "asking for a transaction")
+
+    def confirm(self, database: Any) -> None:
+        """Stand in for a database's ``confirm``; what was not asked for is not waited for."""
+        do = (lambda: None) if self._lost else (lambda: self._confirm(database))
+        self._step(do, "a transaction")
 
     def exchange(
         self, netlink: Netlink, requests: Sequence[Request]

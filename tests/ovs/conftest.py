@@ -14,7 +14,7 @@ from oslo_config.fixture import Config
 
 from tests.configured import configured, forked
 from tests.faults.dumps import differences
-from tests.ovs.paces import rows_first
+from tests.ovs.races import racing
 from tests.ovs.vifs import ovs_vif
 from tests.planning import by_socket, datapath_of
 from vifplug import GenericVIFDriver
@@ -107,7 +107,7 @@ def driver(conf: Config) -> Iterator[GenericVIFDriver]:
         yield found
 
 
-WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, rows first", "hybrid, rows first")
+WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, racing", "hybrid, racing")
 
 
 @pytest.fixture(params=WAYS)
@@ -120,11 +120,10 @@ def host(
 ) -> Iterator[Host]:
     """A host of which VIFs are connected in each of the three ways, and on bridges of their own.
 
-    Manual and hybrid also as with a slow switch.
+    Manual and hybrid also with rows and devices made at once.
     """
-    way, _, slow = request.param.partition(", ")
-    if slow:
-        rows_first(monkeypatch)
+    way, _, always = request.param.partition(", ")
+    racing(monkeypatch, always=bool(always))
     own = way == "own bridge"
     process = "manual" if own else way
     conf.config(group="vifplug_ovs", process=process, per_port_bridge=own)

@@ -32,15 +32,15 @@ def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None
 
     send = Connection.send
 
-    def sends(connection: Connection, method: str, params: list[Any], *, deadline: float) -> int:
+    def sends(connection: Connection, method: str, *params: list[Any], deadline: float) -> int:
         writes = method == "transact" and any(
-            isinstance(o, dict) and o["op"] not in ("select", "wait") for o in params
+            isinstance(o, dict) and o["op"] not in ("select", "wait") for o in params[0]
         )
         first = writes and not hasattr(OpenDatabase, "seen")
         if first:
             OpenDatabase.seen = True  # type: ignore[attr-defined]
             act("before")
-        number = send(connection, method, params, deadline=deadline)
+        number = send(connection, method, *params, deadline=deadline)
         if first:
             act("after")
         return number

@@ -16,6 +16,8 @@ import pytest
 
 from vifplug import Host, OVSDBError
 from vifplug.testing import OpenVSwitch
+from vifplug.testing.openvswitch import SERVER
+from vifplug_ovs import kept
 from vifplug_ovs.endpoint import Endpoint
 from vifplug_ovs.look import look
 from vifplug_ovs.opts import OPTS
@@ -151,3 +153,43 @@ def test_the_real_one_refuses(br_int: OpenVSwitch) -> None:
         with pytest.raises(OVSDBError, match=r"unknown method"):
             connection.call("no-such-method", [], deadline=deadline)
         connection.echo(deadline=deadline)
+
+
+def test_a_connection_outlives_a_call_but_not_its_server(br_int: OpenVSwitch) -> None:
+    def taken() -> Connection:
+        return kept.take(br_int.endpoint, deadline=time.monotonic() + 5)
+
+    first, second = taken(), taken()
+    assert first is not second, "each is one caller's at a time"
+    for connection in (first, second):
+        kept.give_back(connection)
+    assert {taken(), taken()} == {first, second}
+    first.send("echo", [], deadline=time.monotonic() + 5)
+    kept.give_back(first)
+    kept.give_back(second)
+    assert taken() is second, "one that owes an answer is of no more use"
+    child = os.fork()
+    if child == 0:
+        kept.give_back(second)
+        os._exit(taken() is not second)
+    kept.give_back(second)
+    assert os.waitpid(child, 0)[1] == 0
+    child = os.fork()
+    if child == 0:
+        os._exit(taken() is second)
+    assert os.waitpid(child, 0)[1] == 0, "a fork leaves its parent's alone"
+    br_int.kill(SERVER)
+    br_int.start(SERVER)
+    third = taken()
+    assert third is not second
+    assert not second.usable
+    third.echo(deadline=time.monotonic() + 5)
+    third.close()
+
+
+def test_a_connection_to_an_address_ends_with_its_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"tcp:127.0.0.1:{listening.getsockname()[1]}"
+        connection = kept.take(endpoint, deadline=time.monotonic() + 5)
+        kept.give_back(connection)
+        assert not connection.usable, "in another network namespace, it may be another server's"

@@ -19,7 +19,7 @@ from tests.faults.every_step import (  # noqa: F401 - collected here
     test_a_fault_at_any_step,
 )
 from tests.faults.saboteur import Saboteur
-from tests.ovs import paces
+from tests.ovs import races
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
 from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
@@ -48,16 +48,17 @@ def distinct() -> list[Case]:
 
 @pytest.fixture
 def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    found = Saboteur(commit=OpenDatabase.commit)
+    found = Saboteur(database=OpenDatabase)
     monkeypatch.setattr(apply, "perform", found.perform)
-    monkeypatch.setattr(OpenDatabase, "commit", lambda *words: found.commit(*words))
+    monkeypatch.setattr(OpenDatabase, "send", lambda *words: found.send(*words))
+    monkeypatch.setattr(OpenDatabase, "confirm", lambda *words: found.confirm(*words))
     return found
 
 
-def rows_first() -> list[Any]:
-    """Return the cases whose devices a slow switch's rows come before."""
-    wanted = (c for c in distinct() if in_order(c.plan().operations, rows_first=True).after)
-    return [pytest.param((case, True), id=f"{case.name}, rows first") for case in wanted]
+def racing() -> list[Any]:
+    """Return the cases whose devices are made while the database is at work on their rows."""
+    wanted = (c for c in distinct() if in_order(c.plan().operations, racing=True).meanwhile)
+    return [pytest.param((case, True), id=f"{case.name}, racing") for case in wanted]
 
 
 def on_the_kernels() -> list[Any]:
@@ -69,11 +70,10 @@ def on_the_kernels() -> list[Any]:
 DEVICES_FIRST = [pytest.param((case, False), id=case.name) for case in distinct()]
 
 
-@pytest.fixture(params=[*DEVICES_FIRST, *rows_first(), *on_the_kernels()])
+@pytest.fixture(params=[*DEVICES_FIRST, *racing(), *on_the_kernels()])
 def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    case, slow = request.param
-    if slow:
-        paces.rows_first(monkeypatch)
+    case, always = request.param
+    races.racing(monkeypatch, always=always)
     running: list[OpenVSwitch] = []
 
     def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
@@ -93,4 +93,4 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.M
         return found | {"ovs": running[0].everything()}
 
     with configured(tmp_path, opts) as config:
-        yield matrix.Subject(case.vif, prepared, privileged.context, dump, rows_first=slow)
+        yield matrix.Subject(case.vif, prepared, privileged.context, dump, racing=always)

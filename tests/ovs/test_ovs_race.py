@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A slow switch's rows come before their devices: what is plugged then, and what if it was quick.
+"""Rows and devices that are made at once: what is plugged then, and what if the switch was quicker.
 
 Faults at every step, hung and killed daemons and several callers: see test_ovs_faults,
 test_ovs_daemons and test_ovs_callers, which have manual and hybrid this way, too.
@@ -8,25 +8,26 @@ test_ovs_daemons and test_ovs_callers, which have manual and hybrid this way, to
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 
 import pytest
 from oslo_config.fixture import Config
 
 from tests.configured import fork
 from tests.faults.dumps import differences
-from tests.ovs import paces
+from tests.ovs import races
 from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver, PlugFailed, apply
 from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation
+from vifplug.operations import MakeLink, Operation, SetLink, SetLinks
 from vifplug.order import in_order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import privileged
 from vifplug_ovs.operations import Settle
-from vifplug_ovs.pace import Pace
+from vifplug_ovs.race import Race
 
 DEVICES = {"manual": ("tap",), "hybrid": ("qbr", "qvb", "qvo")}
 
@@ -54,7 +55,7 @@ def test_it_is_plugged_whole_and_unplugged_without_a_trace(
     conf: Config,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paces.rows_first(monkeypatch)
+    races.racing(monkeypatch, always=True)
     driver = patched(conf, process)
     before = namespace.everything(), br_int.everything()
     for number in range(8):
@@ -77,7 +78,7 @@ def test_it_is_plugged_whole_and_unplugged_without_a_trace(
 
 
 @pytest.mark.parametrize("process", DEVICES)
-def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_no_longer_slow(
+def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_given_time(
     process: str, br_int: OpenVSwitch, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = apply.perform
@@ -88,23 +89,22 @@ def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_no_longer_slo
         real(netlink, operation)
 
     monkeypatch.setattr(apply, "perform", takes_long)
-    monkeypatch.setattr(privileged, "pace", Pace(slow=True))
+    monkeypatch.setattr(privileged, "races", defaultdict(Race))
     driver = patched(conf, process)
-    start = configuration(br_int)
     assert driver.plug(None, ovs_vif(0)).changed
     assert not driver.check(None, ovs_vif(0))
     assert opened_in_vain(br_int, 0)
-    assert configuration(br_int) == start + 2, "it was asked to look again"
+    before = configuration(br_int)
     assert driver.plug(None, ovs_vif(1)).changed
     assert not opened_in_vain(br_int, 1), "the next one's device came first"
-    assert configuration(br_int) == start + 3
+    assert configuration(br_int) == before + 1, "once was enough"
     driver.close()
 
 
 def test_a_port_that_the_switch_does_not_take_is_told_at_once_and_undone(
     br_int: OpenVSwitch, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paces.rows_first(monkeypatch)
+    races.racing(monkeypatch, always=True)
     # vswitchd in another network namespace can't see the tap.
     with NetworkNamespace(enter=True) as elsewhere:
         driver = patched(conf, "manual")
@@ -117,33 +117,62 @@ def test_a_port_that_the_switch_does_not_take_is_told_at_once_and_undone(
         driver.close()
 
 
-def test_it_learns_who_is_slow() -> None:
-    pace = Pace()
-    pace.acknowledged(0.001)
-    assert not pace.slow
-    pace.acknowledged(0.02)
-    assert pace.slow
-    pace.acknowledged(0.001)
-    assert pace.slow, "an answer soon after a row that came first says nothing of the device"
+def test_who_has_lost_rests_for_longer_each_time() -> None:
+    race = Race()
+    assert [race.enter() for _ in range(3)] == [True, True, True]
+    for rest in (4, 16, 64, 256, 256):
+        race.lost()
+        assert [race.enter() for _ in range(rest + 2)] == [False] * rest + [True, True]
+
+
+def test_a_slow_switch_gets_a_head_start_and_who_is_taken_for_one_wrongly_less_easily() -> None:
+    race = Race()
+    race.acknowledged(0.001)
+    assert not race.slow
+    race.lost()
+    race.acknowledged(0.02)
+    assert race.slow
+    assert race.enter(), "it would have lost"
+    race.acknowledged(0.001)
+    assert race.slow, "until it proves to be quick"
     for needed in (2, 4, 8):
-        pace.missed()
+        race.lost()
+        assert not race.enter()
         for _ in range(needed - 1):
-            pace.acknowledged(0.02)
-        assert not pace.slow, "what was wrong once is taken for slow with more reason"
-        pace.acknowledged(0.02)
-        assert pace.slow
+            race.acknowledged(0.02)
+            assert not race.slow
+        race.acknowledged(0.02)
+        assert race.slow
 
 
-def test_rows_come_first_only_where_a_device_is_made_for_them() -> None:
+def test_only_what_is_made_for_a_row_is_made_while_the_database_is_at_work_on_it() -> None:
     tap = MakeLink(device="tap0", kind="tap", mark="m")
     other = MakeLink(device="tap1", kind="tap", mark="m")
     pair = MakeLink(device="qvb0", kind="veth", mark="m", peer="tap0", peer_mark="n")
+    up = SetLink(device="tap0", attribute="up", value=True, fresh=True)
     row = Settle(device="tap0", bridge="br-int")
-    assert in_order((tap, row), rows_first=False).before == (tap,)
+    assert in_order((tap, row), racing=False).before == (tap,)
     for made in (tap, pair):
-        order = in_order((made, row), rows_first=True)
-        assert (order.before, order.inside, order.after) == ((), (row,), (made,))
-    after = in_order((other, pair, row), rows_first=True).after
-    assert after == (pair, other), "what the switch is on its way to is made first"
-    assert in_order((other, row), rows_first=True).before == (other,)
-    assert in_order((tap,), rows_first=True).before == (tap,)
+        order = in_order((made, row), racing=True)
+        assert (order.before, order.inside, order.meanwhile) == ((), (row,), (made,))
+    for racing in (True, False):
+        order = in_order((other, pair, row), racing=racing)
+        assert order.before + order.meanwhile == (pair, other), "the switch looks for it first"
+        assert order.before == (() if racing else (pair,))
+        assert in_order((tap, up), racing=racing).before == (tap, up), "no database, no other order"
+
+
+def test_what_is_set_at_the_end_is_set_in_one_go_and_taken_back_so() -> None:
+    pair = MakeLink(device="qvb0", kind="veth", mark="m", peer="tap0", peer_mark="n")
+    row = Settle(device="tap0", bridge="br-int")
+    up = SetLink(device="qvb0", attribute="up", value=True, fresh=True)
+    quiet = SetLink(device="qvb0", attribute="ipv6", value=False, fresh=True)
+    master = SetLink(device="qvb0", attribute="master", value="qbr0")
+    hub = SetLink(device="qbr0", attribute="up", value=True, before=False)
+    *first, last = in_order((hub, pair, up, quiet, master, row), racing=True).meanwhile
+    assert first == [pair, quiet]
+    assert last == SetLinks(device="qbr0", these=(hub, up, master))
+    assert str(last) == "; ".join(map(str, (hub, up, master)))
+    assert last.undo() == SetLinks(device="qvb0", these=(master.undo(), hub.undo()))
+    assert SetLinks(device="qvb0", these=(up,)).undo() is None
+    assert in_order((pair, up, row), racing=True).meanwhile == (pair, up)

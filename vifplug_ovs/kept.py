@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to OVSDB that outlive a call: the server takes longer to greet us than to answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from vifplug_ovs.endpoint import Keys
+from vifplug_ovs.ovsdb import PATIENCE, Connection
+
+_idle: dict[tuple[int, str], list[Connection]] = {}
+"""By process and endpoint: a fork must leave its parent's alone."""
+
+
+def take(
+    endpoint: str, *, deadline: float, keys: Keys | None = None, patience: float = PATIENCE
+) -> Connection:
+    """Return a connection that nobody else uses; raises as :class:`Connection` does."""
+    idle = _idle.get((os.getpid(), endpoint), [])
+    with contextlib.suppress(IndexError):  # another thread may be quicker
+        while True:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+            connection.close()
+    return Connection(endpoint, deadline=deadline, keys=keys, patience=patience)
+
+
+@contextlib.contextmanager
+def lent(endpoint: str, *, deadline: float, keys: Keys) -> Iterator[Connection]:
+    """Lend a connection for a block, after whose error nobody gets it; as :func:`take`, at once."""
+    connection = take(endpoint, deadline=deadline, keys=keys, patience=0)
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    give_back(connection)
+
+
+def give_back(connection: Connection) -> None:
+    """Keep a connection for the next call, or close it where it is of no more use."""
+    # A socket is the same server's for all of a process; an address is a network namespace's.
+    if not connection.endpoint.startswith("unix:") or not connection.usable:
+        connection.close()
+        return
+    key = (os.getpid(), connection.endpoint)
+    _idle.setdefault(key, []).append(connection)
+    for other in [one for one in _idle if one != key]:  # a host has one, so these are left over
+        for left in _idle.pop(other, []):
+            left.close()
