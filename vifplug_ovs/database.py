@@ -44,6 +44,9 @@ _ALIVE = 0.05
 _LINGER = 600.0
 """Seconds in which a server that hangs may go on and find the undo of what it does then."""
 
+_AGAIN = 0.3
+"""Seconds in which vswitchd surely looks again by itself after a device has appeared."""
+
 _ACKNOWLEDGEMENT = "vswitchd's acknowledgement"
 
 _BUMP: Sequence[Request] = (
@@ -251,9 +254,7 @@ class OpenDatabase:
         if self._racing and self._looked_too_soon():
             self._race.lost()
         if self._racing and any(_complaint(names, ovs) for names in awaited):
-            # What it says once it has looked again counts.
-            self._have_it_look_again()
-            ovs = self._after(self._until_acknowledged(), made, _ACKNOWLEDGEMENT)
+            ovs = self._after_another_look(made, awaited)
         for name in (name for names in awaited for name in names):
             found = ovs.port(name)
             if found and not found[1].error and found[1].ofport is None:
@@ -277,6 +278,19 @@ class OpenDatabase:
         found = self._connected().answer(self._first) or []
         return any(one.get("ofport") == -1 for result in found for one in result.get("rows", ()))
 
+    def _after_another_look(self, made: Sequence[AddPort], awaited: Sequence[Sequence[str]]) -> Ovs:
+        """Return what vswitchd says once it has looked again, as it does when a device appears."""
+        until = min(self._deadline, time.monotonic() + _AGAIN)
+        for name in (name for names in awaited for name in names):
+            ready = self._until("Interface", [*named(name), ["ofport", ">", 0]], until)
+            with contextlib.suppress(DeadlineExceeded):
+                ovs = self._after(ready, made, f"the ofport of {name}")
+                if not any(_complaint(names, ovs) for names in awaited):
+                    return ovs
+        # It has not, or says the same: asked to, what it says then counts.
+        self._have_it_look_again()
+        return self._after(self._until_acknowledged(), made, _ACKNOWLEDGEMENT)
+
     def _have_it_look_again(self) -> None:
         try:
             self.send([])
@@ -288,9 +302,9 @@ class OpenDatabase:
     def _until_acknowledged(self) -> Request:
         return self._until("Open_vSwitch", [["cur_cfg", ">=", self._configuration]])
 
-    def _until(self, table: str, where: list[Any]) -> Request:
+    def _until(self, table: str, where: list[Any], until: float | None = None) -> Request:
         """Return what makes a transaction wait, up to the deadline, until a table has such rows."""
-        left = max(self._deadline - time.monotonic(), 0.0)
+        left = max((self._deadline if until is None else until) - time.monotonic(), 0.0)
         return {
             "op": "wait",
             "timeout": int(left * 1000),
