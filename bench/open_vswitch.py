@@ -165,7 +165,8 @@ class Bare:
             self._database.transact(rows, deadline=_later())
             for operation in BARE[process](name):
                 perform(self._netlink, operation)
-            if first_error(self._database.transact([wait], deadline=_later())):
+            free = self._netlink.let_go  # a tap is the guest's to open
+            if first_error(self._database.transact([wait], deadline=_later(), meanwhile=free)):
                 raise TimeoutError(f"{name}t has no ofport")
 
         return timed(plug)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from vifplug.apply import Departure, Job, Refused
@@ -56,17 +56,16 @@ _BUMP: Sequence[Request] = (
         "where": [],
         "mutations": [["next_cfg", "+=", 1]],
     },
-    {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]},
+    look.select("Open_vSwitch", [], ["next_cfg"]),
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Asked:
     """A transaction that was asked for: of which group each request is, and what undoes all."""
 
     connection: Connection
     number: int
-    _: KW_ONLY
     requests: Sequence[Request]
     whose: Sequence[int]
     undo: list[Operation]
@@ -169,7 +168,11 @@ class OpenDatabase:
         self._sent = time.monotonic()
         self._first = number + 1 if len(asked) > 1 else 0
         self._asked = _Asked(
-            connection, number, requests=requests, whose=whose, undo=[back for back in undo if back]
+            connection=connection,
+            number=number,
+            requests=requests,
+            whose=whose,
+            undo=[back for back in undo if back],
         )
         if self._racing and self._race.slow:
             self.confirm()
@@ -259,8 +262,7 @@ class OpenDatabase:
             found = ovs.port(name)
             if found and not found[1].error and found[1].ofport is None:
                 # A device that came back is taken without a new configuration.
-                ready = [*named(name), ["ofport", ">", 0]]
-                ovs = self._after(self._until("Interface", ready), made, f"the ofport of {name}")
+                ovs = self._after_its_ofport(name, made)
         self._fresh = ovs
         return [_complaint(names, ovs) for names in awaited]
 
@@ -268,10 +270,7 @@ class OpenDatabase:
         """Return the question what vswitchd says first of ports that are being made."""
         rows = [by_row(port.interface) for port in _made(groups)]
         said = [self._until("Interface", [*one, ["ofport", "!=", ["set", []]]]) for one in rows]
-        return said + [
-            {"op": "select", "table": "Interface", "where": one, "columns": ["ofport"]}
-            for one in rows
-        ]
+        return said + [look.select("Interface", one, ["ofport"]) for one in rows]
 
     def _looked_too_soon(self) -> bool:
         """Whether vswitchd did not find a device when it first looked for it."""
@@ -282,14 +281,19 @@ class OpenDatabase:
         """Return what vswitchd says once it has looked again, as it does when a device appears."""
         until = min(self._deadline, time.monotonic() + _AGAIN)
         for name in (name for names in awaited for name in names):
-            ready = self._until("Interface", [*named(name), ["ofport", ">", 0]], until)
             with contextlib.suppress(DeadlineExceeded):
-                ovs = self._after(ready, made, f"the ofport of {name}")
+                ovs = self._after_its_ofport(name, made, until)
                 if not any(_complaint(names, ovs) for names in awaited):
                     return ovs
         # It has not, or says the same: asked to, what it says then counts.
         self._have_it_look_again()
         return self._after(self._until_acknowledged(), made, _ACKNOWLEDGEMENT)
+
+    def _after_its_ofport(
+        self, name: str, made: Sequence[AddPort], until: float | None = None
+    ) -> Ovs:
+        ready = self._until("Interface", [*named(name), ["ofport", ">", 0]], until)
+        return self._after(ready, made, f"the ofport of {name}")
 
     def _have_it_look_again(self) -> None:
         try:

@@ -48,6 +48,6 @@ def give_back(connection: Connection) -> None:
         return
     key = (os.getpid(), connection.endpoint)
     _idle.setdefault(key, []).append(connection)
-    for other in [one for one in _idle if one != key]:  # a host has one, so these are left over
-        for left in _idle.pop(other, []):
-            left.close()
+    for other in list(_idle):  # at once: other threads are here too
+        for left in _idle.pop(other, []) if other != key else ():
+            left.close()  # a host has one database, so these are left over

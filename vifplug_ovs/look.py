@@ -141,7 +141,8 @@ class _Questions:
         return [[plain_row(row) for row in result["rows"]] for result in results[len(first) :]]
 
 
-def _select(table: str, where: list[Any], columns: list[str]) -> Request:
+def select(table: str, where: list[Any], columns: list[str]) -> Request:
+    """Return the question for some columns of the rows that meet a condition."""
     return {"op": "select", "table": table, "where": where, "columns": columns}
 
 
@@ -152,11 +153,11 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     version, bridges, ports, interfaces, qos = ask.rows(
         [
-            _select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
-            _select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
-            _select("Port", [], _PORT),
-            _select("Interface", [], _INTERFACE),
-            _select("QoS", [], ["external_ids"]),
+            select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
+            select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
+            select("Port", [], _PORT),
+            select("Interface", [], _INTERFACE),
+            select("QoS", [], ["external_ids"]),
         ]
     )
     by_row = {row["_uuid"]: row for row in ports}
@@ -238,51 +239,51 @@ def _some(ask: _Questions, sought: Sequence[Sought], made: Mapping[str, AddPort]
         questions += _made([made[name] for name in one.ports]) if known else _unknown(one)
         questions += _of(one)
     if any(one.bridge is None for one in sought):
-        questions.append(("", _select("Bridge", [], [*_BRIDGE, "external_ids"])))
+        questions.append(("", select("Bridge", [], [*_BRIDGE, "external_ids"])))
     questions += [_owner(name, port.row) for name, port in made.items()]
     found = _Found()
     found.ask(ask, questions)
     noted = _noted(found, sought)
     found.ask(ask, [("", _bearing(one)) for one in noted])
     unknown = [name for name in found.interfaces if name not in found.ports]
-    found.ask(ask, [("", _select("Port", named(name), _PORT)) for name in unknown])
+    found.ask(ask, [("", select("Port", named(name), _PORT)) for name in unknown])
     last: list[tuple[str, Request]] = []
     for name, port in found.ports.items():
         if name not in found.owners:
             last.append(_owner(name, port["_uuid"]))
         if name not in found.interfaces:
-            last.append(("", _select("Interface", named(name), _INTERFACE)))
+            last.append(("", select("Interface", named(name), _INTERFACE)))
     found.ask(ask, last)
     return found.ovs(ask.connection.endpoint)
 
 
 def _made(ports: Sequence[AddPort]) -> list[tuple[str, Request]]:
     """Return the questions about ports that were just made."""
-    asked = [_select("Port", by_row(one.row), _PORT) for one in ports]
-    asked += [_select("Interface", by_row(one.interface), _INTERFACE) for one in ports]
+    asked = [select("Port", by_row(one.row), _PORT) for one in ports]
+    asked += [select("Interface", by_row(one.interface), _INTERFACE) for one in ports]
     return [("", one) for one in asked]
 
 
 def _unknown(one: Sought) -> list[tuple[str, Request]]:
     """Return the questions about a VIF's ports: by name, mark and interface id."""
-    asked = [_select("Port", named(name), _PORT) for name in one.ports]
-    asked += [_select("Interface", named(name), _INTERFACE) for name in one.ports]
-    asked.append(_select("Port", _marked(one), _PORT))
+    asked = [select("Port", named(name), _PORT) for name in one.ports]
+    asked += [select("Interface", named(name), _INTERFACE) for name in one.ports]
+    asked.append(select("Port", _marked(one), _PORT))
     asked.append(_bearing(one.interface_id or one.vif_id))
     return [("", one) for one in asked]
 
 
 def _of(one: Sought) -> list[tuple[str, Request]]:
     """Return the questions about what else one VIF has: a QoS row, a bridge, a claim on one."""
-    found = [("", _select("QoS", _marked(one), ["external_ids"]))]
+    found = [("", select("QoS", _marked(one), ["external_ids"]))]
     own = named(derived_name(OWN_BRIDGE, one.vif_id))
-    found.append(("", _select("Bridge", own, _OWN_BRIDGE)))
+    found.append(("", select("Bridge", own, _OWN_BRIDGE)))
     interface_id = one.interface_id or one.vif_id
     if one.bridge is not None:
         claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
         claimed = _having("external_ids", as_map({claim: interface_id}))
-        found.append(("", _select("Bridge", named(one.bridge), _BRIDGE)))
-        found.append((f"{claim}={interface_id}", _select("Bridge", claimed, _BRIDGE)))
+        found.append(("", select("Bridge", named(one.bridge), _BRIDGE)))
+        found.append((f"{claim}={interface_id}", select("Bridge", claimed, _BRIDGE)))
     return found
 
 
@@ -291,12 +292,12 @@ def _marked(one: Sought) -> list[Any]:
 
 
 def _bearing(interface_id: str) -> Request:
-    return _select("Interface", _having("external_ids", as_map({IFACE_ID: interface_id})),
+    return select("Interface", _having("external_ids", as_map({IFACE_ID: interface_id})),
                    _INTERFACE)  # fmt: skip
 
 
 def _owner(port: str, row: str) -> tuple[str, Request]:
-    return port, _select("Bridge", _having("ports", ["uuid", row]), _BRIDGE)
+    return port, select("Bridge", _having("ports", ["uuid", row]), _BRIDGE)
 
 
 def _noted(found: _Found, sought: Sequence[Sought]) -> set[str]:

@@ -91,13 +91,14 @@ def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_given_time(
     monkeypatch.setattr(apply, "perform", takes_long)
     monkeypatch.setattr(privileged, "races", defaultdict(Race))
     driver = patched(conf, process)
+    start = configuration(br_int)
     assert driver.plug(None, ovs_vif(0)).changed
     assert not driver.check(None, ovs_vif(0))
     assert opened_in_vain(br_int, 0)
-    before = configuration(br_int)
+    assert configuration(br_int) == start + 1, "it looked again by itself"
     assert driver.plug(None, ovs_vif(1)).changed
     assert not opened_in_vain(br_int, 1), "the next one's device came first"
-    assert configuration(br_int) == before + 1, "once was enough"
+    assert configuration(br_int) == start + 2
     driver.close()
 
 
