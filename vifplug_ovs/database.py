@@ -44,7 +44,7 @@ _ALIVE = 0.05
 _LINGER = 600.0
 """Seconds in which a server that hangs may go on and find the undo of what it does then."""
 
-_AGAIN = 0.3
+_AGAIN = 1.0
 """Seconds in which vswitchd surely looks again by itself after a device has appeared."""
 
 _ACKNOWLEDGEMENT = "vswitchd's acknowledgement"
@@ -292,8 +292,9 @@ class OpenDatabase:
     def _after_its_ofport(
         self, name: str, made: Sequence[AddPort], until: float | None = None
     ) -> Ovs:
-        ready = self._until("Interface", [*named(name), ["ofport", ">", 0]], until)
-        return self._after(ready, made, f"the ofport of {name}")
+        # vswitchd may take back what it said of a device that was not there a moment later.
+        taken = [*named(name), ["ofport", ">", 0], ["error", "==", ["set", []]]]
+        return self._after(self._until("Interface", taken, until), made, f"the ofport of {name}")
 
     def _have_it_look_again(self) -> None:
         try:

@@ -79,14 +79,29 @@ def test_an_ascii_locale_prints_a_tree_all_the_same(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def once_read(fifo: Path, within: float = 20.0) -> int:
+    """Return a descriptor for writing to a FIFO as soon as somebody has it open for reading."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # ENXIO: nobody has
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_its_daemon(number: signal.Signals, tmp_path: Path) -> None:
     fifo = tmp_path / "vif.json"
     os.mkfifo(fifo)
+    # Whoever runs the tests may have signals ignored, as nohup does.
+    command = ["env", "--default-signal", COMMAND, "plug", str(fifo)]
     with NetworkNamespace() as host, host.entered():
-        process = subprocess.Popen([COMMAND, "plug", str(fifo)], stderr=subprocess.PIPE, text=True)
-        time.sleep(0.7)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        writer = once_read(fifo)
         process.send_signal(number)
         _, said = process.communicate(timeout=10)
+        os.close(writer)
     assert process.returncode in (130, -number)
     assert "Traceback" not in said
