@@ -138,35 +138,17 @@ class OpenDatabase:
 
     def send(self, groups: Sequence[Sequence[Operation]]) -> None:
         """Ask for all changes in one transaction; see ``vifplug.apply.Database``."""
-        requests: list[Request] = []
-        whose: list[int] = []
-        there: list[Request] = []
-        for place, group in enumerate(groups):
-            for operation in group:
-                assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
-                for request in operation.requests():
-                    if request["op"] == "wait":
-                        if request in there:
-                            continue
-                        there.append(request)
-                    requests.append(request)
-                    whose.append(place)
+        requests, whose = _requested(groups)
         connection = self._alive()
         if time.monotonic() >= self._deadline:
             raise self._late("the transaction")
-        undo = [o.undo() for group in reversed(groups) for o in reversed(group)]
         asked = [[DATABASE, *requests, *_BUMP]]
         if self._racing and (first := self._first_answer(groups)):
             asked.append([DATABASE, *first])
-        try:
-            number = connection.send("transact", *asked, deadline=self._deadline)
-        except Lost as error:
-            self.close()
-            if len(asked) > 1:
-                raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
-            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error  # half of it is nothing
+        number = self._transact(connection, asked)
         self._sent = time.monotonic()
         self._first = number + 1 if len(asked) > 1 else 0
+        undo = [o.undo() for group in reversed(groups) for o in reversed(group)]
         self._asked = _Asked(
             connection=connection,
             number=number,
@@ -176,6 +158,16 @@ class OpenDatabase:
         )
         if self._racing and self._race.slow:
             self.confirm()
+
+    def _transact(self, connection: Connection, asked: Sequence[list[Any]]) -> int:
+        """Send a transaction, and questions about it; return its number."""
+        try:
+            return connection.send("transact", *asked, deadline=self._deadline)
+        except Lost as error:
+            self.close()
+            if len(asked) > 1:
+                raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
+            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error  # half of it is nothing
 
     def confirm(self) -> None:
         """Wait until all that was asked for is done; see ``vifplug.apply.Database``."""
@@ -374,6 +366,24 @@ class OpenDatabase:
 
     def _late(self, step: str, outcome: str = "failed") -> DeadlineExceeded:
         return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
+
+
+def _requested(groups: Sequence[Sequence[Operation]]) -> tuple[list[Request], list[int]]:
+    """Return what all changes ask for, and of which group each request is; each wait once."""
+    requests: list[Request] = []
+    whose: list[int] = []
+    waits: list[Request] = []
+    for place, group in enumerate(groups):
+        for operation in group:
+            assert isinstance(operation, OvsOperation)  # noqa: S101 - in_database says so
+            for request in operation.requests():
+                if request["op"] == "wait":
+                    if request in waits:
+                        continue
+                    waits.append(request)
+                requests.append(request)
+                whose.append(place)
+    return requests, whose
 
 
 def _made(groups: Sequence[Sequence[Operation]]) -> list[AddPort]:
