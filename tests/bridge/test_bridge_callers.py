@@ -25,8 +25,9 @@ from oslo_privsep.priv_context import Method
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from tests.faults.dumps import differences
 from tests.processes import in_processes
-from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError, apply
+from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug import locks as vifplug_locks
+from vifplug.apply import means
 from vifplug.netlink import Netlink
 from vifplug.operations import Operation
 from vifplug.testing import NetworkNamespace
@@ -166,7 +167,7 @@ def test_a_plug_that_fails_leaves_the_bridge_that_another_has_just_joined(
     namespace: NetworkNamespace, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
-    perform, begun = apply.perform, multiprocessing.Event()
+    perform, begun = means.perform, multiprocessing.Event()
     joins = f"set {tap_of(bridge_vif(0))} master br100"
 
     def fails_late(netlink: Netlink, operation: Operation) -> None:
@@ -179,7 +180,7 @@ def test_a_plug_that_fails_leaves_the_bridge_that_another_has_just_joined(
             raise OSError("sabotaged")
         perform(netlink, operation)
 
-    monkeypatch.setattr(apply, "perform", fails_late)
+    monkeypatch.setattr(means, "perform", fails_late)
     privileged.context.stop()
     said: multiprocessing.Queue[str] = multiprocessing.Queue()
 
@@ -255,14 +256,14 @@ def test_a_caller_killed_in_mid_step_leaves_a_whole_plug_and_no_daemon(
     namespace: NetworkNamespace, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
-    perform, begun = apply.perform, multiprocessing.Event()
+    perform, begun = means.perform, multiprocessing.Event()
 
     def slowly(netlink: Netlink, operation: Operation) -> None:
         perform(netlink, operation)
         begun.set()
         time.sleep(0.1)
 
-    monkeypatch.setattr(apply, "perform", slowly)
+    monkeypatch.setattr(means, "perform", slowly)
     caller = multiprocessing.Process(target=lambda: GenericVIFDriver().plug(None, bridge_vif()))
     caller.start()
     assert begun.wait(10)

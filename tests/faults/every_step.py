@@ -13,13 +13,13 @@ import pytest
 
 from tests.faults import matrix
 from tests.faults.saboteur import FAULTS, KILLS, Saboteur
-from vifplug import apply
+from vifplug.apply import means
 
 
 @pytest.fixture
 def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     found = Saboteur()
-    monkeypatch.setattr(apply, "perform", found.perform)
+    monkeypatch.setattr(means, "perform", found.perform)
     return found
 
 

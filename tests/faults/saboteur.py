@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vifplug import apply
+from vifplug.apply import means
 from vifplug.netlink import KernelError, Netlink, Request
 from vifplug.operations import Operation
 from vifplug.rtnetlink import GETLINK
@@ -41,7 +41,7 @@ class Saboteur:
         self._count = multiprocessing.Value("i", 0)
         self._hits = multiprocessing.Value("i", 0)
         self.messages = messages
-        self._perform, self._exchange = apply.perform, Netlink.exchange
+        self._perform, self._exchange = means.perform, Netlink.exchange
         self._send, self._confirm = (database and database.send), (database and database.confirm)
         self._lost = False
 

@@ -23,7 +23,8 @@ from tests.ovs import races
 from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
 from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
-from vifplug import GenericVIFDriver, apply
+from vifplug import GenericVIFDriver
+from vifplug.apply import means
 from vifplug.order import in_order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
@@ -49,7 +50,7 @@ def distinct() -> list[Case]:
 @pytest.fixture
 def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     found = Saboteur(database=OpenDatabase)
-    monkeypatch.setattr(apply, "perform", found.perform)
+    monkeypatch.setattr(means, "perform", found.perform)
     monkeypatch.setattr(OpenDatabase, "send", lambda *words: found.send(*words))
     monkeypatch.setattr(OpenDatabase, "confirm", lambda *words: found.confirm(*words))
     return found

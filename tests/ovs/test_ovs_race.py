@@ -19,7 +19,8 @@ from tests.ovs import races
 from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
-from vifplug import GenericVIFDriver, PlugFailed, apply
+from vifplug import GenericVIFDriver, PlugFailed
+from vifplug.apply import means
 from vifplug.netlink import Netlink
 from vifplug.operations import MakeLink, Operation, SetLink, SetLinks
 from vifplug.order import in_order
@@ -81,14 +82,14 @@ def test_it_is_plugged_whole_and_unplugged_without_a_trace(
 def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_given_time(
     process: str, br_int: OpenVSwitch, conf: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = apply.perform
+    real = means.perform
 
     def takes_long(netlink: Netlink, operation: Operation) -> None:
         if isinstance(operation, MakeLink):
             time.sleep(0.3)
         real(netlink, operation)
 
-    monkeypatch.setattr(apply, "perform", takes_long)
+    monkeypatch.setattr(means, "perform", takes_long)
     monkeypatch.setattr(privileged, "races", defaultdict(Race))
     driver = patched(conf, process)
     start = configuration(br_int)

@@ -16,7 +16,8 @@ from typing import Any
 
 from oslo_config import cfg
 
-from vifplug import VIF, GenericVIFDriver, VifplugError, apply
+from vifplug import VIF, GenericVIFDriver, VifplugError
+from vifplug.apply import means
 from vifplug.operations import Operation
 from vifplug.perform import Refused
 from vifplug.sysfs import RunningFunctions
@@ -152,7 +153,7 @@ def _other_values(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None:
 def _faults(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None:
     """Each step refused in its turn; the daemon is a fork, so it has what is patched before."""
     one, before = vif(0, vfs[1], vlan=99, trusted=False, spoofchk=True), functions(pf)
-    steps, whole = [str(o) for o in driver.plan(None, one).operations], apply.perform
+    steps, whole = [str(o) for o in driver.plan(None, one).operations], means.perform
     ended = []
     for number in range(len(steps)):
         tries = iter(range(100))
@@ -162,12 +163,12 @@ def _faults(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None:
                 raise Refused("sabotage")
             whole(netlink, o)
 
-        apply.perform = perform
+        means.perform = perform
         driver.close()
         failed = said(lambda: driver.plug(None, one))
         same = functions(pf) == before and marks(pf) == []
         ended.append(["PlugFailed" in failed and steps[number] in failed, same])
-    apply.perform = whole
+    means.perform = whole
     driver.close()
     FOUND["faults"] = ended
 
