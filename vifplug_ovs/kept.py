@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -51,3 +52,12 @@ def give_back(connection: Connection) -> None:
     for other in list(_idle):  # at once: other threads are here too
         for left in _idle.pop(other, []) if other != key else ():
             left.close()  # a host has one database, so these are left over
+
+
+@atexit.register
+def _close() -> None:
+    """Close this process' at its end, which Python warns of otherwise where it is asked to."""
+    for process, endpoint in list(_idle):
+        if process == os.getpid():
+            for connection in _idle.pop((process, endpoint), []):
+                connection.close()
