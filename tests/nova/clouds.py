@@ -7,6 +7,7 @@ import json
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,6 +142,8 @@ def running(
     )
     said = host.folder / "said"
     native = "true" if nova.release >= 34 else "false"
+    temporary = tempfile.TemporaryDirectory(prefix="nova-")  # which Nova's fixtures do not clear
+    environment = {"TMPDIR": temporary.name, "OS_NOVA_DISABLE_EVENTLET_PATCHING": native}
     with said.open("wb") as file, host.namespace.entered():
         process = subprocess.Popen(
             [str(nova.python), "-P", str(INSIDE), str(conf), str(disk), str(KERNEL)],
@@ -148,7 +151,7 @@ def running(
             stdout=subprocess.PIPE,
             stderr=file,
             text=True,
-            env=surroundings() | {"OS_NOVA_DISABLE_EVENTLET_PATCHING": native},
+            env=surroundings() | environment,
         )
     cloud = Cloud(process, conf, said)
     try:
@@ -163,6 +166,7 @@ def running(
             process.send_signal(signal.SIGKILL)
             process.wait(timeout=10)
         process.stdout.close()
+        temporary.cleanup()
 
 
 def eventually(condition: Any, *, within: float = 20.0) -> Any:
