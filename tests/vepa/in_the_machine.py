@@ -91,7 +91,7 @@ def main(answers: Path) -> None:
     try:
         _found(pf, vfs, names)
         _set_and_restored(driver, pf, vfs)
-        _other_values(driver, pf, vfs)
+        _other_values(driver, pf, vfs, names)
         _faults(driver, pf, vfs)
         _port_profiles(driver, vfs, names)
         _without_a_device(driver, pf, vfs)
@@ -137,10 +137,12 @@ def _set_and_restored(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None
     FOUND["moved back"] = functions(pf) == before
 
 
-def _other_values(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None:
+def _other_values(driver: GenericVIFDriver, pf: str, vfs: list[str], names: list[str]) -> None:
     """A function that had values of somebody's, for a macvtap on its device."""
     mine = ("mac", "52:54:00:11:22:33", "vlan", "7", "qos", "3", "spoofchk", "off", "trust", "on")
     run("ip", "link", "set", pf, "vf", "1", *mine)
+    # One that is trusted and up asks for its device's own address whenever its driver resets it.
+    run("ip", "link", "set", names[1], "address", mine[1])
     before = functions(pf)
     one = vif(1, vfs[1], "macvtap", vlan=120, trusted=False, spoofchk=True)
     FOUND["macvtap plug"] = said(lambda: driver.plug(None, one))
