@@ -47,11 +47,11 @@ instanceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport><model type='vi
 </interface>"""
 
 
-def test_two_labs_at_once_and_killed_they_leave_nothing() -> None:
+def test_two_labs_at_once_and_killed_they_leave_nothing(tmp_path: Path) -> None:
     mounts = Path("/proc/self/mounts").read_text()
     labs = [
         subprocess.Popen([sys.executable, "-c", LAB, XML], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE)
+                         stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)})
         for _ in range(2)
     ]  # fmt: skip
     try:
