@@ -25,6 +25,8 @@ _WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its 
 _NO_STATS = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS))
 _LARGEST = 1 << 17
 """Bytes of a datagram: an attribute has at most 64 KiB, a dump comes in pieces of 32 KiB."""
+_HELD = 32
+"""The most descriptors that are held at a time: a process may have no more than 1,024."""
 
 Request = tuple[int, int, bytes]
 """Type, flags and body of a message."""
@@ -75,6 +77,8 @@ class Netlink:
         The kernel closes it under its lock, for which it may have to wait while others look at
         the new device.
         """
+        if len(self._held) >= _HELD:
+            self.let_go()
         self._held.append(descriptor)
 
     def let_go(self) -> None:

@@ -184,7 +184,10 @@ class OpenDatabase:
             raise Lost(f"OVSDB at {self._endpoint}: {error}") from error
         if refused := first_error(results):
             raise asked.refused(*refused)
-        self._configuration = results[-1]["rows"][0]["next_cfg"]
+        rows = results[-1]["rows"]
+        if not rows:
+            raise OVSDBError(NO_VIF, self._endpoint, "it is empty: ovs-vsctl init is needed")
+        self._configuration = rows[0]["next_cfg"]
 
     def take_back(self, operation: Operation) -> None:
         """Make one change by itself, also a little past the deadline."""
@@ -330,7 +333,10 @@ class OpenDatabase:
                 made=made,
                 meanwhile=meanwhile,
             )
-        except (Unanswered, Lost, look.TimedOut) as error:
+        except Lost as error:
+            self.close()  # the undo needs one that works
+            raise self._late(step) from error
+        except (Unanswered, look.TimedOut) as error:
             raise self._late(step) from error
 
     # The connection.
@@ -407,7 +413,7 @@ def _sought(job: Job) -> Sought:
     ids = [part.interface_id for part in ports] + [part.interface_id for part in claims]
     return Sought(
         vif_id=job.owner.vif_id,
-        interface_id=ids[0] if ids else None,
+        interface_id=next((one for one in ids if one), None),
         bridge=bridges[0] if bridges else None,
         ports=tuple(part.name for part in ports),
     )

@@ -138,8 +138,8 @@ class Connection:
         return result
 
     def _send(self, text: str, deadline: float) -> None:
-        self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
         try:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
             self._socket.sendall(text.encode())
         except OSError as error:
             self.close()  # the rest of the stream is lost
@@ -147,8 +147,8 @@ class Connection:
 
     def _receive(self, deadline: float) -> None:
         # What has come by then is an answer in time, also where nobody has read it yet.
-        self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
         try:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
             size = self._socket.recv_into(self._buffer)
         except (TimeoutError, BlockingIOError):
             raise Unanswered("it has not answered in time") from None

@@ -129,6 +129,7 @@ def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
 
 def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
     """Go on without the job that was refused, or in halves where nobody knows which it was."""
+    means.netlink.let_go()  # a tap that we hold looks like a guest's to the next plan
     for job in jobs:
         job.forget_database()
     if len(jobs) == 1:
