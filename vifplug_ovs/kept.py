@@ -49,15 +49,12 @@ def give_back(connection: Connection) -> None:
         return
     key = (os.getpid(), connection.endpoint)
     _idle.setdefault(key, []).append(connection)
-    for other in list(_idle):  # at once: other threads are here too
-        for left in _idle.pop(other, []) if other != key else ():
-            left.close()  # a host has one database, so these are left over
+    _close(but=key)  # a host has one database, so the others are left over
 
 
 @atexit.register
-def _close() -> None:
-    """Close this process' at its end, which Python warns of otherwise where it is asked to."""
-    for process, endpoint in list(_idle):
-        if process == os.getpid():
-            for connection in _idle.pop((process, endpoint), []):
-                connection.close()
+def _close(*, but: tuple[int, str] | None = None) -> None:
+    """Close what is kept, at the latest when the process ends."""
+    for key in list(_idle):  # at once: other threads are here too
+        for connection in _idle.pop(key, []) if key != but else ():
+            connection.close()

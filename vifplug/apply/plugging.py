@@ -129,7 +129,6 @@ def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
 
 def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
     """Go on without the job that was refused, or in halves where nobody knows which it was."""
-    means.netlink.let_go()  # a tap that we hold looks like a guest's to the next plan
     for job in jobs:
         job.forget_database()
     if len(jobs) == 1:
@@ -146,7 +145,6 @@ def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
 
 def _verify(jobs: list[Job], means: Means) -> None:
     """Look at the host again: only what is really there counts as plugged."""
-    means.netlink.let_go()
     changed = [job for job in jobs if job.done]
     for job in jobs:
         job.outcome = _applied(job)
