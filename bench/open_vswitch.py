@@ -23,15 +23,16 @@ from measuring import ROOT, RUNS, Row, peer, timed
 from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver
-from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation, SetLink
-from vifplug.ovs import IFACE_ID, VIF_ID, OvsPort
+from vifplug.kernel.netlink import Netlink
+from vifplug.operations.links import MakeLink, SetLink
+from vifplug.operations.operation import Operation
 from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import opts
-from vifplug_ovs.operations import AddPort
-from vifplug_ovs.ovsdb import Connection, first_error
+from vifplug_ovs.operations.ports import AddPort
+from vifplug_ovs.ovsdb.connection import Connection, first_error
+from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, OvsPort
 
 SIZES = (10, 100, 500)
 BATCH = 100

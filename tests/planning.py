@@ -16,14 +16,18 @@ from typing import Any
 import pytest
 
 from vifplug.errors import VifplugError
-from vifplug.host import Host
-from vifplug.mark import Owner
-from vifplug.vif import VIF
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner
+from vifplug.model.vif import VIF
 from vifplug.wiring import Plan, Wiring, plan
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vhostuser import VhostUserPlugin
-from vifplug_vepa.plugin import HostdevPlugin, HwVebPlugin, MacvtapPlugin, QbgPlugin, QbhPlugin
+from vifplug_vepa.hostdev import HostdevPlugin
+from vifplug_vepa.hw_veb import HwVebPlugin
+from vifplug_vepa.macvtap import MacvtapPlugin
+from vifplug_vepa.qbg import QbgPlugin
+from vifplug_vepa.qbh import QbhPlugin
 
 TESTS = Path(__file__).parent
 PLUGINS = {

@@ -10,7 +10,8 @@ from oslo_config.fixture import Config
 
 from tests.planning import PLUGINS, Case
 from vifplug import GenericVIFDriver
-from vifplug.host import Host, Link
+from vifplug.model.host import Host
+from vifplug.model.link import Link
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"

@@ -15,7 +15,7 @@ from tests.bridge.conftest import conf, driver  # noqa: F401 (fixtures)
 from tests.bridge.test_bridge_kernel import bridge_vif
 from tests.cli.conftest import COMMAND
 from vifplug import GenericVIFDriver
-from vifplug.forwarding import dropping
+from vifplug.query.firewall import dropping
 from vifplug.testing import NetworkNamespace, veth
 
 CALLS = {"IPv4": "bridge-nf-call-iptables", "IPv6": "bridge-nf-call-ip6tables"}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from vifplug.look import RunningLinks
+from vifplug.query.links import RunningLinks
 from vifplug.testing import NetworkNamespace
 
 LONG = "an-alternative-name-longer-than-a-device-may-have"

@@ -9,8 +9,8 @@ from tests.planning import Case, cases, good
 from vifplug.parts import CORE, build
 from vifplug.testing import validate
 from vifplug.wiring import plan
-from vifplug_ovs import parts as ovs
-from vifplug_vepa import parts as vepa
+from vifplug_ovs.parts import port as ovs
+from vifplug_vepa.parts import required as vepa
 
 ALL = cases("bridge") + cases("ovs") + cases("vepa")
 GOOD = good("bridge") + good("ovs") + good("vepa")

@@ -15,7 +15,7 @@ from lxml import etree
 
 from tests.planning import PLUGINS, good
 from vifplug import VIF, Host, InvalidVIF, VifplugError
-from vifplug.mark import Owner
+from vifplug.model.mark import Owner
 from vifplug.parts import CORE, build
 from vifplug.wiring import plan
 

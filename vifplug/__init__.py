@@ -26,10 +26,11 @@ if TYPE_CHECKING:
         UnplugFailed,
         VifplugError,
     )
-    from vifplug.host import Host, Link
-    from vifplug.interface import Interface
+    from vifplug.guest.interface import Interface
+    from vifplug.model.host import Host
+    from vifplug.model.link import Link
+    from vifplug.model.vif import VIF, Instance, Network, QoS, Subnet
     from vifplug.plugin import Check, VIFPlugin
-    from vifplug.vif import VIF, Instance, Network, QoS, Subnet
     from vifplug.wiring import Plan, Plugged, Wiring
 
 _FROM = {

@@ -19,7 +19,8 @@ from typing import Any
 
 from oslo_config import cfg
 
-from vifplug import facts, fields, locks, look, opts
+from vifplug import fields, opts
+from vifplug.daemon import locks
 from vifplug.errors import (
     NO_VIF,
     InvalidVIF,
@@ -29,13 +30,15 @@ from vifplug.errors import (
     VifplugError,
     shown,
 )
-from vifplug.host import Host
-from vifplug.interface import Interface
-from vifplug.mark import DERIVED, Owner, derived_name
+from vifplug.guest.interface import Interface
+from vifplug.model.host import Host
+from vifplug.model.mark import DERIVED, Owner, derived_name
+from vifplug.model.vif import VIF, Instance
 from vifplug.plugin import VIFPlugin
+from vifplug.query import facts
+from vifplug.query import libvirt as look
+from vifplug.query.cards import SYSFS, RunningFunctions
 from vifplug.registry import Registry
-from vifplug.sysfs import SYSFS, RunningFunctions
-from vifplug.vif import VIF, Instance
 from vifplug.wiring import Plan, Plugged, Wiring, is_there, plan, plugged, removal
 
 LOG = logging.getLogger(__name__)
@@ -436,7 +439,7 @@ class GenericVIFDriver:
         **options: bool,
     ) -> Sequence[_Reply]:
         """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
-        from vifplug import daemon  # oslo.privsep: only those who plug need it
+        from vifplug.daemon import context as daemon
 
         try:
             context = importlib.import_module(module).context

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from vifplug.driver import GenericVIFDriver
-from vifplug.host import Host
-from vifplug.look import RunningLinks
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
 from vifplug.plugin import VIFPlugin
+from vifplug.query.links import RunningLinks
 from vifplug.sources import binding, nova, nova_legacy
-from vifplug.vif import VIF
 
 _OF_THE_NETWORK = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 """Details by which a network of today pins the process; these drivers asked nobody."""

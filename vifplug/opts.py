@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
-from vifplug.host import VIRT_TYPES
+from vifplug.model.host import VIRT_TYPES
 
 GROUP = "vifplug"
 NO_FIREWALL = ("NoopFirewallDriver", "noop")

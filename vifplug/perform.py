@@ -16,28 +16,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from vifplug import holders, layer3
-from vifplug import rtnetlink as rt
-from vifplug.host import Link
-from vifplug.layer3 import Place, Route
-from vifplug.mark import DERIVED, derived_name
-from vifplug.netlink import KernelError, Netlink, Request
-from vifplug.operations import (
-    AddAltname,
-    CopyAddresses,
-    CopyRoutes,
+from vifplug.kernel import holders
+from vifplug.kernel.messages import links as rt
+from vifplug.kernel.messages import routes as layer3
+from vifplug.kernel.messages.routes import Place, Route
+from vifplug.kernel.netlink import KernelError, Netlink, Request
+from vifplug.model.link import Link
+from vifplug.model.mark import DERIVED, derived_name
+from vifplug.operations.addressing import CopyAddresses, CopyRoutes, RemoveAddresses, RemoveRoutes
+from vifplug.operations.altnames import AddAltname, RemoveAltname
+from vifplug.operations.functions import SetVf
+from vifplug.operations.links import (
     MakeLink,
-    Operation,
-    RemoveAddresses,
-    RemoveAltname,
     RemoveLeaked,
     RemoveLink,
     RemoveLinks,
-    RemoveRoutes,
     SetLink,
     SetLinks,
-    SetVf,
 )
+from vifplug.operations.operation import Operation
 
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _NO_PI, _VNET_HDR, _MULTI_QUEUE, _TUN_EXCL = 0x1000, 0x4000, 0x100, 0x8000

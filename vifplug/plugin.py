@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from vifplug import fields
 from vifplug.errors import InvalidVIF
-from vifplug.host import Host
-from vifplug.vif import VIF
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
 from vifplug.wiring import Wiring
 
 API_VERSION = 1

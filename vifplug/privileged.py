@@ -20,14 +20,16 @@ from typing import Any, Protocol, TypeVar
 
 from oslo_config import cfg
 
-from vifplug import apply, fields, forwarding, locks, opts
-from vifplug.daemon import Context, Reply
+from vifplug import apply, fields, opts
+from vifplug.daemon import locks
+from vifplug.daemon.context import Context, Reply
 from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
-from vifplug.host import Host
-from vifplug.look import network_namespace
-from vifplug.mark import Owner
-from vifplug.netlink import Netlink
+from vifplug.kernel.namespace import network_namespace
+from vifplug.kernel.netlink import Netlink
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner
 from vifplug.parts import Bridge, FilterBridge, Part, build
+from vifplug.query import firewall as forwarding
 
 __all__ = ["Connected", "Context", "Reply", "plug", "unplug"]
 

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from vifplug.errors import VifplugError
-from vifplug.host import Host, Link
-from vifplug.interface import Interface
-from vifplug.mark import DERIVED, Mark, Owner, derived_name, shared_mark
-from vifplug.operations import (
-    AddAltname,
-    Operation,
-    RemoveAltname,
-    RemoveLink,
-    SetLink,
-    move_addressing,
-)
-from vifplug.ovs import IFACE_ID, OvsPort
+from vifplug.guest.interface import Interface
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import DERIVED, Mark, Owner, derived_name, shared_mark
+from vifplug.operations.addressing import move_addressing
+from vifplug.operations.altnames import AddAltname, RemoveAltname
+from vifplug.operations.links import RemoveLink, SetLink
+from vifplug.operations.operation import Operation
 from vifplug.parts import Part, leaked, let_down, released, stacked_on, uplink_of
-from vifplug.parts.lower import WOKEN
 from vifplug.parts.uplink import UPLINK, VLAN_DEVICE
+from vifplug_ovs.snapshot import IFACE_ID, OvsPort
+from vifplug_vepa.parts.lower import WOKEN
 
 COLUMNS = 80
 

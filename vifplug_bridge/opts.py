@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from vifplug.nwfilter import FILTER_OPTS
+from vifplug.guest.nwfilter import FILTER_OPTS
 
 GROUP = "vifplug_bridge"
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vifplug import premade
 from vifplug.fields import MAC, declared
-from vifplug.host import Host
-from vifplug.interface import FilterRef, GuestSide, Interface, left_out
-from vifplug.mark import Owner, derived_name, shared_mark
-from vifplug.nwfilter import filter_of
+from vifplug.guest import attach as premade
+from vifplug.guest.interface import FilterRef, GuestSide, Interface, left_out
+from vifplug.guest.nwfilter import filter_of
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner, derived_name, shared_mark
+from vifplug.model.vif import VIF
 from vifplug.parts import Bridge, BridgePort, Claim, Part, Uplink, Vlan
 from vifplug.plugin import Check, VIFPlugin
-from vifplug.vif import VIF
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
 

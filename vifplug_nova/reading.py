@@ -10,7 +10,7 @@ from typing import Any
 from oslo_serialization import jsonutils
 
 from vifplug import VIF, Interface
-from vifplug.interface import GuestSide
+from vifplug.guest.interface import GuestSide
 from vifplug.sources import nova
 
 _PARAVIRTUAL = ("bridge", "ethernet", "direct")

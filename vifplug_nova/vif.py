@@ -16,7 +16,7 @@ from nova.network import model
 from nova.virt.libvirt import vif as stock
 
 from vifplug import GenericVIFDriver, InvalidVIF, VifplugError
-from vifplug.host import ASSUMED_LIBVIRT, Host
+from vifplug.model.host import ASSUMED_LIBVIRT, Host
 from vifplug.opts import firewall_required
 from vifplug_nova import failures, opts, reading
 from vifplug_nova.config import config_of

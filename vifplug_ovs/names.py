@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vifplug.mark import derived_name
-from vifplug.vif import VIF
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
 
 OWN_BRIDGE, OWN_PATCH, INTEGRATION_PATCH = "pb", "pbp", "ibp"
 """Of a bridge per port: the bridge, and the two ends of the patch to the integration bridge."""

@@ -8,9 +8,10 @@ from typing import Any
 from oslo_config import cfg, types
 
 from vifplug.fields import DEVICE
-from vifplug.nwfilter import FILTER_OPTS
-from vifplug_ovs.endpoint import ALLOWED, Endpoint
-from vifplug_ovs.parts import DATAPATHS, QOS_TYPES, SOCKET
+from vifplug.guest.nwfilter import FILTER_OPTS
+from vifplug_ovs.ovsdb.endpoint import ALLOWED, Endpoint
+from vifplug_ovs.parts.bridge import DATAPATHS
+from vifplug_ovs.parts.port import QOS_TYPES, SOCKET
 from vifplug_ovs.process import CHOOSE, PROCESSES
 
 GROUP = "vifplug_ovs"

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vifplug.errors import OVSDBError
-from vifplug.ovs import Ovn
-from vifplug_ovs.ovsdb import Connection, Lost, Unanswered
+from vifplug_ovs.ovsdb.connection import Connection, Lost, Unanswered
+from vifplug_ovs.snapshot import Ovn
 
 _PATIENCE = 2.0
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vifplug.host import Host
-from vifplug.mark import derived_name
+from vifplug.model.host import Host
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
 from vifplug.parts import Part
-from vifplug.vif import VIF
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_BRIDGE, OWN_PATCH
-from vifplug_ovs.parts import PATCH, Bridge, OwnBridge, Port, own_bridge
-from vifplug_ovs.switch import datapath_of
+from vifplug_ovs.parts.bridge import Bridge, OwnBridge, own_bridge
+from vifplug_ovs.parts.port import PATCH, Port
+from vifplug_ovs.ports import datapath_of
 
 
 def there(vif: VIF, host: Host) -> bool:

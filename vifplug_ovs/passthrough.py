@@ -10,13 +10,13 @@ from typing import Any
 
 from vifplug.errors import Conflict
 from vifplug.fields import PCI
-from vifplug.host import Host
-from vifplug.interface import GuestSide, Interface
+from vifplug.guest.interface import GuestSide, Interface
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
 from vifplug.parts import Representor, representor_of
-from vifplug.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_ovs import switch
-from vifplug_ovs.parts import Bridge
+from vifplug_ovs import ports as switch
+from vifplug_ovs.parts.bridge import Bridge
 
 DIRECT, VDPA, REMOTE = "direct", "vdpa", "remote-managed"
 VNIC_TYPES = (DIRECT, VDPA, REMOTE)

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vifplug import premade
 from vifplug.fields import BOOLEAN, PCI, declared
-from vifplug.host import Host
-from vifplug.interface import GuestSide, Interface, VirtualPort, left_out
-from vifplug.mark import derived_name
-from vifplug.nwfilter import filter_of
+from vifplug.guest import attach as premade
+from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
+from vifplug.guest.nwfilter import filter_of
+from vifplug.model.host import Host
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
 from vifplug.parts import BridgePort, FilterBridge, Part, Veth
 from vifplug.plugin import Check, VIFPlugin
-from vifplug.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_ovs import opts, ownbridge, passthrough, switch
-from vifplug_ovs.parts import DATAPATHS, Bridge, Claim
+from vifplug_ovs import opts, ownbridge, passthrough
+from vifplug_ovs import ports as switch
+from vifplug_ovs.parts.bridge import DATAPATHS, Bridge, Claim
 from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
 
 _PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")

@@ -13,11 +13,11 @@ from vifplug import privileged
 from vifplug.errors import PrivilegeError
 from vifplug.parts import CORE
 from vifplug_ovs import opts
-from vifplug_ovs.database import OpenDatabase
-from vifplug_ovs.look import keys
 from vifplug_ovs.names import within
-from vifplug_ovs.parts import KINDS
+from vifplug_ovs.parts.port import KINDS
 from vifplug_ovs.race import Race
+from vifplug_ovs.reader import keys
+from vifplug_ovs.vswitchd import OpenDatabase
 
 context = privileged.Context(__name__)
 

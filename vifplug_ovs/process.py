@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vifplug.host import Host
-from vifplug.mark import Owner, derived_name
-from vifplug.ovs import IFACE_ID
-from vifplug.vif import VIF
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner, derived_name
+from vifplug.model.vif import VIF
 from vifplug_ovs.names import INTEGRATION_PATCH
+from vifplug_ovs.snapshot import IFACE_ID
 
 MANUAL, AUTOMATIC, HYBRID = "manual", "automatic", "hybrid"
 PROCESSES = (MANUAL, AUTOMATIC, HYBRID)

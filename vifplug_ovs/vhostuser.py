@@ -12,17 +12,19 @@ from posixpath import basename
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, Choice, declared
-from vifplug.host import Host
-from vifplug.interface import GuestSide, Interface, left_out
-from vifplug.mark import derived_name
-from vifplug.ovs import VHOST_USER as PORT_TYPES
+from vifplug.guest.interface import GuestSide, Interface, left_out
+from vifplug.model.host import Host
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
 from vifplug.parts import Part
 from vifplug.plugin import Check, VIFPlugin
-from vifplug.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_ovs import opts, switch
+from vifplug_ovs import opts
+from vifplug_ovs import ports as switch
 from vifplug_ovs.names import VHOST_USER, within
-from vifplug_ovs.parts import DATAPATHS, SOCKET
+from vifplug_ovs.parts.bridge import DATAPATHS
+from vifplug_ovs.parts.port import SOCKET
+from vifplug_ovs.snapshot import VHOST_USER as PORT_TYPES
 
 _SERVER, _CLIENT = "server", "client"
 _TYPES = dict(zip((_CLIENT, _SERVER), PORT_TYPES, strict=True))

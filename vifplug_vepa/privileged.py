@@ -14,9 +14,10 @@ from oslo_config import cfg
 from oslo_privsep import capabilities
 
 from vifplug import privileged
-from vifplug.host import Host
-from vifplug_vepa import look, opts
-from vifplug_vepa.parts import KINDS
+from vifplug.model.host import Host
+from vifplug_vepa import opts
+from vifplug_vepa import reader as look
+from vifplug_vepa.parts.required import KINDS
 
 context = privileged.Context(
     __name__, needs=(capabilities.CAP_SYS_PTRACE, capabilities.CAP_DAC_READ_SEARCH)

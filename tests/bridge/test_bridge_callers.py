@@ -26,10 +26,10 @@ from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from tests.faults.dumps import differences
 from tests.processes import in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
-from vifplug import locks as vifplug_locks
 from vifplug.apply import means
-from vifplug.netlink import Netlink
-from vifplug.operations import Operation
+from vifplug.daemon import locks as vifplug_locks
+from vifplug.kernel.netlink import Netlink
+from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
 

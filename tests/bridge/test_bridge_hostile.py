@@ -12,7 +12,7 @@ import pytest
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif
 from tests.faults.dumps import differences
 from vifplug import GenericVIFDriver, PrivilegeError
-from vifplug.look import network_namespace
+from vifplug.kernel.namespace import network_namespace
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
 

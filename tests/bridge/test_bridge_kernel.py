@@ -16,7 +16,7 @@ from tests.faults.dumps import differences
 from tests.planning import Case, good, on_a_kernel
 from tests.realhost import prepare
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
-from vifplug.mark import Mark
+from vifplug.model.mark import Mark
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
 from vifplug_bridge import privileged
 

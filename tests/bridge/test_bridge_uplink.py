@@ -22,7 +22,7 @@ from tests.faults.dumps import differences
 from tests.faults.matrix import Subject
 from tests.faults.saboteur import AFTER, HALF, REFUSED, Saboteur
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
-from vifplug.netlink import Netlink
+from vifplug.kernel.netlink import Netlink
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
 from vifplug_bridge import privileged
 

@@ -22,13 +22,13 @@ from oslo_privsep.priv_context import Method
 from tests.faults.dumps import differences
 from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, TIMEOUT, UNDONE, Saboteur
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
-from vifplug.daemon import Context
+from vifplug.daemon.context import Context
 from vifplug.errors import UnplugFailed, VifplugError
-from vifplug.netlink import Netlink
-from vifplug.operations import Operation
-from vifplug.order import in_order
+from vifplug.kernel.netlink import Netlink
+from vifplug.operations.operation import Operation
 from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace
+from vifplug_ovs.order import in_order
 
 POINTS: Counter[tuple[str, str]] = Counter()
 WRONG: Counter[tuple[str, str]] = Counter()

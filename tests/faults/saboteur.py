@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vifplug.apply import means
-from vifplug.netlink import KernelError, Netlink, Request
-from vifplug.operations import Operation
-from vifplug.rtnetlink import GETLINK
+from vifplug.kernel.messages.links import GETLINK
+from vifplug.kernel.netlink import KernelError, Netlink, Request
+from vifplug.operations.operation import Operation
 
 REFUSED, HALF, UNDONE, LATE = "refused", "done but failed", "not done", "too late"
 BEFORE, AFTER, ORPHANED = "daemon killed before", "daemon killed after", "caller killed"

@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from vifplug.mark import derived_name
+from vifplug.model.mark import derived_name
 
 Case = dict[str, Any]
 Change = Callable[[Case, Any], None]

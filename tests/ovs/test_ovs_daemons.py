@@ -20,7 +20,7 @@ from tests.ovs.vifs import ovs_vif
 from vifplug import DeadlineExceeded, OVSDBError, PlugFailed, VifplugError
 from vifplug.testing.openvswitch import SERVER, SWITCH
 from vifplug_ovs import privileged
-from vifplug_ovs.database import OpenDatabase
+from vifplug_ovs.vswitchd import OpenDatabase
 
 SHORT = 0.8
 """Seconds that a call gets which can't succeed."""
@@ -28,7 +28,7 @@ SHORT = 0.8
 
 def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
     """Have something happen in the daemon just before and just after a transaction is sent."""
-    from vifplug_ovs.ovsdb import Connection
+    from vifplug_ovs.ovsdb.connection import Connection
 
     send = Connection.send
 

@@ -17,11 +17,11 @@ import pytest
 from vifplug import Host, OVSDBError
 from vifplug.testing import OpenVSwitch
 from vifplug.testing.openvswitch import SERVER
-from vifplug_ovs import kept
-from vifplug_ovs.endpoint import Endpoint
-from vifplug_ovs.look import look
 from vifplug_ovs.opts import OPTS
-from vifplug_ovs.ovsdb import Connection
+from vifplug_ovs.ovsdb import pool as kept
+from vifplug_ovs.ovsdb.connection import Connection
+from vifplug_ovs.ovsdb.endpoint import Endpoint
+from vifplug_ovs.reader import look
 
 OPTIONS = {opt.dest: opt.default for opt in OPTS}
 

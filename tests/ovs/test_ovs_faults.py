@@ -25,11 +25,11 @@ from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
 from vifplug import GenericVIFDriver
 from vifplug.apply import means
-from vifplug.order import in_order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
-from vifplug_ovs.database import OpenDatabase
-from vifplug_ovs.operations import RemovePort, Settle
+from vifplug_ovs.operations.ports import RemovePort, Settle
+from vifplug_ovs.order import in_order
+from vifplug_ovs.vswitchd import OpenDatabase
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 

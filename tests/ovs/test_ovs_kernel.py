@@ -17,7 +17,7 @@ from tests.realhost import make_ovs_real, prepare
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import privileged
-from vifplug_ovs.database import OpenDatabase
+from vifplug_ovs.vswitchd import OpenDatabase
 
 PROCESSES = ("manual", "automatic", "hybrid")
 

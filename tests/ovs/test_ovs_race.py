@@ -21,13 +21,14 @@ from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.apply import means
-from vifplug.netlink import Netlink
-from vifplug.operations import MakeLink, Operation, SetLink, SetLinks
-from vifplug.order import in_order
+from vifplug.kernel.netlink import Netlink
+from vifplug.operations.links import MakeLink, SetLink, SetLinks
+from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import privileged
-from vifplug_ovs.operations import Settle
+from vifplug_ovs.operations.ports import Settle
+from vifplug_ovs.order import in_order
 from vifplug_ovs.race import Race
 
 DEVICES = {"manual": ("tap",), "hybrid": ("qbr", "qvb", "qvo")}

@@ -15,7 +15,7 @@ from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.cli import main
-from vifplug.mark import derived_name
+from vifplug.model.mark import derived_name
 from vifplug.testing import (
     Capture,
     Libvirt,

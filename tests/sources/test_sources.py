@@ -16,7 +16,7 @@ from tests.planning import PLUGINS
 from tests.sources.cases import CASES, GOOD, Case
 from tests.test_vif import json_values, paths
 from vifplug import VIF, Host, InvalidVIF, VifplugError
-from vifplug.mark import Owner
+from vifplug.model.mark import Owner
 from vifplug.sources import SOURCES
 from vifplug.wiring import plan
 

@@ -18,9 +18,9 @@ from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.apply import means
-from vifplug.operations import Operation
+from vifplug.operations.operation import Operation
 from vifplug.perform import Refused
-from vifplug.sysfs import RunningFunctions
+from vifplug.query.cards import RunningFunctions
 
 IDS = tuple(f"0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b{number:02x}" for number in range(4))
 NET, PCI = Path("/sys/class/net"), Path("/sys/bus/pci")

@@ -16,8 +16,8 @@ import pytest
 from tests.kernel.machine import run_inside
 from tests.vepa import in_the_machine
 from tests.vepa.in_the_machine import IDS
-from vifplug.host import PciFunction
-from vifplug.sysfs import RunningFunctions
+from vifplug.model.link import PciFunction
+from vifplug.query.cards import RunningFunctions
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vifplug.errors import PlugFailed, VifplugError
-from vifplug.mark import Owner
-from vifplug.operations import MakeLink, Operation, RemoveLink
-from vifplug.order import Order
+from vifplug.model.mark import Owner
+from vifplug.operations.links import MakeLink, RemoveLink
+from vifplug.operations.operation import Operation
 from vifplug.parts import Part
+from vifplug_ovs.order import Order
 
 
 @dataclass(frozen=True, kw_only=True)

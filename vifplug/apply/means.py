@@ -10,13 +10,13 @@ from typing import Protocol
 
 from vifplug.apply.job import Departure, Job
 from vifplug.errors import DeadlineExceeded
-from vifplug.host import Host
-from vifplug.look import RunningLinks
-from vifplug.netlink import Netlink
-from vifplug.operations import Operation
-from vifplug.ovs import Ovs
+from vifplug.kernel.netlink import Netlink
+from vifplug.model.host import Host
+from vifplug.operations.operation import Operation
 from vifplug.perform import perform
-from vifplug.sysfs import RunningFunctions
+from vifplug.query.cards import RunningFunctions
+from vifplug.query.links import RunningLinks
+from vifplug_ovs.snapshot import Ovs
 
 BATCH = 8
 """From so many VIFs on, the host is read in one dump instead of name by name."""

@@ -9,10 +9,11 @@ from dataclasses import replace
 from vifplug.apply.job import Applied, Job, Outcome
 from vifplug.apply.means import Means, Refused
 from vifplug.errors import PlugFailed, VifplugError
-from vifplug.host import Host
-from vifplug.operations import Operation, SetLink
-from vifplug.order import Order, in_order
+from vifplug.model.host import Host
+from vifplug.operations.links import SetLink
+from vifplug.operations.operation import Operation
 from vifplug.wiring import compare
+from vifplug_ovs.order import Order, in_order
 
 
 def plug(jobs: Sequence[Job], means: Means) -> list[Outcome]:

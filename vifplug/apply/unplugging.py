@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from vifplug.apply.job import Applied, Departure, Outcome, undo, words
 from vifplug.apply.means import BATCH, Means, Refused
 from vifplug.errors import UnplugFailed, VifplugError
-from vifplug.host import Host
-from vifplug.look import RunningLinks
-from vifplug.netlink import Netlink
-from vifplug.operations import Operation, RemoveAltname, RemoveLink, RemoveLinks
+from vifplug.kernel.netlink import Netlink
+from vifplug.model.host import Host
+from vifplug.operations.altnames import RemoveAltname
+from vifplug.operations.links import RemoveLink, RemoveLinks
+from vifplug.operations.operation import Operation
 from vifplug.parts import uplink_of
+from vifplug.query.links import RunningLinks
 from vifplug.wiring import Unit, removal, used
 
 

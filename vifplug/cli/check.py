@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from vifplug.cli import DONE, DRIFT, FAILED
 from vifplug.cli.plan import Plan
 from vifplug.driver import Result
-from vifplug.vif import VIF
+from vifplug.model.vif import VIF
 from vifplug.wiring import Plan as VIFPlan
 
 

@@ -25,9 +25,9 @@ from vifplug.cli.list import print_tree
 from vifplug.cli.vifs import did
 from vifplug.driver import GenericVIFDriver, Outcomes, Result
 from vifplug.errors import PrivilegeError
-from vifplug.look import RunningLinks
-from vifplug.mark import derived_name
-from vifplug.vif import VIF
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
+from vifplug.query.links import RunningLinks
 
 _NEWUSER, _NEWNET = 0x10000000, 0x40000000
 _TUNSETIFF, _ATTACH = 0x400454CA, 0x0002 | 0x1000 | 0x4000  # TAP, NO_PI, VNET_HDR

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from vifplug import forwarding
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
-from vifplug.host import Host
+from vifplug.model.host import Host
 from vifplug.parts.uplink import UPLINK
 from vifplug.plugin import Check
+from vifplug.query import firewall as forwarding
 from vifplug.registry import Claim
 
 CORE = "vifplug"

@@ -11,7 +11,7 @@ from typing import Any
 from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import Result
 from vifplug.errors import VifplugError
-from vifplug.vif import VIF
+from vifplug.model.vif import VIF
 from vifplug.wiring import Plan as VIFPlan
 
 COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim"}

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from vifplug.cli.vifs import VIFCommand
-from vifplug.look import RunningLinks
-from vifplug.vif import VIF
+from vifplug.model.vif import VIF
+from vifplug.query.links import RunningLinks
 
 MANY = 50
 """From so many VIFs on, a terminal sees a progress bar; so many are plugged in one go."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
+from vifplug.model.vif import VIF
 from vifplug.sources import SOURCES
-from vifplug.vif import VIF
 
 STDIN = "-"
 _MOST = 64 << 20

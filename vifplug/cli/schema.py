@@ -8,8 +8,8 @@ import argparse
 from vifplug.cli import DONE
 from vifplug.cli.command import Command
 from vifplug.errors import NO_VIF
+from vifplug.model.vif import ALIASES
 from vifplug.registry import Registry
-from vifplug.vif import ALIASES
 
 
 class Schema(Command):

@@ -10,7 +10,7 @@ from vifplug.cli import REFUSED
 from vifplug.cli.plug import batches
 from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import Outcomes
-from vifplug.vif import VIF
+from vifplug.model.vif import VIF
 
 
 class Unplug(VIFCommand):

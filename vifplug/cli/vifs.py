@@ -15,9 +15,9 @@ from vifplug.cli.command import Command
 from vifplug.cli.reading import Invalid, read_vifs
 from vifplug.driver import GenericVIFDriver, Result
 from vifplug.errors import PluginFailed, VifplugError
-from vifplug.host import VIRT_TYPES, Host
+from vifplug.model.host import VIRT_TYPES, Host
+from vifplug.model.vif import VIF
 from vifplug.sources import SOURCES
-from vifplug.vif import VIF
 from vifplug.wiring import Plan
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.vifs import VIFCommand
 from vifplug.errors import VifplugError
-from vifplug.vif import VIF
+from vifplug.model.vif import VIF
 
 
 class Xml(VIFCommand):

@@ -6,13 +6,13 @@ is true already. It raises Conflict where another's device stands in the way. Al
 """
 
 from vifplug.parts.bridge import Bridge, BridgePort, Claim
-from vifplug.parts.function import VirtualFunction, released
-from vifplug.parts.hybrid import FilterBridge, Veth
-from vifplug.parts.lower import CARRIES_VLAN, MODES, PASSTHROUGH, Lower, leaked, stacked_on
 from vifplug.parts.part import Part, build
-from vifplug.parts.representor import Representor, let_down, representor_of
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
 from vifplug.parts.uplink import Uplink, Vlan, uplink_of
+from vifplug_ovs.parts.hybrid import FilterBridge, Veth
+from vifplug_ovs.parts.representor import Representor, let_down, representor_of
+from vifplug_vepa.parts.function import VirtualFunction, released
+from vifplug_vepa.parts.lower import CARRIES_VLAN, MODES, PASSTHROUGH, Lower, leaked, stacked_on
 
 CORE: tuple[type[Part], ...] = (
     Bridge,

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, MTU, WORD, declared
-from vifplug.host import Host
-from vifplug.mark import Owner, shared_mark
-from vifplug.operations import AddAltname, MakeLink, Operation, RemoveAltname, SetLink
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner, shared_mark
+from vifplug.operations.altnames import AddAltname, RemoveAltname
+from vifplug.operations.links import MakeLink, SetLink
+from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part, drift, fresh
 
 LEAST_MTU = 68

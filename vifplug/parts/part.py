@@ -9,9 +9,12 @@ from typing import Any, ClassVar
 
 from vifplug import fields
 from vifplug.errors import shown
-from vifplug.host import Host, Link
-from vifplug.mark import Owner
-from vifplug.operations import AddAltname, MakeLink, Operation, SetLink
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Owner
+from vifplug.operations.altnames import AddAltname
+from vifplug.operations.links import MakeLink, SetLink
+from vifplug.operations.operation import Operation
 
 
 @dataclass(frozen=True, kw_only=True)

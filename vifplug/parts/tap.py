@@ -9,9 +9,12 @@ from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, MAC, Integer, declared
-from vifplug.host import Host, Link
-from vifplug.mark import Owner, derived_name
-from vifplug.operations import AddAltname, MakeLink, Operation
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Owner, derived_name
+from vifplug.operations.altnames import AddAltname
+from vifplug.operations.links import MakeLink
+from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import LEAST_MTU
 from vifplug.parts.part import Part, drift, fresh
 

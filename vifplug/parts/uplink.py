@@ -12,19 +12,16 @@ from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import DEVICE, MTU, VLAN, declared
-from vifplug.host import Host, Link
-from vifplug.mark import Owner, shared_mark
-from vifplug.operations import (
-    AddAltname,
-    MakeLink,
-    Operation,
-    RemoveAltname,
-    SetLink,
-    move_addressing,
-)
-from vifplug.parts.lower import CARRIES_VLAN
-from vifplug.parts.lower import ROLE as LOWER
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Owner, shared_mark
+from vifplug.operations.addressing import move_addressing
+from vifplug.operations.altnames import AddAltname, RemoveAltname
+from vifplug.operations.links import MakeLink, SetLink
+from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part, drift, fresh
+from vifplug_vepa.parts.lower import CARRIES_VLAN
+from vifplug_vepa.parts.lower import ROLE as LOWER
 
 UPLINK, VLAN_DEVICE = "uplink", "vlan"
 """The roles in the marks of shared parts."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vifplug.model.vif import VIF
 from vifplug.sources import neutron, nova, os_vif
-from vifplug.vif import VIF
 
 
 @dataclass(frozen=True, kw_only=True)

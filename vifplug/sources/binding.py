@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from vifplug.fields import DEVICE, LINE, UUID, WORD, Kind
-from vifplug.mark import derived_name
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import ALIASES, VIF
 from vifplug.sources.given import FLAG, Given, Number
-from vifplug.vif import ALIASES, VIF
 
 _UNBOUND = ("unbound", "binding_failed")
 _VEPA = ("802.1qbg", "802.1qbh")

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vifplug.fields import CIDR, IP, LINE, MAC, MTU, UUID, VLAN, WORD, Choice
-from vifplug.mark import derived_name
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF, VNIC_TYPES, QoS
 from vifplug.sources import binding, own
 from vifplug.sources.given import FLAG, Given, Number
 from vifplug.sources.own import OWN
-from vifplug.vif import VIF, VNIC_TYPES, QoS
 
 _ALLOWED = "a port of Neutron's, bare or as {'port': ..., 'network': ..., 'subnets': [...]}"
 _BESIDE = ("network", "subnets", "qos_policy", "dhcp_ports")

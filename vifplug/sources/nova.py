@@ -13,10 +13,10 @@ from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, shown
 from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, MTU, UUID, Choice, Kind
+from vifplug.model.vif import VIF, VNIC_TYPES, Network, QoS, Subnet
 from vifplug.sources import binding, nova_legacy, own
 from vifplug.sources.given import FLAG, Given, Number
 from vifplug.sources.own import OWN
-from vifplug.vif import VIF, VNIC_TYPES, Network, QoS, Subnet
 
 _ALLOWED = (
     "a VIF of Nova's network model, bare or as {'vif': ..., 'instance': ..., 'flavor': ...}, "

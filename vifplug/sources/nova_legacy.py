@@ -12,9 +12,9 @@ from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, shown
 from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, UUID
+from vifplug.model.vif import VIF
 from vifplug.sources import binding
 from vifplug.sources.given import FLAG, Given, Number
-from vifplug.vif import VIF
 
 _ALLOWED = "a pair of network and mapping"
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, MTU, UUID, WORD
-from vifplug.mark import derived_name
+from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF, Network, Subnet
 from vifplug.sources import binding, own
 from vifplug.sources.given import FLAG, Given, Number
 from vifplug.sources.own import OWN
-from vifplug.vif import VIF, Network, Subnet
 
 _ALLOWED = "a serialised VIF of os-vif's, bare or as {'vif': ..., 'instance_info': ...}"
 _OBJECT = "versioned_object"

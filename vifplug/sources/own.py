@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vifplug.model.vif import VIF
 from vifplug.sources.given import Given
-from vifplug.vif import VIF
 
 OWN = "vifplug"
 

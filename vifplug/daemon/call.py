@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A call of a plugin's privileged daemon."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from oslo_privsep.comm import PrivsepTimeout
+from oslo_privsep.daemon import FailedToDropPrivileges
+
+from vifplug.daemon.context import MEND, Context, Reply
+from vifplug.errors import NO_VIF, DeadlineExceeded, PrivilegeError
+from vifplug.kernel.namespace import network_namespace
+
+_GRACE = 1.0
+"""Seconds past the deadline in which the daemon may still say that it has undone the call."""
+
+
+def call(
+    context: Context,
+    entrypoint: str,
+    vifs: list[dict[str, Any]],
+    *,
+    deadline: float,
+    **options: bool,
+) -> list[Reply]:
+    """Call a plugin's privileged entrypoint for some VIFs; return one reply for each.
+
+    Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded with the
+    outcome ``unknown`` where it doesn't answer in time.
+    """
+    first = vifs[0]["id"] if vifs else NO_VIF
+    request = {"namespace": network_namespace(), "deadline": deadline, "vifs": vifs, **options}
+    try:
+        channel = context.ready(deadline)
+        name = f"{context.prefix}.{entrypoint}"
+        wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+        # A daemon that hangs does not even take a large request; its reader minds no time-out.
+        channel.writer.writesock.settimeout(wait)
+        replies: list[Reply] = channel.remote_call(name, (request,), {}, wait)
+    except (PrivsepTimeout, TimeoutError) as error:
+        if isinstance(error, TimeoutError):
+            context.stop()  # the request went half-way: the rest of the stream is lost
+        raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
+    except FailedToDropPrivileges as error:
+        raise PrivilegeError("privileged daemon", f"it can't be started: {error}", MEND) from error
+    except OSError as error:
+        why = f"it has ended: {error}"
+        raise PrivilegeError("privileged daemon", why, MEND) from error
+    return list(replies)

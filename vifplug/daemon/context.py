@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plugin's privileged daemon, from its caller's side: started, called, given up, ended.
+
+oslo.privsep does the work; what is added is a bound on every wait, and that a daemon belongs to one
+process and one network namespace, finishes what it works on, and is no matter of Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_config import cfg
+from oslo_privsep import capabilities, priv_context
+from oslo_privsep.daemon import _ClientChannel as ClientChannel
+
+from vifplug import opts
+from vifplug.daemon.channels import STOP, ForkedChannel, HelperChannel, alive, ignoring_interrupts
+from vifplug.kernel.namespace import network_namespace
+
+Reply = dict[str, Any]
+"""What became of one VIF: ``changed`` and ``devices``, or an error as its to_dict() has it."""
+
+_START = 30.0
+"""Seconds that the start of a daemon may take where nobody gave a deadline."""
+
+MEND = "see helper_command in the plugin's _privileged group, and docs/security.md"
+
+
+class Context(priv_context.PrivContext):
+    """The privilege context of one plugin: one daemon, with these capabilities and no others."""
+
+    def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
+        """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
+        package = module.partition(".")[0]
+        self._capabilities = [capabilities.CAP_NET_ADMIN, *needs]
+        super().__init__(
+            module,
+            cfg_section=f"{package}_privileged",
+            pypath=f"{module}.context",
+            capabilities=self._capabilities,
+        )
+        opts.register(cfg.CONF)
+        self._started: int | None = None
+        self._readying = threading.Lock()
+        self._process = os.getpid()
+
+    def list_opts(self) -> list[tuple[str, list[Any]]]:
+        """Return oslo.privsep's options for this context, for the sample generator."""
+        return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
+
+    def helper_command(self, sockpath: str) -> list[str]:
+        """Return oslo.privsep's command, for root without the sudo that it doesn't need."""
+        command: list[str] = super().helper_command(sockpath)
+        if self.conf.helper_command or os.geteuid() != 0:
+            return command
+        main = "from oslo_privsep.daemon import helper_main; helper_main()"
+        # What stands before is a service's own way to root (oslo.privsep's init()).
+        arguments = command[command.index("privsep-helper") + 1 :]
+        return [sys.executable, "-P", "-c", main, *arguments]
+
+    def start(
+        self,
+        method: priv_context.Method = priv_context.Method.ROOTWRAP,
+        deadline: float | None = None,
+    ) -> None:
+        """Start the daemon. It ignores SIGINT: Ctrl-C in a terminal is the caller's to handle.
+
+        ``deadline`` is absolute CLOCK_MONOTONIC. Raises FailedToDropPrivileges.
+        """
+        until = time.monotonic() + _START if deadline is None else deadline
+        # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
+        cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
+        with ignoring_interrupts():
+            fork = method is priv_context.Method.FORK
+            self.channel = (ForkedChannel if fork else HelperChannel)(self, until)
+        self._started, self._process = network_namespace(), os.getpid()
+
+    def stop(self) -> None:
+        """End the daemon; never wait long for one that hangs."""
+        channel, self.channel = self.channel, None
+        if channel is None:
+            return
+        with contextlib.suppress(OSError):
+            channel.writer.close()
+        channel.reader_thread.join(STOP)
+        if not channel.reader_thread.is_alive():  # else it still reads from a daemon that hangs
+            channel.writer.writesock.close()
+        if isinstance(channel, ForkedChannel):
+            channel.reap()
+
+    def ready(self, deadline: float) -> ClientChannel:
+        """Return the way to a daemon that this process started in this network namespace."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._readying:
+            elsewhere = self._started != network_namespace()
+            if self.channel is not None and (elsewhere or not alive(self.channel)):
+                self.stop()
+            if self.channel is None:
+                self.start(self._method(), deadline)
+            assert self.channel is not None  # noqa: S101 - what start() is for
+            return self.channel
+
+    def _forget(self) -> None:
+        """Drop what a fork copied: the daemon, and locks that nobody here can free, are others'."""
+        self._process = os.getpid()
+        self._readying, self.start_lock = threading.Lock(), threading.Lock()
+        if self.channel is not None:
+            self.channel.writer.writesock.close()
+            self.channel = None
+
+    def _method(self) -> priv_context.Method:
+        """Root in a process of one thread forks its daemon, a fraction of a second sooner."""
+        single = os.geteuid() == 0 and threading.active_count() == 1
+        fork = single and not self.conf.helper_command
+        return priv_context.Method.FORK if fork else priv_context.Method.ROOTWRAP

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tap that is made before its guest, and the interface that hands it over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from vifplug.guest.interface import FilterRef, GuestSide, Interface
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
+from vifplug.parts import MOST_TAP_MTU, Tap, host_side_address
+from vifplug.plugin import Check
+
+# From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
+# unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
+_REFUSES_TAPS = (8, 10)
+
+
+def as_its_tap(host: Host, name: str, guest: GuestSide) -> tuple[GuestSide, tuple[str, ...]]:
+    """Return the guest's side with the queues that its tap has, if it is there, and a note.
+
+    A tap is single- or multi-queue for its life, and a guest that disagrees with it won't start.
+    """
+    link = host.link(name)
+    asked = guest.queues is not None
+    if link is None or link.multi_queue in (None, asked) or guest.model != "virtio":
+        return guest, ()
+    words = "multi-queue" if link.multi_queue else "single-queue"
+    note = f"{name} is and stays {words} until the VIF is unplugged and plugged"
+    return replace(guest, queues=2 if link.multi_queue else None), (note,)
+
+
+def tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | None = None) -> Tap:
+    """Return the tap of a guest; ``address`` is that of its host side. Raises InvalidVIF."""
+    mtu = vif.network.mtu or host.mtu
+    if mtu > MOST_TAP_MTU:
+        raise vif.refuse("network.mtu", mtu, f"at most {MOST_TAP_MTU} where a tap is made")
+    return Tap(
+        name=name,
+        address=address or host_side_address(vif.address),
+        mtu=mtu,
+        multi_queue=guest.queues is not None,
+    )
+
+
+def interface(
+    vif: VIF, host: Host, tap: Tap, guest: GuestSide, filterref: FilterRef | None
+) -> Interface:
+    """Return the interface of a tap that is there before the guest."""
+    return Interface(
+        type="ethernet",
+        mac=vif.address,
+        guest=guest,
+        mtu=vif.network.mtu,
+        target=tap.name,
+        managed=False if host.libvirt_at_least(*_REFUSES_TAPS) else None,
+        filterref=filterref,
+    )
+
+
+def checks(host: Host) -> Iterable[Check]:
+    """Return what ``vifplug doctor`` says of taps."""
+    yield Check(
+        check="taps",
+        ok=host.tun,
+        detail="/dev/net/tun is there" if host.tun else "/dev/net/tun is missing",
+        mend="" if host.tun else "modprobe tun",
+    )

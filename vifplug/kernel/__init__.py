@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the kernel is read and changed: netlink, /proc, taps."""

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One rtnetlink(7) socket: requests and their answers, and the devices that the kernel tells of.
+
+Reading works for everyone. What changes the host is in ``vifplug.perform``. Several messages go
+in one send where they belong together, and every answer is seen.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from vifplug.kernel.messages import links as rt
+from vifplug.kernel.messages import routes as layer3
+from vifplug.kernel.messages.addresses import Address
+from vifplug.kernel.messages.routes import Route
+from vifplug.model.link import Link, Vf
+
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
+_WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its own lock
+_NO_STATS = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS))
+_LARGEST = 1 << 17
+"""Bytes of a datagram: an attribute has at most 64 KiB, a dump comes in pieces of 32 KiB."""
+_HELD = 32
+"""The most descriptors that are held at a time: a process may have no more than 1,024."""
+
+Request = tuple[int, int, bytes]
+"""Type, flags and body of a message."""
+
+
+class KernelError(OSError):
+    """The kernel refused a request; carries errno, and the kernel's own words where it has any."""
+
+
+class Netlink:
+    """One netlink socket, in the network namespace of the thread that opens it."""
+
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, protocol)
+        for option in (_CAP_ACK, _EXT_ACK, _STRICT):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.settimeout(_WAIT)
+        self._socket.bind((0, 0))
+        # A Host's links are read when they are asked for, so nobody can say when to close.
+        weakref.finalize(self, self._socket.close)
+        self._sequence = 0
+        self._names: dict[int, str] = {}
+        self._held: list[int] = []
+        # One for all answers: memory of this size is the system's to give, and to take back.
+        self._buffer = memoryview(bytearray(_LARGEST))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket, and what is held besides."""
+        self.let_go()
+        self._socket.close()
+
+    def hold(self, descriptor: int) -> None:
+        """Keep the descriptor of a device that was made by it, which is closed later.
+
+        The kernel closes it under its lock, for which it may have to wait while others look at
+        the new device.
+        """
+        if len(self._held) >= _HELD:
+            self.let_go()
+        self._held.append(descriptor)
+
+    def let_go(self) -> None:
+        """Close all that is held."""
+        while self._held:
+            os.close(self._held.pop())
+
+    # Reading.
+
+    def link(self, name: str) -> tuple[str, Link] | None:
+        """Return the device that has this name or alternative name, and its first name."""
+        return self._get(_by_name(name))
+
+    def named(self, names: Sequence[str]) -> dict[str, Link]:
+        """Return those of some devices that are there, by their first names; asked in one go."""
+        found: list[bytes] = []
+        asked = [(rt.GETLINK, rt.ACK, _by_name(name)) for name in names]
+        for answers, error in self.exchange(asked):
+            if error and error.errno != errno.ENODEV:
+                raise error
+            found += answers
+        return self._decoded(found)
+
+    def link_at(self, index: int) -> tuple[str, Link] | None:
+        """Return the device of this index, and its name."""
+        return self._get(rt.link_body(_NO_STATS, index=index))
+
+    def vfs(self, index: int) -> dict[int, Vf]:
+        """Return what the physical function of this index lets its virtual ones do, by number."""
+        wanted = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS | rt.WITH_VFS))
+        (found,) = self.request((rt.GETLINK, rt.ACK, rt.link_body(wanted, index=index)))
+        return rt.decode_vfs(found[0])
+
+    def links(self, *, master: str | None = None) -> dict[str, Link]:
+        """Return all devices by name, or the ports of one bridge."""
+        wanted = b""
+        if master is not None:
+            found = self.link(master)
+            if found is None:
+                return {}
+            wanted = rt.attribute(rt.MASTER, rt.u32(found[1].index))
+        return self._decoded(self.dump(rt.GETLINK, rt.link_body(wanted, _NO_STATS)))
+
+    def links_naming(self, text: str) -> dict[str, Link]:
+        """Return the devices in whose description this text stands, as in an alternative name."""
+        raw = self.dump(rt.GETLINK, rt.link_body(_NO_STATS))
+        return self._decoded([body for body in raw if text.encode() in body])
+
+    def addresses(self, index: int) -> list[Address]:
+        """Return the IP addresses of the device of this index, in the kernel's order."""
+        raw = self.dump(layer3.GETADDR, layer3.address_request(index))
+        # A kernel that doesn't filter (before strict checking) sends every device's.
+        return [found for found in map(Address.decode, raw) if found.index == index]
+
+    def routes(self, index: int) -> list[Route]:
+        """Return the routes through the device of this index, of all tables, in their order."""
+        return [
+            route
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for body in self.dump(layer3.GETROUTE, layer3.route_request(family, index))
+            for route in Route.decode(body, index)
+        ]
+
+    def _get(self, body: bytes) -> tuple[str, Link] | None:
+        try:
+            (found,) = self.request((rt.GETLINK, rt.ACK, body))
+        except KernelError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        return next(iter(self._decoded(found).items()), None)
+
+    def _decoded(self, raw: Sequence[bytes]) -> dict[str, Link]:
+        decoded = [rt.decode_link(body) for body in raw]
+        self._names |= {one.link.index: one.name for one in decoded}
+        return {
+            one.name: one.link.but(
+                {"master": self._name(one.master), "lower": self._name(one.lower)}
+            )
+            if one.master or one.lower
+            else one.link
+            for one in decoded
+        }
+
+    def _name(self, index: int) -> str | None:
+        if index == 0:
+            return None
+        if index not in self._names:
+            self.link_at(index)
+        return self._names.get(index)
+
+    def request(self, *requests: Request) -> list[list[bytes]]:
+        """Send requests in one go; return what each was answered. Raises the first KernelError."""
+        outcome = self.exchange(requests)
+        for _, error in outcome:
+            if error is not None:
+                raise error
+        return [found for found, _ in outcome]
+
+    def exchange(self, requests: Sequence[Request]) -> list[tuple[list[bytes], KernelError | None]]:
+        """Send requests in one go; return what each was answered and how it was refused."""
+        first = self._sequence + 1
+        self._sequence += len(requests)
+        numbers = range(first, first + len(requests))
+        each = zip(numbers, requests, strict=True)
+        sent = (rt.message(kind, flags, n, body) for n, (kind, flags, body) in each)
+        self._socket.send(b"".join(sent))
+        found: dict[int, list[bytes]] = {number: [] for number in numbers}
+        ended: dict[int, KernelError | None] = {}
+        while len(ended) < len(numbers):
+            for kind, _, number, body in rt.split(self._datagram()):
+                if number not in found:
+                    continue  # an answer that an earlier, interrupted request left behind
+                if kind == rt.ERROR:
+                    ended[number] = _error(body)
+                else:
+                    found[number].append(body)
+        return [(found[number], ended[number]) for number in numbers]
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """Return the bodies of all answers; asked again where the kernel says it changed."""
+        while True:
+            self._sequence += 1
+            self._socket.send(rt.message(kind, rt.DUMP, self._sequence, body))
+            found, whole = self._dumped(self._sequence)
+            if whole:
+                return found
+
+    def _datagram(self) -> bytes:
+        size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+        if size > _LARGEST:
+            raise OSError(errno.EMSGSIZE, f"the kernel sent {size} bytes at once")
+        return bytes(self._buffer[:size])
+
+    def _dumped(self, number: int) -> tuple[list[bytes], bool]:
+        found: list[bytes] = []
+        whole = True
+        while True:
+            for kind, flags, answered, body in rt.split(self._datagram()):
+                if answered != number:
+                    continue
+                whole = whole and not flags & rt.INTERRUPTED
+                if kind == rt.DONE:
+                    return found, whole
+                if kind == rt.ERROR and (error := _error(body)):
+                    raise error
+                found.append(body)
+
+
+def _by_name(name: str) -> bytes:
+    """Return the question about the device that has this name or alternative name."""
+    kind = rt.IFNAME if len(name) < 16 else rt.ALT_IFNAME
+    return rt.link_body(rt.attribute(kind, rt.text(name)), _NO_STATS)
+
+
+def _error(body: bytes) -> KernelError | None:
+    failure = rt.failure(body)
+    return KernelError(*failure) if failure else None

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host as planning may know it: a plain value, without any way to change or read the real one.
+
+Tests build it from ``host.json``. In production ``vifplug.look`` fills it from the running host,
+each link read when it is first asked for, and kept: planning sees one consistent snapshot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vifplug import fields
+from vifplug.errors import InvalidHost
+from vifplug.fields import BOOLEAN, MTU, Choice, Record, Table, Text, declared
+from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
+from vifplug.model.links import Links, Planned
+from vifplug_ovs.snapshot import Ovs, PlannedOvs
+from vifplug_vepa.snapshot import Edge
+
+VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
+ASSUMED_LIBVIRT = "9.0.0"
+"""The libvirt version that plans assume where none can be found; they say so."""
+
+_VERSION = Text(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", "a version, as 9.0.0")
+_QUEUE = Choice("256", "512", "1024")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What ``wire()`` and planning may ask.
+
+    ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
+    guest's ring sizes where configured; ``tun``: taps can be made. ``ovs`` is None where nobody
+    looked. ``pci`` are network cards' functions by address, ``edges`` what lldpad says by device,
+    None where nobody looked. ``found`` says of each fact where it comes from.
+    """
+
+    libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
+    virt_type: str = declared(Choice(*VIRT_TYPES), default="kvm")
+    firewall: bool = declared(BOOLEAN, default=False)
+    mtu: int = declared(MTU, default=1500)
+    rx_queue_size: str | None = declared(_QUEUE, default=None)
+    tx_queue_size: str | None = declared(_QUEUE, default=None)
+    kernel: str = declared(_VERSION, default="6.1.0")
+    tun: bool = declared(BOOLEAN, default=True)
+    ovs: Ovs | None = declared(Record(Ovs), default=None)
+    links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
+    pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
+    edges: Mapping[str, Edge] | None = declared(Table(Record(Edge)), default=None)
+    found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.links, Links):
+            object.__setattr__(self, "links", Links(self.links))
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Host:
+        """Return the host that plain data (host.json) describes. Raises InvalidHost."""
+        return fields.load(cls, data, InvalidHost)
+
+    @property
+    def _links(self) -> Links:
+        assert isinstance(self.links, Links)  # noqa: S101 - made so in __post_init__
+        return self.links
+
+    def libvirt_at_least(self, *version: int) -> bool:
+        """Whether the host's libvirt is of this version or newer."""
+        return tuple(int(word) for word in self.libvirt_version.split(".")) >= version
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+        self._links.expect(names)
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
+        self._links.read_ahead()
+
+    def link(self, name: str) -> Link | None:
+        """Return the device of this name, or None."""
+        return self.links.get(name)
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the name and device that has this alternative name, or None."""
+        return self._links.carrying(altname)
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return by name the devices that carry a mark or claim of the VIF."""
+        return self._links.marked(vif_id)
+
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return by name the ports of a bridge."""
+        return self._links.ports(bridge)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses with their prefix lengths.
+
+        Without the IPv6 link-local one that each link gives itself.
+        """
+        return self._links.addresses(name)
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device, in ip-route(8)'s words.
+
+        Without those that the kernel makes for each link and address by itself (table local).
+        """
+        return self._links.routes(name)
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device (NetworkManager ...), or None."""
+        return self._links.manager(name)
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel itself has it."""
+        return self._links.driver(name)
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process, such as a guest, has this macvtap open; None if nobody here may look.
+
+        Who may not look has to take it for held.
+        """
+        return self._links.held(name)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what the physical function of this name lets a virtual one do."""
+        return self._links.vf(name, number)
+
+    def lying_on(self, name: str) -> dict[str, Link]:
+        """Return by name the macvlans, macvtaps and ipvlans that lie on a device."""
+        return {n: k for n, k in self.links.items() if k.lower == name and k.kind in TAKES_FRAMES}
+
+    def planning(self) -> Host:
+        """Return this host with scratch pads, on which plans note what they will have made.
+
+        A host that has them already is returned as it is: its plans build on one another.
+        """
+        if isinstance(self.links, Planned):
+            return self
+        ovs = None if self.ovs is None else PlannedOvs.on(self.ovs)
+        return dataclasses.replace(self, links=Planned(self._links), ovs=ovs)
+
+    @property
+    def planned_links(self) -> Planned:
+        """The scratch pad for devices, of a host that is being planned."""
+        assert isinstance(self.links, Planned)  # noqa: S101 - planning() came first
+        return self.links
+
+    @property
+    def planned_ovs(self) -> PlannedOvs:
+        """The scratch pad for Open vSwitch, of a host that is being planned."""
+        assert isinstance(self.ovs, PlannedOvs)  # noqa: S101 - planning() came first
+        return self.ovs

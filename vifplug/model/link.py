@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network device, and the functions of a network card, as planning may know them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vifplug import fields
+from vifplug.fields import (
+    BOOLEAN,
+    CIDR,
+    DEVICE,
+    PCI,
+    WORD,
+    Integer,
+    Many,
+    Record,
+    Table,
+    Text,
+    declared,
+)
+from vifplug.model.mark import Mark
+
+TAKES_FRAMES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+"""Kinds of device that take the frames of the one they lie on."""
+_ALTNAME = Text(r"[^\s]{1,127}", "an alternative name of 1 to 127 characters")
+_COUNT = Integer(0, 2**31 - 1)
+
+NO_ADDRESS = "00:00:00:00:00:00"
+"""The MAC address of a virtual function that nobody gave one."""
+
+_VF_ADDRESS = Text(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", "a MAC address")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vf:
+    """What a physical function lets one of its virtual functions do; None: it can't be set."""
+
+    address: str = declared(_VF_ADDRESS, default=NO_ADDRESS)
+    vlan: int = declared(Integer(0, 4095), default=0)
+    qos: int = declared(Integer(0, 7), default=0)
+    spoofchk: bool | None = declared(BOOLEAN, default=None)
+    trust: bool | None = declared(BOOLEAN, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PciFunction:
+    """A PCI function: its device ``netdev`` where a driver of the host has made one.
+
+    ``network``: it is a network card's.
+    For a virtual function, ``pf`` is the physical function's device, ``vf`` its number there, and
+    ``vdpa`` the file of the vhost-vdpa device that was made of it.
+    """
+
+    netdev: str | None = declared(DEVICE, default=None)
+    network: bool = declared(BOOLEAN, default=True)
+    virtual: bool = declared(BOOLEAN, default=False)
+    pf: str | None = declared(DEVICE, default=None)
+    vf: int | None = declared(_COUNT, default=None)
+    vdpa: str | None = declared(fields.LINE, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One network device. What a kind of device does not have, or nobody read, is None.
+
+    ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
+    physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
+    for a veth its other end; ``stacked``: the kernel tells of such a device, wherever that may be.
+    ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device this is.
+    ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
+    ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
+    A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
+    ``held`` only when they are asked for, by the Host's methods of these names.
+    """
+
+    kind: str = declared(WORD)
+    index: int = declared(_COUNT, default=0)
+    mtu: int = declared(_COUNT, default=1500)
+    up: bool = declared(BOOLEAN, default=False)
+    carrier: bool = declared(BOOLEAN, default=False)
+    address: str | None = declared(fields.LINE, default=None)
+    master: str | None = declared(DEVICE, default=None)
+    altnames: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    addresses: tuple[str, ...] = declared(Many(CIDR), default=())
+    routes: tuple[str, ...] = declared(Many(fields.LINE), default=())
+    manager: str | None = declared(fields.LINE, default=None)
+    lower: str | None = declared(DEVICE, default=None)
+    stacked: bool = declared(BOOLEAN, default=False)
+    vlan: int | None = declared(_COUNT, default=None)
+    mode: str | None = declared(WORD, default=None)
+    pci: str | None = declared(PCI, default=None)
+    driver: str | None = declared(fields.LINE, default=None)
+    switch_id: str | None = declared(fields.LINE, default=None)
+    port_name: str | None = declared(fields.LINE, default=None)
+    vfs: Mapping[str, Vf] = declared(Table(Record(Vf)), default_factory=dict)
+    held: bool | None = declared(BOOLEAN, default=None)
+    ipv6: bool | None = declared(BOOLEAN, default=None)
+    arp_ignore: int | None = declared(_COUNT, default=None)
+    arp_announce: int | None = declared(_COUNT, default=None)
+    accept_ra: int | None = declared(_COUNT, default=None)
+    forward_delay: int | None = declared(_COUNT, default=None)
+    stp: bool | None = declared(BOOLEAN, default=None)
+    ageing_time: int | None = declared(_COUNT, default=None)
+    multicast_snooping: bool | None = declared(BOOLEAN, default=None)
+    multi_queue: bool | None = declared(BOOLEAN, default=None)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The marks and claims among the alternative names."""
+        return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
+
+    def but(self, changes: Mapping[str, Any]) -> Link:
+        """Return it with some attributes changed: dataclasses.replace() in a tenth of its time."""
+        changed = object.__new__(Link)
+        changed.__dict__.update(self.__dict__)
+        changed.__dict__.update(changes)
+        return changed

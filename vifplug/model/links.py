@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The devices of a host by name: all that planning may ask of them. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from vifplug.model.link import Link, Vf
+
+
+class Links(Mapping[str, Link]):
+    """The host's devices by name. This one holds them all; that of ``look`` reads on demand."""
+
+    def __init__(self, links: Mapping[str, Link]) -> None:
+        self._links = dict(links)
+
+    def __getitem__(self, name: str) -> Link:
+        return self._links[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._links)
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has this alternative name."""
+        return next(((n, k) for n, k in self.items() if altname in k.altnames), None)
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry a mark or claim of the VIF."""
+        return {n: k for n, k in self.items() if any(m.vif_id == vif_id for m in k.marks)}
+
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return the devices that are ports of this bridge (or have it as another master)."""
+        return {name: link for name, link in self.items() if link.master == bridge}
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses, with their prefix lengths."""
+        return self[name].addresses if name in self else ()
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device."""
+        return self[name].routes if name in self else ()
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device, if one does."""
+        return self[name].manager if name in self else None
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel has it."""
+        return self[name].driver if name in self else None
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open; None where that can't be seen."""
+        return self[name].held if name in self else None
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets a virtual one do."""
+        return self[name].vfs.get(str(number)) if name in self else None
+
+
+class Planned(Links):
+    """The devices as they will be: those of a base, with the changes that planning has noted.
+
+    A scratch pad: unlike the rest of a Host it changes, so that a batch of thousands plans fast.
+    """
+
+    def __init__(self, base: Links) -> None:
+        super().__init__({})
+        self._base = base
+        self._changed: dict[str, Link | None] = {}
+        self._altnames: dict[str, str] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._routes: dict[str, tuple[str, ...]] = {}
+        self._vfs: dict[tuple[str, int], Vf] = {}
+
+    def put_vf(self, name: str, number: int, vf: Vf) -> None:
+        """Note what a virtual function may do as it will be."""
+        self._vfs[name, number] = vf
+
+    def put_addressing(
+        self, name: str, addresses: tuple[str, ...], routes: tuple[str, ...]
+    ) -> None:
+        """Note a device's addresses and routes as they will be."""
+        self._addresses[name], self._routes[name] = addresses, routes
+
+    def put(self, name: str, after: Link | None) -> None:
+        """Note a device as made or changed, or as gone."""
+        before = self.get(name)
+        old, new = before.altnames if before else (), after.altnames if after else ()
+        if name not in self._changed:
+            old = ()  # the base's, which are not noted here yet
+        self._changed[name] = after
+        # The usual change adds one name to thousands: only what differs is walked through.
+        grown = new[: len(old)] == old
+        for altname in () if grown else old:
+            self._altnames.pop(altname, None)
+        for altname in new[len(old) :] if grown else new:
+            self._altnames[altname] = name
+
+    def __getitem__(self, name: str) -> Link:
+        if name not in self._changed:
+            return self._base[name]
+        link = self._changed[name]
+        if link is None:
+            raise KeyError(name)
+        return link
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in self._base if name not in self._changed)
+        yield from (name for name, link in self._changed.items() if link)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has, or will have, this alternative name."""
+        if altname in self._altnames:
+            return self._altnames[altname], self[self._altnames[altname]]
+        found = self._base.carrying(altname)
+        return None if found and found[0] in self._changed else found
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry, or will carry, a mark or claim of the VIF."""
+        base = self._base.marked(vif_id)
+        kept = {name: link for name, link in base.items() if name not in self._changed}
+        there = ((name, link) for name, link in self._changed.items() if link)
+        return kept | {n: k for n, k in there if any(m.vif_id == vif_id for m in k.marks)}
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the IP addresses that the device has, or will have."""
+        return self._addresses[name] if name in self._addresses else self._base.addresses(name)
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes that go, or will go, through the device."""
+        return self._routes[name] if name in self._routes else self._base.routes(name)
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that looks after the device."""
+        return self._base.manager(name)
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device."""
+        return self._base.driver(name)
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open."""
+        return self._base.held(name)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets, or will let, a virtual one do."""
+        return self._vfs.get((name, number)) or self._base.vf(name, number)

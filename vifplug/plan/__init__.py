@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wiring compared with a host, and what an unplug removes. Pure."""

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The devices of the running host, each read when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from vifplug.kernel import holders
+from vifplug.kernel.netlink import Netlink
+from vifplug.model.link import Link, Vf
+from vifplug.model.links import Links
+from vifplug.model.mark import PREFIX
+from vifplug.query import cards as sysfs
+
+_MANAGERS = (
+    (
+        "systemd-networkd",
+        "/run/systemd/netif/links/{}",
+        ("ADMIN_STATE=configured", "ADMIN_STATE=configuring", "ADMIN_STATE=failed"),
+    ),
+    ("NetworkManager", "/run/NetworkManager/devices/{}", ("managed=true",)),
+)
+"""A service, where it writes what it does with the device of an index, and the lines for 'mine'."""
+
+
+class RunningLinks(Links):
+    """The devices of the network namespace of the thread that makes this.
+
+    Each is read when it is first asked for, then kept: one consistent snapshot for one plan.
+    """
+
+    def __init__(self, netlink: Netlink | None = None) -> None:
+        super().__init__({})
+        self._netlink = netlink or Netlink()
+        self._kept: dict[str, Link | None] = {}
+        self._carrying: dict[str, str | None] = {}
+        self._expected: dict[str, None] = {}
+        self._complete = False
+        self._holders: holders.Holders | None = None
+
+    def read_all(self) -> None:
+        """Read every device in one dump, as a batch does."""
+        self._kept = dict(self._netlink.links())
+        self._complete = True
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note names and alternative names that will be asked for, so that one look finds all."""
+        if not self._complete:
+            self._expected |= dict.fromkeys(names)
+
+    def read_ahead(self) -> None:
+        """Read what is expected now, rather than when it is first asked for."""
+        expected, self._expected = self._expected, {}
+        if expected and not self._complete:
+            self._read(expected)
+
+    def _read(self, names: Iterable[str]) -> None:
+        """Read the devices that have some names or alternative names, if any has, in one go."""
+        names = list(names)
+        found = self._netlink.named(names)
+        carriers = {altname: name for name, link in found.items() for altname in link.altnames}
+        self._carrying |= {name: carriers.get(name) for name in names}
+        # What was read before is kept, and by its alternative name a device is not found here.
+        self._kept = found | {name: found.get(name) for name in names} | self._kept
+
+    def _look_for(self, name: str, seen: Mapping[str, object]) -> None:
+        """Read what has a name or an alternative name, unless it was seen before."""
+        if name not in seen and not self._complete:
+            self.expect([name])
+            self.read_ahead()
+
+    def __getitem__(self, name: str) -> Link:
+        self._look_for(name, self._kept)
+        link = self._kept.get(name)
+        if link is None:
+            raise KeyError(name)
+        return link
+
+    def __iter__(self) -> Iterator[str]:
+        if not self._complete:
+            self.read_all()
+        return iter([name for name, link in self._kept.items() if link])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has this alternative name: one look-up, no dump."""
+        known = next(((n, k) for n, k in self._kept.items() if k and altname in k.altnames), None)
+        if known or self._complete:
+            return known
+        self._look_for(altname, self._carrying)
+        name = self._carrying[altname]
+        kept = self._kept[name] if name else None
+        return (name, kept) if name and kept else None
+
+    def marked(self, vif_id: str) -> dict[str, Link]:
+        """Return the devices that carry a mark or claim of the VIF: one raw dump."""
+        if self._complete:
+            return super().marked(vif_id)
+        found = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
+        self._kept.update(found)
+        return found
+
+    def ports(self, bridge: str) -> dict[str, Link]:
+        """Return the devices that are ports of this bridge: one filtered dump."""
+        if self._complete:
+            return super().ports(bridge)
+        found = self._netlink.links(master=bridge)
+        for name, link in found.items():
+            self._kept.setdefault(name, link)
+        return found
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the device's IP addresses, without the one that a link gives itself."""
+        if name not in self:
+            return ()
+        found = self._netlink.addresses(self[name].index)
+        return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def routes(self, name: str) -> tuple[str, ...]:
+        """Return the routes through the device, without those that follow from its addresses."""
+        if name not in self:
+            return ()
+        found = self._netlink.routes(self[name].index)
+        return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def driver(self, name: str) -> str | None:
+        """Return the name of the driver that made the device, as the kernel itself has it."""
+        return sysfs.driver(name) if name in self else None
+
+    def held(self, name: str) -> bool | None:
+        """Whether a process has the macvtap open; None where that can't be seen."""
+        if name not in self:
+            return None
+        if self._holders is None:
+            self._holders = holders.look()
+        return self._holders.of(self[name].index)
+
+    def vf(self, name: str, number: int) -> Vf | None:
+        """Return what a physical function lets a virtual one do."""
+        return self._netlink.vfs(self[name].index).get(number) if name in self else None
+
+    def manager(self, name: str) -> str | None:
+        """Return the network service that says it looks after the device."""
+        index = self[name].index if name in self else 0
+        for service, path, words in _MANAGERS:
+            try:
+                said = Path(path.format(index)).read_text().splitlines()
+            except OSError:
+                continue
+            if any(line in words for line in said):
+                return service
+        return None

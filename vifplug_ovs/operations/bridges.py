@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of bridges in Open vSwitch's database, and of claims on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vifplug.model.host import Host
+from vifplug.operations.operation import Operation
+from vifplug_ovs.operations.operation import OvsOperation, new_row
+from vifplug_ovs.ovsdb.requests import (
+    Request,
+    as_map,
+    bridge_is_there,
+    by_row,
+    insert,
+    mutate,
+    named,
+)
+from vifplug_ovs.snapshot import OvsBridge
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddBridge(OvsOperation):
+    """Make a bridge that isn't there; its marks say that we made it, and for whom alone."""
+
+    marks: Mapping[str, str]
+    datapath_type: str
+    own: bool = False
+    row: str = new_row()
+    port: str = new_row()
+    interface: str = new_row()
+
+    def __str__(self) -> str:
+        return f"make OVS bridge {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        bridge = OvsBridge(
+            datapath_type=self.datapath_type, row=self.row, claims={}, ports={}, marks=self.marks
+        )
+        host.planned_ovs.put_bridge(self.device, bridge)
+
+    def undo(self) -> Operation:
+        port = None if self.own else self.port
+        return RemoveBridge(device=self.device, row=self.row, port=port)
+
+    def requests(self) -> list[Request]:
+        bridge = {
+            "name": self.device,
+            "ports": ["uuid", self.port],
+            "datapath_type": self.datapath_type,
+            "external_ids": as_map(self.marks),
+        }
+        own = {"name": self.device, "interfaces": ["uuid", self.interface]}
+        return [
+            insert("Interface", self.interface, {"name": self.device, "type": "internal"}),
+            insert("Port", self.port, own),
+            insert("Bridge", self.row, bridge),
+            mutate("Open_vSwitch", [], ["bridges", "insert", ["uuid", self.row]]),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveBridge(OvsOperation):
+    """Remove a bridge that has no port but its own, ``port``; one that others have joined stays.
+
+    Without ``port`` it is a VIF's own, and goes with all that it has.
+    """
+
+    row: str
+    port: str | None = None
+
+    def __str__(self) -> str:
+        return f"remove OVS bridge {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        host.planned_ovs.put_bridge(self.device, None)
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        gone = mutate("Open_vSwitch", [], ["bridges", "delete", ["uuid", self.row]])
+        if self.port is None:
+            return [gone]
+        unused = {
+            "op": "wait",
+            "timeout": 0,
+            "table": "Bridge",
+            "where": by_row(self.row),
+            "columns": ["ports"],
+            "until": "==",
+            "rows": [{"ports": ["uuid", self.port]}],
+        }
+        return [unused, gone]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddClaim(OvsOperation):
+    """Note on a bridge that a VIF uses it, and the interface id of the port that will come."""
+
+    claim: str
+    interface_id: str
+
+    def __str__(self) -> str:
+        return f"claim OVS bridge {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        host.planned_ovs.put_claim(self.device, self.claim, self.interface_id)
+
+    def undo(self) -> Operation:
+        return RemoveClaim(device=self.device, claim=self.claim, interface_id=self.interface_id)
+
+    def requests(self) -> list[Request]:
+        return [
+            bridge_is_there(self.device),
+            mutate(
+                "Bridge",
+                named(self.device),
+                ["external_ids", "delete", ["set", [self.claim]]],
+                ["external_ids", "insert", as_map({self.claim: self.interface_id})],
+            ),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveClaim(OvsOperation):
+    """Take a VIF's claim from a bridge."""
+
+    claim: str
+    interface_id: str
+
+    def __str__(self) -> str:
+        return f"unclaim OVS bridge {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        host.planned_ovs.put_claim(self.device, self.claim, None)
+
+    def undo(self) -> Operation:
+        return AddClaim(device=self.device, claim=self.claim, interface_id=self.interface_id)
+
+    def requests(self) -> list[Request]:
+        gone = ["external_ids", "delete", ["set", [self.claim]]]
+        return [mutate("Bridge", named(self.device), gone)]

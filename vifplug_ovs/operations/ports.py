@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The changes of Open vSwitch's database that a plan is made of, each with its own undo.
+
+``requests()`` is what a change comes to in a transaction (RFC 7047, 5.2). Nothing here does I/O.
+A row's UUID is ours to choose (ovsdb-server(7), since 2.13), so that an undo can name a row that
+nobody has told us of yet.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vifplug.model.host import Host
+from vifplug.operations.operation import Operation
+from vifplug_ovs.operations.operation import OvsOperation, Pairs, new_row
+from vifplug_ovs.ovsdb.requests import (
+    Request,
+    as_map,
+    bridge_is_there,
+    by_row,
+    delete,
+    insert,
+    mutate,
+    named,
+)
+from vifplug_ovs.snapshot import VIF_ID, OvsPort
+
+_OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
+"""From this and a port's name os-vif derives the id in the external_ids of its QoS rows."""
+
+_DEAD: Mapping[str, Any] = {"tag": 4095, "vlan_mode": "trunk", "trunks": 4095}
+"""Neutron's dead VLAN. The mode and the trunks keep what has a tag of its own from passing, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddPort(OvsOperation):
+    """Make a port with its interface, and its QoS row if it has one, all with their marks.
+
+    ``isolated``: it passes nothing until Neutron's agent has given it a VLAN.
+    """
+
+    bridge: str
+    port: OvsPort
+    qos_type: str = ""
+    isolated: bool = False
+    row: str = new_row()
+    interface: str = new_row()
+    qos: str = new_row()
+
+    def __str__(self) -> str:
+        return f"add port {self.device} to {self.bridge}"
+
+    def foresee(self, host: Host) -> None:
+        # What the switch will say of it is foreseen as well: that it took the port.
+        made = replace(self.port, row=self.row, interface=self.interface, ofport=1)
+        host.planned_ovs.put_port(self.bridge, self.device, made)
+
+    def undo(self) -> Operation:
+        vif_id = self.port.marks[VIF_ID]
+        qos = self.qos if self.qos_type else ""
+        return RemovePort(
+            device=self.device, bridge=self.bridge, row=self.row, vif_id=vif_id, qos=qos
+        )
+
+    def requests(self) -> list[Request]:
+        marks = as_map(self.port.marks)
+        interface: dict[str, Any] = {
+            "name": self.device,
+            "type": self.port.type,
+            "external_ids": as_map({**self.port.external_ids, **self.port.marks}),
+        }
+        if self.port.mtu_request:
+            interface["mtu_request"] = self.port.mtu_request
+        if self.port.options:
+            interface["options"] = as_map(self.port.options)
+        port: dict[str, Any] = {
+            "name": self.device,
+            "interfaces": ["uuid", self.interface],
+            "external_ids": marks,
+        }
+        if self.port.transient:
+            port["other_config"] = as_map({"transient": "true"})
+        if self.isolated:
+            port.update(_DEAD)
+        found = [bridge_is_there(self.bridge)]
+        if self.qos_type:
+            port["qos"] = ["uuid", self.qos]
+            row = {"type": self.qos_type, "external_ids": marks}
+            # One of a port that somebody deleted is there yet.
+            found.append(delete("QoS", {VIF_ID: self.port.marks[VIF_ID]}))
+            found.append(insert("QoS", self.qos, row))
+        return [
+            *found,
+            insert("Interface", self.interface, interface),
+            insert("Port", self.row, port),
+            mutate("Bridge", named(self.bridge), ["ports", "insert", ["uuid", self.row]]),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovePort(OvsOperation):
+    """Remove a port, and the QoS rows that are its own: ours, or os-vif's.
+
+    ``qos`` is that row, "" for none; where nobody knows it, all of the VIF's go, as it does.
+    """
+
+    bridge: str
+    row: str
+    vif_id: str
+    qos: str | None = None
+
+    def __str__(self) -> str:
+        return f"remove port {self.device} from {self.bridge}"
+
+    def foresee(self, host: Host) -> None:
+        host.planned_ovs.put_port(self.bridge, self.device, None)
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        os_vif = str(uuid.uuid5(_OS_VIF_QOS, self.device))
+        return [
+            # The port would keep its QoS row from going with it.
+            {
+                "op": "update",
+                "table": "Port",
+                "where": by_row(self.row),
+                "row": {"qos": ["set", []]},
+            },
+            mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
+            *self._without_qos(),
+            delete("QoS", {"id": os_vif}),
+        ]
+
+    def _without_qos(self) -> list[Request]:
+        if self.qos is None:
+            return [delete("QoS", {VIF_ID: self.vif_id})]
+        where = by_row(self.qos)
+        return [{"op": "delete", "table": "QoS", "where": where}] if self.qos else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveQos(OvsOperation):
+    """Remove a VIF's QoS rows, whose port is gone; ``device`` is the VIF's id."""
+
+    def __str__(self) -> str:
+        return f"remove the QoS of {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        return None
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        return [delete("QoS", {VIF_ID: self.device})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovePort(OvsOperation):
+    """Move a port from one bridge to another; its rows stay."""
+
+    source: str
+    target: str
+    row: str
+
+    def __str__(self) -> str:
+        return f"move port {self.device} from {self.source} to {self.target}"
+
+    def foresee(self, host: Host) -> None:
+        found = host.planned_ovs.port(self.device)
+        host.planned_ovs.put_port(self.source, self.device, None)
+        if found:
+            host.planned_ovs.put_port(self.target, self.device, found[1])
+
+    def undo(self) -> Operation:
+        return replace(self, source=self.target, target=self.source)
+
+    def requests(self) -> list[Request]:
+        row = ["uuid", self.row]
+        return [
+            bridge_is_there(self.target),
+            mutate("Bridge", named(self.source), ["ports", "delete", row]),
+            mutate("Bridge", named(self.target), ["ports", "insert", row]),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetIds(OvsOperation):
+    """Set some external_ids of a bridge's or port's own row, or of its interface's.
+
+    ``column`` may be another map column of the interface's: ``options``.
+    """
+
+    bridge: str
+    table: str
+    column: str = "external_ids"
+    row: str
+    value: Pairs
+    before: Pairs
+
+    def __str__(self) -> str:
+        words = (f"{k}={v}" if v is not None else f"no {k}" for k, v in self.value.items())
+        return f"set {self.device} {', '.join(words)}"
+
+    def foresee(self, host: Host) -> None:
+        ovs = host.planned_ovs
+        own = ovs.bridge(self.device) if self.table == "Bridge" else None
+        if own:
+            ovs.put_bridge(self.device, replace(own, marks=self._on(own.marks)))
+        found = None if own else ovs.port(self.device)
+        if found is None:
+            return
+        bridge, port = found
+        if self.table == "Port":
+            after = replace(port, marks=self._on(port.marks))
+        elif self.column == "options":
+            after = replace(port, options=self._on(port.options))
+        else:
+            after = replace(port, external_ids=self._on(port.external_ids))
+        ovs.put_port(bridge, self.device, after)
+
+    def _on(self, there: Mapping[str, str]) -> dict[str, str]:
+        return {k: v for k, v in {**there, **self.value}.items() if v is not None}
+
+    def undo(self) -> Operation:
+        return replace(self, value=self.before, before=self.value)
+
+    def requests(self) -> list[Request]:
+        # What a key holds is only replaced where it was deleted before.
+        there = {key: value for key, value in self.value.items() if value is not None}
+        return [
+            mutate(
+                self.table,
+                by_row(self.row),
+                [self.column, "delete", ["set", list(self.value)]],
+                [self.column, "insert", as_map(there)],
+            )
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMtu(OvsOperation):
+    """Set the MTU that the switch gives a port."""
+
+    row: str
+    value: int | None
+    before: int | None
+
+    def __str__(self) -> str:
+        return f"set {self.device} mtu_request {self.value}"
+
+    def foresee(self, host: Host) -> None:
+        if found := host.planned_ovs.port(self.device):
+            host.planned_ovs.put_port(
+                found[0], self.device, replace(found[1], mtu_request=self.value)
+            )
+
+    def undo(self) -> Operation:
+        return replace(self, value=self.before, before=self.value)
+
+    def requests(self) -> list[Request]:
+        value = ["set", []] if self.value is None else self.value
+        return [
+            {
+                "op": "update",
+                "table": "Interface",
+                "where": by_row(self.row),
+                "row": {"mtu_request": value},
+            }
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle(OvsOperation):
+    """Have the switch look at a port again that it could not open when it last tried."""
+
+    bridge: str
+
+    def __str__(self) -> str:
+        return f"have Open vSwitch take {self.device}"
+
+    def foresee(self, host: Host) -> None:
+        if found := host.planned_ovs.port(self.device):
+            settled = replace(found[1], ofport=1, error=None)
+            host.planned_ovs.put_port(found[0], self.device, settled)
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        return []  # the transaction's new configuration number is enough
+
+
+def set_ids(
+    device: str,
+    bridge: str,
+    table: str,
+    row: str,
+    wanted: Mapping[str, str],
+    there: Mapping[str, str],
+    *,
+    column: str = "external_ids",
+) -> tuple[Operation, ...]:
+    """Return what gives a row the keys that it lacks, or that hold something else."""
+    differs = {key: value for key, value in wanted.items() if there.get(key) != value}
+    if not differs:
+        return ()
+    before = {key: there.get(key) for key in differs}
+    found = SetIds(
+        device=device,
+        bridge=bridge,
+        table=table,
+        column=column,
+        row=row,
+        value=differs,
+        before=before,
+    )
+    return (found,)

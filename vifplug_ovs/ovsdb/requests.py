@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests of an OVSDB transaction, as RFC 7047 writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Request = dict[str, Any]
+"""One operation of a transaction."""
+
+
+def as_map(pairs: Mapping[str, str]) -> list[Any]:
+    """Return a map as OVSDB writes it."""
+    return ["map", [[key, value] for key, value in pairs.items()]]
+
+
+def named(name: str) -> list[Any]:
+    """Return the condition that finds a row by its name."""
+    return [["name", "==", name]]
+
+
+def by_row(row: str) -> list[Any]:
+    """Return the condition that finds a row by its UUID, without going over all of a table."""
+    return [["_uuid", "==", ["uuid", row]]]
+
+
+def bridge_is_there(name: str) -> Request:
+    """Return what refuses a transaction unless there is such a bridge.
+
+    To change a bridge that isn't there would otherwise succeed, and do nothing.
+    """
+    return {
+        "op": "wait",
+        "timeout": 0,
+        "table": "Bridge",
+        "where": named(name),
+        "columns": ["name"],
+        "until": "==",
+        "rows": [{"name": name}],
+    }
+
+
+def insert(table: str, row: str, values: Mapping[str, Any]) -> Request:
+    return {"op": "insert", "table": table, "uuid": row, "row": dict(values)}
+
+
+def mutate(table: str, where: list[Any], *mutations: list[Any]) -> Request:
+    return {"op": "mutate", "table": table, "where": where, "mutations": list(mutations)}
+
+
+def delete(table: str, ids: Mapping[str, str]) -> Request:
+    where = [["external_ids", "includes", as_map(ids)]]
+    return {"op": "delete", "table": table, "where": where}
+
+
+def select(table: str, where: list[Any], columns: list[str]) -> Request:
+    """Return the question for some columns of the rows that meet a condition."""
+    return {"op": "select", "table": table, "where": where, "columns": columns}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of Open vSwitch's database as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vifplug.model.mark import PREFIX
+from vifplug_ovs.snapshot import MARK, VIF_ID, OvsBridge, OvsPort
+
+Row = Mapping[str, Any]
+
+
+def bridge_of(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) -> OvsBridge:
+    return OvsBridge(
+        datapath_type=row["datapath_type"],
+        claims={key: value for key, value in ids.items() if key.startswith(PREFIX)},
+        marks={key: value for key, value in ids.items() if key in _OURS},
+        ports=ports,
+        row=row["_uuid"],
+    )
+
+
+def port_of(port: Row, interface: Row) -> OvsPort:
+    return OvsPort(
+        type=interface["type"],
+        ofport=interface["ofport"],
+        error=interface["error"],
+        link_state=interface["link_state"],
+        options=interface["options"],
+        mtu_request=interface["mtu_request"],
+        external_ids={k: v for k, v in interface["external_ids"].items() if k not in _OURS},
+        marks={key: value for key, value in port["external_ids"].items() if key in _OURS},
+        transient=port["other_config"].get("transient") == "true",
+        row=port["_uuid"],
+        interface=interface["_uuid"],
+    )
+
+
+_OURS = (MARK, VIF_ID)
+
+
+def plain_row(row: Mapping[str, Any]) -> Row:
+    """Return a row without OVSDB's wrapping of its values."""
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without OVSDB's wrapping; an optional one that isn't there is None."""
+    match value:
+        case ["map", pairs]:
+            return {key: _plain(one) for key, one in pairs}
+        case ["set", []]:
+            return None
+        case ["set", items]:
+            return [_plain(item) for item in items]
+        case ["uuid", text]:
+            return text
+    return value

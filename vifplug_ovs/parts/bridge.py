@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OVS bridges: the shared one, one of a VIF's own, and a claim on a shared one. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vifplug.errors import Conflict
+from vifplug.fields import BOOLEAN, DEVICE, UUID, Choice, declared
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner, derived_name, shared_mark
+from vifplug.operations.operation import Operation
+from vifplug.parts import Part
+from vifplug_ovs.names import OWN_BRIDGE
+from vifplug_ovs.operations.bridges import AddBridge, AddClaim, RemoveClaim
+from vifplug_ovs.operations.ports import MovePort, set_ids
+from vifplug_ovs.snapshot import MARK, VIF_ID, Ovs, readable
+
+DATAPATHS = Choice("system", "netdev")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bridge(Part):
+    """A shared OVS bridge: made where it is missing and ``create`` allows it."""
+
+    kind: ClassVar[str] = "ovs-bridge"
+
+    name: str = declared(DEVICE)
+    create: bool = declared(BOOLEAN, default=False)
+    datapath_type: str = declared(DATAPATHS, default="system")
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def detail(self) -> str:
+        return f"datapath {self.datapath_type}"
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        if readable(owner, host).bridge(self.name):
+            return ()
+        if not self.create:
+            needed = "one that is there, or should_create_bridge without multi_host"
+            raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is not there", needed)
+        link = host.link(self.name)
+        if link:
+            needed = "an OVS bridge, or a name that is free"
+            raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", needed)
+        marks = {MARK: shared_mark("bridge", self.name)}
+        return (AddBridge(device=self.name, marks=marks, datapath_type=self.datapath_type),)
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        return ("make", self.detail) if operations else ("keep", "keeps its settings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnBridge(Part):
+    """An OVS bridge of the VIF's own, between its device and the integration bridge."""
+
+    kind: ClassVar[str] = "ovs-own-bridge"
+
+    name: str = declared(DEVICE)
+    datapath_type: str = declared(DATAPATHS, default="system")
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def detail(self) -> str:
+        return f"datapath {self.datapath_type}"
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        marks = {MARK: owner.mark("bridge"), VIF_ID: owner.vif_id}
+        there = readable(owner, host).bridge(self.name)
+        if there is None:
+            link = host.link(self.name)
+            # The bridge's own device may outlive it for a moment.
+            if link and link.kind not in ("openvswitch", "tap"):
+                needed = "a name that is free"
+                raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", needed)
+            made = AddBridge(
+                device=self.name, marks=marks, datapath_type=self.datapath_type, own=True
+            )
+            return (made,)
+        other = there.marks.get(VIF_ID, owner.vif_id)
+        if other != owner.vif_id or there.claims:
+            needed = "a bridge of this VIF's own"
+            raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is another's", needed)
+        return set_ids(self.name, self.name, "Bridge", there.row, marks, there.marks)
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        if operations and not isinstance(operations[0], AddBridge):
+            return "change", "adopted"
+        return ("make" if operations else "keep"), self.detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(Part):
+    """A VIF's use of an OVS bridge on which libvirt will make the port."""
+
+    kind: ClassVar[str] = "ovs-claim"
+
+    on: str = declared(DEVICE)
+    interface_id: str = declared(UUID)
+
+    @property
+    def title(self) -> str:
+        return self.on
+
+    @property
+    def detail(self) -> str:
+        return "libvirt makes the port"
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        ovs, claim = readable(owner, host), owner.claim("bridge")
+        changes: list[Operation] = [
+            MovePort(device=name, source=bridge, target=self.on, row=port.row)
+            for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items()
+            if bridge != self.on
+        ]
+        there = [(name, noted) for name, mark, noted in ovs.claims(owner.vif_id)
+                 if str(mark) == claim]  # fmt: skip
+        changes += [
+            RemoveClaim(device=name, claim=claim, interface_id=noted)
+            for name, noted in there
+            if name != self.on
+        ]
+        if (self.on, self.interface_id) not in there:
+            changes.append(AddClaim(device=self.on, claim=claim, interface_id=self.interface_id))
+        return tuple(changes)
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        if len(operations) > 1:
+            sources = [o.source for o in operations if isinstance(o, MovePort)]
+            sources += [o.device for o in operations if isinstance(o, RemoveClaim)]
+            return "move", f"from {sources[0]}"
+        return ("make" if operations else "keep"), self.detail
+
+
+def own_bridge(vif_id: str, ovs: Ovs) -> str | None:
+    """Return the name of the bridge that is a VIF's own: ours, or one that os-vif made for it."""
+    name = derived_name(OWN_BRIDGE, vif_id)
+    bridge = ovs.bridge(name)
+    if bridge is None or bridge.claims or bridge.marks.get(VIF_ID, vif_id) != vif_id:
+        return None
+    return name

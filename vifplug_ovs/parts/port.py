@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must exist in Open vSwitch's database for a VIF. Pure, as all parts are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from posixpath import dirname
+from typing import ClassVar
+
+from vifplug.errors import Conflict
+from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, Text, declared
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner
+from vifplug.operations.operation import Operation
+from vifplug.parts import Part
+from vifplug_ovs.operations.ports import (
+    AddPort,
+    MovePort,
+    RemovePort,
+    SetIds,
+    SetMtu,
+    Settle,
+    set_ids,
+)
+from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
+from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, readable
+
+QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",
+                   "linux-fq_codel", "linux-netem")  # fmt: skip
+
+PATCH = "patch"
+_TYPES = Choice("", PATCH, *VHOST_USER)
+SOCKET = Text(
+    r"(?=.{2,107}$)(?!.*/\.{1,2}(?:/|$))(?:/[A-Za-z0-9_.+@:-]+)+",
+    "the absolute path of a socket: at most 107 of A-Z a-z 0-9 _ . + @ : - /, without . and ..",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port(Part):
+    """A port of an OVS bridge, made beforehand for a device, socket or patch of the VIF's own.
+
+    ``interface_id`` None: it is a port of the VIF's own bridge, and bears no ids. ``beside`` are
+    the VIF's other ports. ``socket`` is where a guest's server listens, ``peer`` the patch's other
+    end. ``isolated`` makes it a port of the dead VLAN, but for a guest that runs: the device
+    ``guest`` has its carrier.
+    """
+
+    kind: ClassVar[str] = "ovs-port"
+
+    name: str = declared(DEVICE)
+    bridge: str = declared(DEVICE)
+    interface_id: str | None = declared(UUID, default=None)
+    address: str = declared(MAC)
+    vm: str | None = declared(UUID, default=None)
+    mtu: int | None = declared(MTU, default=None)
+    qos_type: str = declared(QOS_TYPES, default="")
+    type: str = declared(_TYPES, default="")
+    socket: str | None = declared(SOCKET, default=None)
+    peer: str | None = declared(DEVICE, default=None)
+    beside: tuple[str, ...] = declared(Many(DEVICE, most=4), default=())
+    isolated: bool = declared(BOOLEAN, default=False)
+    guest: str | None = declared(DEVICE, default=None)
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} -> {self.bridge}"
+
+    @property
+    def detail(self) -> str:
+        words = {
+            "": self.type if self.type != PATCH else f"patch to {self.peer}",
+            "MTU ": self.mtu,
+            "QoS ": self.qos_type,
+            "socket in ": dirname(self.socket or ""),
+        }
+        return ", ".join(f"{word}{value}" for word, value in words.items() if value)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return (self.name,) if self.type in VHOST_USER else ()
+
+    @property
+    def _options(self) -> dict[str, str]:
+        options = {"vhost-server-path": self.socket, "peer": self.peer}
+        return {name: value for name, value in options.items() if value}
+
+    @property
+    def _ids(self) -> dict[str, str]:
+        if self.interface_id is None:
+            return {}
+        ids = {IFACE_ID: self.interface_id, "iface-status": "active", "attached-mac": self.address}
+        return {**ids, "vm-uuid": self.vm} if self.vm else ids
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        ovs = readable(owner, host)
+        marks = {MARK: owner.mark("port"), VIF_ID: owner.vif_id}
+        leftovers = self._leftovers(owner, ovs)
+        found = ovs.port(self.name)
+        if found is None:
+            port = OvsPort(
+                type=self.type,
+                options=self._options,
+                external_ids=self._ids,
+                marks=marks,
+                mtu_request=self.mtu,
+                transient=True,
+            )
+            guest = host.link(self.guest) if self.guest else None
+            made = AddPort(
+                device=self.name,
+                bridge=self.bridge,
+                port=port,
+                qos_type=self.qos_type,
+                isolated=self.isolated and not (guest and guest.carrier),
+            )
+            return (*leftovers, made)
+        bridge, port = found
+        self._require_ours(owner, bridge, port)
+        changes: list[Operation] = list(leftovers)
+        if bridge != self.bridge:
+            changes.append(
+                MovePort(device=self.name, source=bridge, target=self.bridge, row=port.row)
+            )
+        on = (self.name, self.bridge)
+        changes += set_ids(*on, "Port", port.row, marks, port.marks)
+        changes += set_ids(*on, "Interface", port.interface, self._ids, port.external_ids)
+        options = (self._options, port.options)
+        changes += set_ids(*on, "Interface", port.interface, *options, column="options")
+        if self.mtu and port.mtu_request != self.mtu:
+            changes.append(
+                SetMtu(
+                    device=self.name,
+                    row=port.interface,
+                    value=self.mtu,
+                    before=port.mtu_request,
+                )
+            )
+        if port.error or not port.ofport or port.ofport < 0:
+            changes.append(Settle(device=self.name, bridge=self.bridge))
+        return tuple(changes)
+
+    def _leftovers(self, owner: Owner, ovs: Ovs) -> list[Operation]:
+        """Return what removes the dead ports with this VIF's interface id. Raises Conflict."""
+        found: list[Operation] = []
+        if self.interface_id is None:
+            return found
+        for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items():
+            if name == self.name or name in self.beside:
+                continue
+            if port.mark or not port.error:
+                needed = f"the name {self.name}: unplug and plug to rename"
+                raise Conflict(owner.vif_id, f"OVS port {name}", "is this VIF's", needed)
+            found.append(RemovePort(device=name, bridge=bridge, row=port.row, vif_id=owner.vif_id))
+        return found
+
+    def _require_ours(self, owner: Owner, bridge: str, port: OvsPort) -> None:
+        title = f"OVS port {self.name}"
+        if port.type != self.type:
+            words = [f"of type {one}" if one else "a device" for one in (port.type, self.type)]
+            raise Conflict(owner.vif_id, title, f"is {words[0]}", f"{words[1]}: unplug and plug")
+        other = port.marks.get(VIF_ID, owner.vif_id)
+        if other != owner.vif_id:
+            needed = "a port of this VIF's own"
+            raise Conflict(owner.vif_id, title, f"belongs to VIF {other}", needed)
+        iface_id = port.external_ids.get(IFACE_ID)
+        elsewhere = self.interface_id is None and bridge != self.bridge
+        if VIF_ID not in port.marks and (iface_id != self.interface_id or elsewhere):
+            found = f"is there with iface-id {iface_id}" if iface_id else "is there and not ours"
+            raise Conflict(owner.vif_id, title, found, f"iface-id {self.interface_id}")
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        if not operations:
+            return "keep", ""
+        if isinstance(operations[-1], AddPort):
+            dead = [o.device for o in operations if isinstance(o, RemovePort)]
+            words = [self.detail] if self.detail else []
+            words += ["dead VLAN until it is wired"] if operations[-1].isolated else []
+            words += [f"for the dead {', '.join(dead)}"] if dead else []
+            return "make", ", ".join(words)
+        moved = [one for one in operations if isinstance(one, MovePort)]
+        if moved:
+            return "move", f"from {moved[0].source}"
+        adopted = any(isinstance(o, SetIds) and MARK in o.value for o in operations)
+        return "change", "adopted" if adopted else ", ".join(str(one) for one in operations)
+
+
+KINDS: tuple[type[Part], ...] = (Bridge, OwnBridge, Port, Claim)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every VIF on Open vSwitch has there: the bridge, and a port with its ids. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
+from vifplug.plugin import Check
+from vifplug_ovs.names import TRUNK_BRIDGE
+from vifplug_ovs.parts.bridge import Bridge
+from vifplug_ovs.parts.port import Port
+from vifplug_ovs.snapshot import Ovn
+
+Options = Mapping[str, Any]
+"""The plugin's own options by name."""
+
+
+def bridge_of(vif: VIF, options: Options, *, datapath_type: str | None) -> Bridge:
+    """Return the bridge that a VIF joins; ``datapath_type`` is that of one which is made."""
+    assert vif.network.bridge is not None  # noqa: S101 - required
+    return Bridge(
+        name=vif.network.bridge,
+        create=vif.network.should_create_bridge and not vif.network.multi_host,
+        datapath_type=datapath_type or options["datapath_type"],
+    )
+
+
+def datapath_of(bridge: Bridge, host: Host) -> str:
+    """Return the datapath that a bridge has, or will have where it is made."""
+    known = host.ovs.bridge(bridge.name) if host.ovs else None
+    return (known.datapath_type or "system") if known else bridge.datapath_type
+
+
+def port_of(
+    vif: VIF,
+    host: Host,
+    options: Options,
+    name: str,
+    bridge: Bridge,
+    *,
+    type: str = "",
+    socket: str | None = None,
+    guest: str | None = None,
+) -> Port:
+    """Return the port that stands for a VIF: it bears the ids by which agents know it."""
+    # Other datapaths, and sockets, have no queueing disciplines.
+    queued = datapath_of(bridge, host) == "system" and not type
+    return Port(
+        name=name,
+        bridge=bridge.name,
+        interface_id=vif.interface_id or vif.id,
+        address=vif.address,
+        vm=vif.instance.uuid,
+        mtu=vif.network.mtu or host.mtu,
+        qos_type=options["qos_type"] if queued else "",
+        type=type,
+        socket=socket,
+        isolated=isolated(bridge, options),
+        guest=guest,
+    )
+
+
+def isolated(bridge: Bridge, options: Options) -> bool:
+    """Whether ports made on a bridge are isolated: no agent wires those of a trunk's bridge."""
+    return bool(options["isolate"]) and not bridge.name.startswith(TRUNK_BRIDGE)
+
+
+def checks(host: Host, options: Options) -> Iterable[Check]:
+    """Return what ``vifplug doctor`` says of the switch and its database."""
+    ovs = host.ovs
+    endpoint = ovs.endpoint if ovs else options["ovsdb_connection"]
+    why = ovs.error if ovs else "nobody has read it"
+    version = f", Open vSwitch {ovs.version}" if ovs and ovs.version else ""
+    # A host without Open vSwitch is nothing to mend.
+    well = not why or (ovs is not None and ovs.absent)
+    yield Check(
+        check="OVSDB",
+        ok=well,
+        detail=f"{endpoint}: {why}" if why else f"{endpoint} answers{version}",
+        mend="" if well else "start openvswitch-switch, or set [vifplug_ovs] ovsdb_connection",
+    )
+    if ovs and ovs.ovn:
+        yield _ovn(ovs.ovn)
+
+
+def _ovn(ovn: Ovn) -> Check:
+    """Return how OVN is; without it VIFs are plugged, and reach nobody until it is back."""
+    connected = ovn.connection == "connected"
+    said = (
+        f"ovn-controller is {ovn.connection}" if ovn.connection else f"ovn-controller: {ovn.error}"
+    )
+    # Who may not ask it knows of nothing to mend.
+    well = connected or (ovn.connection is None and not ovn.absent)
+    return Check(
+        check="OVN",
+        ok=well,
+        detail=f"{said}; its database is {ovn.remote}",
+        mend="" if well else "start ovn-controller, or its database; VIFs plugged are wired then",
+    )

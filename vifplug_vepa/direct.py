@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VIF of the direct family needs. Pure: see VIFPlugin.wire.
+
+libvirt makes and removes the guest's macvtap, and speaks with lldpad; ours is that what it needs is
+there beforehand, and gone or as before afterwards.
+"""
+
+from __future__ import annotations
+
+from vifplug.errors import Conflict
+from vifplug.fields import Choice
+from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
+from vifplug.model.host import Host
+from vifplug.model.link import PciFunction
+from vifplug.model.vif import VIF, QoS
+from vifplug.parts import CARRIES_VLAN, MODES, Lower, Part, Vlan
+from vifplug.plugin import VIFPlugin
+from vifplug.wiring import Wiring
+from vifplug_vepa import opts
+
+MODE = Choice(*MODES)
+
+
+class DirectPlugin(VIFPlugin):
+    """What the plugins of this family have in common."""
+
+    api_version = 1
+    group = opts.GROUP
+    opts = opts.OPTS
+
+
+def macvtap(
+    vif: VIF,
+    host: Host,
+    source: str,
+    mode: str,
+    before: tuple[Part, ...],
+    *,
+    port: VirtualPort | None = None,
+    vlan: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> Wiring:
+    """Return the wiring of a guest with a macvtap on a device; libvirt tags for ``vlan``."""
+    guest = GuestSide.of(vif, host)
+    lower = Lower(device=source, mode=mode, address=vif.address, mtu=vif.network.mtu)
+    interface = Interface(
+        type="direct",
+        mac=vif.address,
+        guest=guest,
+        source=(("dev", source), ("mode", mode)),
+        vlan=vlan,
+        target=vif.devname,
+        virtualport=port,
+    )
+    notes = (*left_out(vif, guest), *notes)
+    return Wiring(parts=(*before, lower), interface=interface, notes=notes)
+
+
+def whole_function(
+    vif: VIF,
+    parts: tuple[Part, ...],
+    pci: str,
+    *,
+    port: VirtualPort | None = None,
+    vlan: int | None = None,
+) -> Wiring:
+    """Return the wiring of a guest that gets a virtual function whole."""
+    interface = Interface(
+        type="hostdev",
+        mac=vif.address,
+        guest=GuestSide(),
+        vlan=vlan,
+        virtualport=port,
+        pci=pci,
+    )
+    return Wiring(parts=parts, interface=interface, notes=left_out_of_function(vif))
+
+
+def left_out_of_function(vif: VIF) -> tuple[str, ...]:
+    """Return notes on what a guest that gets a function whole will not get."""
+    notes = []
+    if vif.queues and vif.queues > 1:
+        notes.append(f"queues {vif.queues} left out: they are the function's own")
+    if vif.qos != QoS():
+        notes.append("bandwidth limits left out: libvirt has none for a function given whole")
+    return tuple(notes)
+
+
+def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...], tuple[str, ...]]:
+    """Return what a macvtap of the network lies on, the parts that make it, and notes."""
+    network = vif.network
+    if not network.should_create_vlan:
+        notes: tuple[str, ...] = ()
+        if network.vlan is not None:
+            notes = (f"VLAN {network.vlan} is the care of {uplink}: should_create_vlan is not set",)
+        return uplink, (), notes
+    if network.vlan is None:
+        raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
+    name = f"vlan{network.vlan}"
+    return name, vlan_on(vif, host, name, uplink, network.vlan), ()
+
+
+def vlan_on(vif: VIF, host: Host, name: str, uplink: str, vlan: int) -> tuple[Part, ...]:
+    """Return a VLAN device on an uplink, which has to be there and up first."""
+    lower = host.link(uplink)
+    mtu = vif.network.mtu or (min(host.mtu, lower.mtu) if lower else host.mtu)
+    carrier = Lower(device=uplink, mode=CARRIES_VLAN, address=vif.address, mtu=mtu)
+    return carrier, Vlan(name=name, lower=uplink, vlan=vlan, mtu=mtu)
+
+
+def function_of(vif: VIF, host: Host, pci: str, *, virtual: bool) -> PciFunction:
+    function = host.pci.get(pci)
+    wanted = "a virtual function of a network card" if virtual else "a network card's function"
+    if function is None:
+        raise Conflict(vif.id, f"PCI {pci}", "is not there", wanted)
+    if virtual and not function.virtual:
+        raise Conflict(vif.id, f"PCI {pci}", "is no virtual function", wanted)
+    return function
+
+
+def netdev_of(vif: VIF, pci: str, function: PciFunction) -> str:
+    if function.netdev is None:
+        found = "has no network device on this host"
+        needed = "the host's driver on the function, or vnic_type direct"
+        raise Conflict(vif.id, f"PCI {pci}", found, needed)
+    return function.netdev

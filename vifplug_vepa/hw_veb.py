@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vif_type hw_veb: a virtual function on the switch of its network card. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vifplug.fields import BOOLEAN, PCI, VLAN, declared
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
+from vifplug.parts import PASSTHROUGH, Part, VirtualFunction
+from vifplug.wiring import Wiring
+from vifplug_vepa.direct import DirectPlugin, function_of, macvtap, netdev_of, whole_function
+from vifplug_vepa.parts.required import Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class HwVebDetails:
+    """The details of vif_type hw_veb; ``vlan`` is by default the network's, else none."""
+
+    pci_slot: str = declared(PCI)
+    vlan: int | None = declared(VLAN, default=None)
+    trusted: bool | None = declared(BOOLEAN, default=None)
+    spoofchk: bool | None = declared(BOOLEAN, default=None)
+
+
+class HwVebPlugin(DirectPlugin):
+    """vif_type ``hw_veb``: a virtual function on the switch that its network card is.
+
+    vnic_type direct hands the function to the guest, macvtap puts one on its device.
+    """
+
+    details = HwVebDetails
+    vnic_types = ("direct", "macvtap")
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        details = self.details_of(vif)
+        if vif.vnic_type not in ("direct", "macvtap"):
+            raise vif.refuse("vnic_type", vif.vnic_type, "direct or macvtap, for hw_veb")
+        parts: tuple[Part, ...] = (Function(pci=details.pci_slot, virtual=True),)
+        vlan = details.vlan or vif.network.vlan or 0
+        function = host.pci.get(details.pci_slot)
+        if function and function.pf and function.vf is not None:
+            settings = VirtualFunction(
+                pci=details.pci_slot,
+                device=function.pf,
+                number=function.vf,
+                address=vif.address,
+                vlan=vlan,
+                spoofchk=details.spoofchk,
+                trust=details.trusted,
+            )
+            parts = (*parts, settings)
+        if vif.vnic_type == "direct":
+            return whole_function(vif, parts, details.pci_slot, vlan=vlan or None)
+        function = function_of(vif, host, details.pci_slot, virtual=True)
+        source = netdev_of(vif, details.pci_slot, function)
+        return macvtap(vif, host, source, PASSTHROUGH, parts, vlan=vlan or None)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vif_type 802.1qbg: a macvtap that lldpad associates with the switch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vifplug.fields import declared
+from vifplug.guest.interface import VirtualPort
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
+from vifplug.plugin import Check
+from vifplug.wiring import Wiring
+from vifplug_vepa.direct import MODE, DirectPlugin, macvtap, source_of
+from vifplug_vepa.parts.required import Edge
+
+
+@dataclass(frozen=True, kw_only=True)
+class QbgDetails:
+    """The details of vif_type 802.1qbg; the standard's own mode is vepa."""
+
+    macvtap_mode: str = declared(MODE, default="vepa")
+
+
+class QbgPlugin(DirectPlugin):
+    """vif_type ``802.1qbg``: a macvtap that lldpad associates with a port of the switch."""
+
+    details = QbgDetails
+    vnic_types = ("normal", "macvtap")
+    required = (
+        "network.interface",
+        "manager_id",
+        "type_id",
+        "type_id_version",
+        "instance_id",
+    )
+    looks = "look"
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        mode = self.details_of(vif).macvtap_mode
+        assert vif.network.interface is not None  # noqa: S101 - required
+        uplink = vif.network.interface
+        source, below, notes = source_of(vif, host, uplink)
+        edge = Edge(device=_card(uplink, host), source=source if not below else uplink)
+        parameters = {
+            "managerid": vif.manager_id,
+            "typeid": vif.type_id,
+            "typeidversion": vif.type_id_version,
+            "instanceid": vif.instance_id,
+        }
+        port = VirtualPort(
+            type="802.1Qbg",
+            parameters=tuple((name, str(value)) for name, value in parameters.items()),
+        )
+        return macvtap(vif, host, source, mode, (edge, *below), port=port, notes=notes)
+
+    def doctor(self, host: Host) -> Iterable[Check]:
+        # A host without lldpad, or a card on an ordinary switch, is nothing to mend.
+        cards = [name for name, link in host.links.items() if link.kind == "physical" and link.up]
+        for device in cards or ["lo"]:
+            edge = host.edges.get(device) if host.edges is not None else None
+            why = edge.why if edge else "nobody has asked lldpad"
+            if why.startswith("no lldpad"):
+                yield Check(check="802.1Qbg", ok=True, detail=why)
+                return
+            detail = "EVB with reflective relay" if edge and edge.evb else why
+            yield Check(check=f"802.1Qbg on {device}", ok=True, detail=detail)
+
+
+def _card(device: str, host: Host) -> str:
+    """Return the device that a VLAN device lies on in the end: lldpad speaks there."""
+    seen: set[str] = set()
+    while (link := host.link(device)) and link.kind == "vlan" and link.lower:
+        if device in seen:
+            break
+        seen.add(device)
+        device = link.lower
+    return device
