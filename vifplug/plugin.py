@@ -19,6 +19,7 @@ from vifplug import fields
 from vifplug.errors import InvalidVIF
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
+from vifplug.parts import CORE, Part
 from vifplug.wiring import Wiring
 
 API_VERSION = 1
@@ -48,9 +49,10 @@ class VIFPlugin(abc.ABC):
     ``required``     paths of the VIF's fields without which it can't work, as ``network.bridge``
     ``defaults``     paths of fields that another system's VIF may lack, and the option that then
                      gives their value
-    ``looks``        the module of its package that reads what ``wire()`` must know of the host
-                     besides links, if there is one; see docs/writing-a-plugin.md
-    ``database``     its privileged side changes a switch's database as well as devices
+    ``kinds``        the kinds of part that it uses, in the order in which they are un-made
+    ``processes``    the ways in which it connects VIFs, where it knows several
+    ``switch``       the module of its package that reads its switch, a ``vifplug.switch.Reader``,
+                     where the plugin has a switch with a database of its own
     ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
     """
@@ -59,8 +61,9 @@ class VIFPlugin(abc.ABC):
     details: ClassVar[type[Any]] = NoDetails
     required: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, str]] = {}
-    looks: ClassVar[str] = ""
-    database: ClassVar[bool] = False
+    kinds: ClassVar[tuple[type[Part], ...]] = CORE
+    processes: ClassVar[tuple[str, ...]] = ("",)
+    switch: ClassVar[str] = ""
     vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
@@ -115,9 +118,9 @@ class VIFPlugin(abc.ABC):
         return cls._beside("privileged")
 
     @classmethod
-    def looking(cls) -> str | None:
-        """Return the name of the module that ``looks`` means, or None."""
-        return cls._beside(cls.looks) if cls.looks else None
+    def reader(cls) -> str | None:
+        """Return the name of the module that ``switch`` means, or None."""
+        return cls._beside(cls.switch) if cls.switch else None
 
     @classmethod
     def _beside(cls, module: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host as planning may know it: a plain value, without any way to change or read the real one.
 
-Tests build it from ``host.json``. In production ``vifplug.look`` fills it from the running host,
-each link read when it is first asked for, and kept: planning sees one consistent snapshot.
+Tests build it from ``host.json``. In production ``vifplug.query`` fills it from the running host.
+It reads each device when planning first asks for it, and keeps it: one consistent snapshot.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vifplug import fields
 from vifplug.errors import InvalidHost
 from vifplug.fields import BOOLEAN, MTU, Choice, Record, Table, Text, declared
 from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
-from vifplug_ovs.snapshot import Ovs, PlannedOvs
-from vifplug_vepa.snapshot import Edge
+from vifplug.model.mark import Mark
+from vifplug.model.snapshot import Snapshot, Trace
+
+S = TypeVar("S", bound=Snapshot)
 
 VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
 ASSUMED_LIBVIRT = "9.0.0"
@@ -33,9 +35,9 @@ class Host:
     """What ``wire()`` and planning may ask.
 
     ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
-    guest's ring sizes where configured; ``tun``: taps can be made. ``ovs`` is None where nobody
-    looked. ``pci`` are network cards' functions by address, ``edges`` what lldpad says by device,
-    None where nobody looked. ``found`` says of each fact where it comes from.
+    guest's ring sizes where configured; ``tun``: taps can be made. ``pci`` are
+    network cards' functions by address. ``switches`` are the snapshots of the switches that were
+    read, by their keys. ``found`` says of each fact where it comes from.
     """
 
     libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
@@ -46,20 +48,29 @@ class Host:
     tx_queue_size: str | None = declared(_QUEUE, default=None)
     kernel: str = declared(_VERSION, default="6.1.0")
     tun: bool = declared(BOOLEAN, default=True)
-    ovs: Ovs | None = declared(Record(Ovs), default=None)
     links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
     pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
-    edges: Mapping[str, Edge] | None = declared(Table(Record(Edge)), default=None)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
+    switches: Mapping[str, Snapshot] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.links, Links):
             object.__setattr__(self, "links", Links(self.links))
 
     @classmethod
-    def from_dict(cls, data: Any) -> Host:
-        """Return the host that plain data (host.json) describes. Raises InvalidHost."""
-        return fields.load(cls, data, InvalidHost)
+    def from_dict(cls, data: Any, snapshots: Iterable[type[Snapshot]] = ()) -> Host:
+        """Return the host that plain data (host.json) describes. Raises InvalidHost.
+
+        ``snapshots`` are the kinds of switch that the data may hold, each under its own key.
+        """
+        known = {kind.key: kind for kind in snapshots}
+        own = {k: v for k, v in data.items() if k not in known} if known else data
+        switches = {
+            key: kind.from_dict(data[key], InvalidHost)
+            for key, kind in known.items()
+            if data.get(key) is not None
+        }
+        return dataclasses.replace(fields.load(cls, own, InvalidHost), switches=switches)
 
     @property
     def _links(self) -> Links:
@@ -87,8 +98,26 @@ class Host:
         return self._links.carrying(altname)
 
     def marked(self, vif_id: str) -> dict[str, Link]:
-        """Return by name the devices that carry a mark or claim of the VIF."""
+        """Return by name the devices that carry a mark of the VIF: its own devices."""
         return self._links.marked(vif_id)
+
+    def claims(self, name: str) -> tuple[Mark, ...]:
+        """Return the claims on a device: who uses it, and the values that unplug gives back."""
+        return self._links.claims(name)
+
+    def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
+        """Return a VIF's claims, each with the name of the device that it is on."""
+        return self._links.claims_of(vif_id)
+
+    def switch(self, kind: type[S]) -> S | None:
+        """Return the snapshot of a switch of this kind, or None where no reader has read it."""
+        found = self.switches.get(kind.key)
+        return found if isinstance(found, kind) else None
+
+    def traces(self, vif_id: str, interface_id: str | None = None) -> tuple[Trace, ...]:
+        """Return what all switches have of a VIF, whoever made it."""
+        every = self.switches.values()
+        return tuple(trace for one in every for trace in one.traces(vif_id, interface_id))
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return by name the ports of a bridge."""
@@ -138,17 +167,11 @@ class Host:
         """
         if isinstance(self.links, Planned):
             return self
-        ovs = None if self.ovs is None else PlannedOvs.on(self.ovs)
-        return dataclasses.replace(self, links=Planned(self._links), ovs=ovs)
+        switches = {key: snapshot.planning() for key, snapshot in self.switches.items()}
+        return dataclasses.replace(self, links=Planned(self._links), switches=switches)
 
     @property
     def planned_links(self) -> Planned:
         """The scratch pad for devices, of a host that is being planned."""
         assert isinstance(self.links, Planned)  # noqa: S101 - planning() came first
         return self.links
-
-    @property
-    def planned_ovs(self) -> PlannedOvs:
-        """The scratch pad for Open vSwitch, of a host that is being planned."""
-        assert isinstance(self.ovs, PlannedOvs)  # noqa: S101 - planning() came first
-        return self.ovs

@@ -21,7 +21,7 @@ from vifplug.fields import (
     Text,
     declared,
 )
-from vifplug.model.mark import Mark
+from vifplug.model.mark import Mark, SharedMark
 
 TAKES_FRAMES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 """Kinds of device that take the frames of the one they lie on."""
@@ -73,7 +73,8 @@ class Link:
     ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
     ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
     A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
-    ``held`` only when they are asked for, by the Host's methods of these names.
+    ``held`` only when they are asked for, by the Host's methods of these names; so also
+    ``claims``, each as the text of a Mark.
     """
 
     kind: str = declared(WORD)
@@ -84,6 +85,7 @@ class Link:
     address: str | None = declared(fields.LINE, default=None)
     master: str | None = declared(DEVICE, default=None)
     altnames: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    claims: tuple[str, ...] = declared(Many(_ALTNAME, most=1 << 16), default=())
     addresses: tuple[str, ...] = declared(Many(CIDR), default=())
     routes: tuple[str, ...] = declared(Many(fields.LINE), default=())
     manager: str | None = declared(fields.LINE, default=None)
@@ -109,8 +111,13 @@ class Link:
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """The marks and claims among the alternative names."""
+        """The VIFs' marks among the alternative names: of a device that is a VIF's own."""
         return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
+
+    @property
+    def shared_marks(self) -> tuple[SharedMark, ...]:
+        """The marks of a shared device among the alternative names."""
+        return tuple(mark for name in self.altnames if (mark := SharedMark.parse(name)))
 
     def but(self, changes: Mapping[str, Any]) -> Link:
         """Return it with some attributes changed: dataclasses.replace() in a tenth of its time."""

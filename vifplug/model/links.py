@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from vifplug.model.link import Link, Vf
+from vifplug.model.mark import Mark
 
 
 class Links(Mapping[str, Link]):
@@ -34,8 +35,18 @@ class Links(Mapping[str, Link]):
         return next(((n, k) for n, k in self.items() if altname in k.altnames), None)
 
     def marked(self, vif_id: str) -> dict[str, Link]:
-        """Return the devices that carry a mark or claim of the VIF."""
+        """Return the devices that carry a mark of the VIF."""
         return {n: k for n, k in self.items() if any(m.vif_id == vif_id for m in k.marks)}
+
+    def claims(self, name: str) -> tuple[Mark, ...]:
+        """Return the claims on a device."""
+        texts = self[name].claims if name in self else ()
+        return tuple(claim for text in texts if (claim := Mark.parse(text)))
+
+    def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
+        """Return a VIF's claims, each with the device that it is on."""
+        every = ((name, claim) for name in self for claim in self.claims(name))
+        return tuple((name, claim) for name, claim in every if claim.vif_id == vif_id)
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return the devices that are ports of this bridge (or have it as another master)."""
@@ -80,6 +91,13 @@ class Planned(Links):
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
         self._vfs: dict[tuple[str, int], Vf] = {}
+        self._claims_of: dict[str, dict[tuple[str, Mark], bool]] = {}
+        self._claims_on: dict[str, dict[Mark, bool]] = {}
+
+    def put_claim(self, name: str, claim: Mark, there: bool) -> None:
+        """Note a claim on a device as it will be: there, or gone."""
+        self._claims_on.setdefault(name, {})[claim] = there
+        self._claims_of.setdefault(claim.vif_id, {})[name, claim] = there
 
     def put_vf(self, name: str, number: int, vf: Vf) -> None:
         """Note what a virtual function may do as it will be."""
@@ -127,8 +145,23 @@ class Planned(Links):
         found = self._base.carrying(altname)
         return None if found and found[0] in self._changed else found
 
+    def claims(self, name: str) -> tuple[Mark, ...]:
+        """Return the claims that are, or will be, on a device."""
+        if name not in self:
+            return ()
+        noted = self._claims_on.get(name, {})
+        kept = (claim for claim in self._base.claims(name) if claim not in noted)
+        return (*kept, *(claim for claim, there in noted.items() if there))
+
+    def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
+        """Return the claims that a VIF has, or will have, each with the device that it is on."""
+        noted = self._claims_of.get(vif_id, {})
+        kept = (found for found in self._base.claims_of(vif_id) if found not in noted)
+        every = (*kept, *(found for found, there in noted.items() if there))
+        return tuple(found for found in every if found[0] in self)
+
     def marked(self, vif_id: str) -> dict[str, Link]:
-        """Return the devices that carry, or will carry, a mark or claim of the VIF."""
+        """Return the devices that carry, or will carry, a mark of the VIF."""
         base = self._base.marked(vif_id)
         kept = {name: link for name, link in base.items() if name not in self._changed}
         there = ((name, link) for name, link in self._changed.items() if link)

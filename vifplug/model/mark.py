@@ -1,35 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who made a part, and who uses a shared one: the names that the host itself keeps for us.
+"""Who made a device, and who uses a shared one: marks and claims, as text and as values. Pure.
 
-A mark or a claim is an alternative interface name (ip-link(8), Linux >= 5.5, at most 127
-characters), unique in a network namespace by the kernel's own rule:
+A mark is an alternative interface name (ip-link(8), Linux >= 5.5, at most 127 characters). The
+kernel keeps it unique in a network namespace:
 
-    vifplug:<vif id>:<process>:<role>:<vif_type>          a mark: this VIF's part, we made it
-    vifplug:<vif id>:<process>:uses-<role>:<vif_type>     a claim: this VIF uses a shared part
-    vifplug:<vif id>:<process>:uses-<role>.<a>.<b>:<...>  a claim with values that unplug needs
-    vifplug:shared::<role>:<device>                       a mark: a shared part, we made it
+    vifplug:<vif id>:<process>:<role>:<vif_type>          this VIF's device, which we made
+    vifplug:shared::<role>:<device>                       a shared device, which we made or changed
+    vifplug:claims:<token>                                a shared device that VIFs claim
+
+A claim says that a VIF uses a shared device. Claims are never alternative names: one device may
+have thousands of users, and the C library can't read a device that has many names. They are
+files (``vifplug.kernel.claims``), and in Open vSwitch keys of the bridge's external_ids:
+
+    vifplug:<vif id>:<process>:uses-<role>:<vif_type>     a claim
+    vifplug:<vif id>:<process>:uses-<role>.<a>.<b>:<...>  a claim with values that unplug gives back
 
 ``process`` is empty for a vif_type that has only one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 PREFIX = "vifplug:"
 SHARED = "shared"
+CLAIMS = "vifplug:claims:"
+"""How the alternative name begins that leads from a shared device to its claims."""
+
 _USES = "uses-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """One mark or claim, read from an alternative name."""
+    """One VIF's mark, or its claim on a shared device."""
 
     vif_id: str
     process: str
     role: str
     vif_type: str
-    claim: bool
+    claim: bool = False
     data: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -37,18 +47,13 @@ class Mark:
         role = ".".join((self.role, *self.data))
         return f"{PREFIX}{self.vif_id}:{self.process}:{uses}{role}:{self.vif_type}"
 
-    @property
-    def shared(self) -> bool:
-        """Whether this marks a shared part; then ``vif_type`` holds the device's name."""
-        return self.vif_id == SHARED
-
     @classmethod
-    def parse(cls, altname: str) -> Mark | None:
-        """Return the mark that an alternative name is, or None for a stranger's name."""
-        if not altname.startswith(PREFIX):
+    def parse(cls, text: str) -> Mark | None:
+        """Return the mark or claim that a text is; None for a shared mark or a stranger's text."""
+        if not text.startswith(PREFIX):
             return None
-        words = altname.split(":")
-        if len(words) != 5:
+        words = text.split(":")
+        if len(words) != 5 or words[1] == SHARED:
             return None
         _, vif_id, process, role, vif_type = words
         claim = role.startswith(_USES)
@@ -64,6 +69,22 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedMark:
+    """The mark of a shared device that some plug made or changed; ``of`` names what it is for."""
+
+    role: str
+    of: str
+
+    @classmethod
+    def parse(cls, altname: str) -> SharedMark | None:
+        """Return the shared mark that an alternative name is, or None."""
+        words = altname.split(":")
+        if len(words) != 5 or words[:3] != ["vifplug", SHARED, ""]:
+            return None
+        return cls(role=words[3], of=words[4])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Owner:
     """The VIF for which parts are made; gives them their marks."""
 
@@ -72,11 +93,11 @@ class Owner:
     process: str = ""
 
     def mark(self, role: str) -> str:
-        """Return the mark of a part that only this VIF uses."""
+        """Return the mark of a device that only this VIF uses."""
         return str(self._mark(role, claim=False))
 
     def claim(self, role: str, *data: str) -> str:
-        """Return this VIF's claim on a shared part, with values for whoever unplugs it."""
+        """Return this VIF's claim on a shared device, with values for the unplug."""
         return str(self._mark(role, *data, claim=True))
 
     def _mark(self, role: str, *data: str, claim: bool) -> Mark:
@@ -91,14 +112,25 @@ class Owner:
 
 
 def shared_mark(role: str, device: str) -> str:
-    """Return the mark of a shared part that some plug made."""
+    """Return the mark of a shared device that some plug made."""
     return f"{PREFIX}{SHARED}::{role}:{device}"
+
+
+def token_in(altnames: Iterable[str]) -> str | None:
+    """Return the token under which a device's claims are kept, if a device of these names has one.
+
+    It is lower-case hexadecimal: nothing else may become the name of a folder.
+    """
+    for name in altnames:
+        token = name.removeprefix(CLAIMS)
+        if token != name and token and set(token) <= _HEXADECIMAL:
+            return token
+    return None
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def derived_name(prefix: str, vif_id: str) -> str:
     """Return the device name that Neutron's agents look for: prefix and id, cut to 14."""
     return (prefix + vif_id)[:14]
-
-
-DERIVED: dict[str, str] = {"tap": "tap", "qbr": "bridge", "qvb": "veth", "qvo": "veth"}
-"""The prefixes of derived names and the kind of device that bears them (Nova, os-vif, vifplug)."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
-from vifplug.operations.operation import Operation
+from vifplug.operations.operation import LinkOperation, Operation
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Addressing(Operation):
+class _Addressing(LinkOperation):
     """A change of a device's addresses or routes. ``these`` are named as the Host names them.
 
     Addresses and routes move by being copied first and removed after: at every moment they are

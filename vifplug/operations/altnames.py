@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vifplug.model.link import Link
-from vifplug.operations.operation import Operation
+from vifplug.operations.operation import LinkOperation, Operation
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddAltname(Operation):
+class AddAltname(LinkOperation):
     """Give a device an alternative name: a claim, or the mark of one that is adopted."""
 
     altname: str
@@ -26,7 +26,7 @@ class AddAltname(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveAltname(Operation):
+class RemoveAltname(LinkOperation):
     """Take an alternative name from a device; one that is gone is taken already."""
 
     altname: str

@@ -9,11 +9,11 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Vf
-from vifplug.operations.operation import WORDS, Operation, in_words
+from vifplug.operations.operation import WORDS, LinkOperation, Operation, in_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetVf(Operation):
+class SetVf(LinkOperation):
     """Set one attribute of a virtual function through ``device``, its physical one.
 
     The attributes are those of ``vifplug.host.Vf``; that of vlan is a pair with qos.

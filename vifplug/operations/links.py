@@ -9,11 +9,11 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
-from vifplug.operations.operation import WORDS, Operation, in_words
+from vifplug.operations.operation import WORDS, LinkOperation, Operation, in_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeLink(Operation):
+class MakeLink(LinkOperation):
     """Make a device that isn't there; it carries its mark from the first moment.
 
     Without an address the kernel's choice is replaced by a random one given at creation, since
@@ -72,12 +72,12 @@ class MakeLink(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveLink(Operation):
+class RemoveLink(LinkOperation):
     """Remove a device; one that is gone is removed already.
 
     It must carry ``mark``, or be of ``kind`` and carry no mark at all. ``unless_used`` leaves a
-    device that has a port or a claim, other than those of the VIF ``leaving``; ``or_fail`` does
-    not take that for done.
+    device that has a port or a claim. Claims of the VIF ``leaving`` do not count, nor do its own
+    devices, which are ``beside``. ``or_fail``: a device that is used is an error.
     """
 
     mark: str | None = None
@@ -85,6 +85,7 @@ class RemoveLink(Operation):
     unless_used: bool = False
     or_fail: bool = False
     leaving: str | None = None
+    beside: tuple[str, ...] = ()
     peer: str | None = None
 
     def __str__(self) -> str:
@@ -111,18 +112,18 @@ class RemoveLinks(Operation):
     @classmethod
     def of(cls, these: Sequence[RemoveLink]) -> Operation:
         """Return what removes these, which is the operation itself where it is one."""
-        return these[0] if len(these) == 1 else cls(device=these[0].device, these=tuple(these))
+        return these[0] if len(these) == 1 else cls(these=tuple(these))
 
     def __str__(self) -> str:
-        return f"remove {', '.join(one.device for one in self.these)}"
+        return f"remove {', '.join(each.device for each in self.these)}"
 
     def undo(self) -> None:
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetLink(Operation):
-    """Set one attribute of a device; the attributes are those of ``vifplug.host.Link``.
+class SetLink(LinkOperation):
+    """Set one attribute of a device; the attributes are those of ``vifplug.model.link.Link``.
 
     ``fresh``: on a device that the same plan makes, whose removal takes this back too.
     """
@@ -164,7 +165,7 @@ class SetLinks(Operation):
         """Return what sets these: nothing, the operation itself where it is one, or all as one."""
         if len(these) < 2:
             return tuple(these)
-        return (cls(device=these[0].device, these=tuple(these)),)
+        return (cls(these=tuple(these)),)
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.these))
@@ -176,23 +177,3 @@ class SetLinks(Operation):
     def undo(self) -> Operation | None:
         back = [one for set_ in reversed(self.these) if isinstance(one := set_.undo(), SetLink)]
         return next(iter(SetLinks.of(back)), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemoveLeaked(Operation):
-    """Remove a macvtap that a guest left behind, which no process holds. Taken back by nothing.
-
-    It must lie on ``lower`` and have this address; a guest that starts now would not get it.
-    """
-
-    lower: str
-    address: str
-
-    def __str__(self) -> str:
-        return f"remove {self.device}, which no guest holds"
-
-    def on(self, link: Link | None) -> None:
-        return None
-
-    def undo(self) -> None:
-        return None

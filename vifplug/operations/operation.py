@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The changes that a plan is made of: one kernel change each, as data, with its own undo.
 
-Nothing here touches the host: ``vifplug.perform`` does them. A value from before travels in
-the operation, so that an undo needs no memory but the list of what was done.
+Nothing here touches the host: ``vifplug.kernel.perform`` does. A value from before travels in the
+operation, so an undo needs no memory but the list of operations that were performed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
@@ -27,12 +27,7 @@ WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One change of one device."""
-
-    device: str
-
-    in_database: ClassVar[bool] = False
-    """Whether this changes a switch's database, in one transaction with others, not the kernel."""
+    """One change of the host."""
 
     def undo(self) -> Operation | None:
         """Return what takes this back, or None where another operation's undo does."""
@@ -40,12 +35,30 @@ class Operation:
 
     def foresee(self, host: Host) -> None:
         """Note on a host that is being planned what this will have changed."""
-        link = self.on(host.link(self.device))
-        host.planned_links.put(self.device, link)
+        raise NotImplementedError
+
+
+Unit = tuple[Operation, ...]
+"""Operations that are performed together, in order: all or none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOperation(Operation):
+    """One change of one network device."""
+
+    device: str
+
+    def foresee(self, host: Host) -> None:
+        host.planned_links.put(self.device, self.on(host.link(self.device)))
 
     def on(self, link: Link | None) -> Link | None:
         """Return the device as this makes it, for planning."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchOperation(Operation):
+    """One change that a switch makes in its own database, in one transaction with others."""
 
 
 def in_words(value: Any) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shared bridge, the devices of ours that are its ports, and claims on what is shared."""
+"""A shared bridge, and the devices of ours that are its ports. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug.errors import Conflict
-from vifplug.fields import BOOLEAN, DEVICE, MTU, WORD, declared
+from vifplug.fields import BOOLEAN, DEVICE, MTU, declared
 from vifplug.model.host import Host
+from vifplug.model.link import Link
 from vifplug.model.mark import Owner, shared_mark
-from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.links import MakeLink, SetLink
-from vifplug.operations.operation import Operation
-from vifplug.parts.part import Part, drift, fresh
+from vifplug.operations.addressing import move_addressing
+from vifplug.operations.altnames import RemoveAltname
+from vifplug.operations.claims import AddClaim
+from vifplug.operations.links import MakeLink, RemoveLink, SetLink
+from vifplug.operations.operation import Operation, Unit
+from vifplug.parts.part import Leaving, Part, drift, fresh
+from vifplug.parts.roles import UPLINK, VLAN_DEVICE, uplink_of
 
 LEAST_MTU = 68
 
@@ -27,6 +31,7 @@ class Bridge(Part):
     """
 
     kind: ClassVar[str] = "bridge"
+    crosses_bridge: ClassVar[bool] = True
 
     name: str = declared(DEVICE)
     create: bool = declared(BOOLEAN, default=False)
@@ -82,6 +87,54 @@ class Bridge(Part):
             return "keep", "not ours, keeps its settings"
         return super().step(operations, host)
 
+    @classmethod
+    def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
+        """Remove a bridge of ours that only this VIF uses. Its uplink gets its addresses back.
+
+        A bridge with an address of its own and no uplink is in use by the host.
+        """
+        bridge, mark = host.link(device), shared_mark("bridge", device)
+        if bridge is None or mark not in bridge.altnames:
+            return ()
+        uplink, joined = uplink_of(device, host) or (None, None)
+        strangers = set(host.ports(device)) - {uplink} - leaving.own
+        if not leaving.uses_alone(device, host) or strangers:
+            return ()
+        removed = RemoveLink(
+            device=device,
+            mark=mark,
+            unless_used=True,
+            or_fail=uplink is not None,
+            leaving=leaving.vif_id,
+            beside=tuple(sorted(leaving.own)),
+        )
+        claimed = _missing_claim(device, host, leaving)
+        if uplink is None or joined is None or _made_by_us(uplink, joined):
+            if host.addresses(device):
+                return ()
+            if uplink is None:
+                return (*claimed, (removed,))
+        leave = SetLink(device=uplink, attribute="master", value=None, before=device)
+        between = leave if joined and joined.master == device else None
+        unmarked = RemoveAltname(device=uplink, altname=shared_mark(UPLINK, device))
+        # Last, because the removal of a bridge can't be undone.
+        moved = move_addressing(host, device, uplink, between=between)
+        return (*claimed, (*moved, unmarked, removed))
+
+
+def _missing_claim(bridge: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
+    """Return the claim that the VIF lacks where its tap is a port of the bridge.
+
+    An unplug that is killed once the tap is gone can then be repeated.
+    """
+    if leaving.owner is None or any(c.vif_id == leaving.vif_id for c in host.claims(bridge)):
+        return ()
+    return ((AddClaim(device=bridge, claim=leaving.owner.claim("bridge")),),)
+
+
+def _made_by_us(name: str, link: Link) -> bool:
+    return shared_mark(VLAN_DEVICE, name) in link.altnames
+
 
 @dataclass(frozen=True, kw_only=True)
 class BridgePort(Part):
@@ -98,6 +151,10 @@ class BridgePort(Part):
 
     @property
     def shared(self) -> tuple[str, ...]:
+        return (self.bridge,)
+
+    @property
+    def places(self) -> tuple[str, ...]:
         return (self.bridge,)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
@@ -121,44 +178,3 @@ class BridgePort(Part):
             return "keep", ""
         link = host.link(self.device)
         return ("move", f"from {link.master}") if link and link.master else ("make", "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim(Part):
-    """This VIF's use of a shared device that has no port of ours to show for it."""
-
-    kind: ClassVar[str] = "claim"
-
-    on: str = declared(DEVICE)
-    role: str = declared(WORD, default="bridge")
-
-    @property
-    def title(self) -> str:
-        return self.on
-
-    @property
-    def detail(self) -> str:
-        return "used by this VIF"
-
-    @property
-    def shared(self) -> tuple[str, ...]:
-        return (self.on,)
-
-    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        claim = owner.claim(self.role)
-        link = host.link(self.on)
-        found = (self.on, link) if link and claim in link.altnames else host.carrying(claim)
-        if found is None:
-            return (AddAltname(device=self.on, altname=claim),)
-        if found[0] == self.on:
-            return ()
-        # A name is unique on the host, so it leaves the one device before it comes to the other.
-        return (
-            RemoveAltname(device=found[0], altname=claim),
-            AddAltname(device=self.on, altname=claim),
-        )
-
-    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
-        if len(operations) == 2:
-            return "move", f"from {operations[0].device}"
-        return ("make" if operations else "keep"), self.detail

@@ -4,24 +4,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from vifplug import fields
 from vifplug.errors import shown
 from vifplug.model.host import Host
 from vifplug.model.link import Link
-from vifplug.model.mark import Owner
+from vifplug.model.mark import Mark, Owner
 from vifplug.operations.altnames import AddAltname
 from vifplug.operations.links import MakeLink, SetLink
-from vifplug.operations.operation import Operation
+from vifplug.operations.operation import Operation, Unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing that must exist on the host."""
+    """One thing that must exist on the host, and how it is un-made.
+
+    ``kind``            its name in a plan and in a request
+    ``own_roles``       the roles of the marks on the VIF's own devices that it makes
+    ``claim_roles``     the roles of the claims that it leaves on shared devices
+    ``derived``         the prefixes by which a device of this kind may be named after the VIF's id,
+                        and the kernel's kind of that device: Nova, os-vif and libvirt use them too
+    ``crosses_bridge``  the VIF's packets cross a Linux bridge here, where a firewall may see them
+    """
 
     kind: ClassVar[str]
+    own_roles: ClassVar[tuple[str, ...]] = ()
+    claim_roles: ClassVar[tuple[str, ...]] = ()
+    derived: ClassVar[Mapping[str, str]] = {}
+    crosses_bridge: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -47,6 +59,11 @@ class Part:
         """The devices of others that this part uses or makes; locked while it is applied."""
         return ()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The bridges, or other devices of the host, that the VIF itself joins by this part."""
+        return ()
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         """Return the changes that make this part true on the host. Raises Conflict."""
         raise NotImplementedError
@@ -66,9 +83,47 @@ class Part:
         """
         return False
 
+    @classmethod
+    def given_back(cls, device: str, claim: Mark, host: Host) -> tuple[Unit, ...]:
+        """Return what an unplug gives back for a claim of this kind on a device.
+
+        The claim itself goes later, once a look has shown that this was done.
+        """
+        return ()
+
+    @classmethod
+    def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
+        """Return what un-makes a shared device of this kind that no other VIF uses.
+
+        ``leaving`` is the VIF that is being unplugged.
+        """
+        return ()
+
+    @classmethod
+    def stacked(cls, device: str, claim: Mark, host: Host) -> Mapping[str, Link]:
+        """Return by name the devices that libvirt made for a VIF on a device that it claims."""
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the part as plain data, with its kind, for the privileged side."""
         return {"kind": self.kind, **fields.dump(self)}
+
+
+@dataclass(kw_only=True)
+class Leaving:
+    """A VIF that is being unplugged: its own devices, and the shared ones that go with it.
+
+    ``owner`` is None where no mark tells the VIF's type.
+    """
+
+    vif_id: str
+    owner: Owner | None = None
+    own: frozenset[str] = frozenset()
+    going: set[str] = field(default_factory=set)
+
+    def uses_alone(self, device: str, host: Host) -> bool:
+        """Whether no other VIF claims a device."""
+        return all(claim.vif_id == self.vif_id for claim in host.claims(device))
 
 
 def build(data: Any, kinds: Iterable[type[Part]]) -> Part:

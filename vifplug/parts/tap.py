@@ -31,6 +31,8 @@ class Tap(Part):
     """
 
     kind: ClassVar[str] = "tap"
+    own_roles: ClassVar[tuple[str, ...]] = ("tap",)
+    derived: ClassVar[Mapping[str, str]] = {"tap": "tap"}
 
     name: str = declared(DEVICE)
     address: str = declared(MAC)
@@ -81,6 +83,8 @@ class Tap(Part):
         if link.kind != "tap":
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a tap")
         others = {mark.vif_id for mark in link.marks} - {owner.vif_id}
+        if link.shared_marks:
+            raise Conflict(owner.vif_id, self.name, "is a shared device", "a tap of this VIF's own")
         if others:
             needed = "a tap of this VIF's own"
             raise Conflict(owner.vif_id, self.name, f"belongs to VIF {others.pop()}", needed)

@@ -2,7 +2,7 @@
 """Parts that join a bridge to the physical network: the uplink, and a VLAN device on one.
 
 A bridge's port carries no IP traffic of the host any more, so what addresses and routes an uplink
-has move to the bridge when it joins, and back when the bridge goes (``vifplug.wiring``). Pure.
+has move to the bridge when it joins, and back when the bridge goes (``Bridge.unused``). Pure.
 """
 
 from __future__ import annotations
@@ -17,22 +17,11 @@ from vifplug.model.link import Link
 from vifplug.model.mark import Owner, shared_mark
 from vifplug.operations.addressing import move_addressing
 from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.links import MakeLink, SetLink
-from vifplug.operations.operation import Operation
-from vifplug.parts.part import Part, drift, fresh
-from vifplug_vepa.parts.lower import CARRIES_VLAN
-from vifplug_vepa.parts.lower import ROLE as LOWER
-
-UPLINK, VLAN_DEVICE = "uplink", "vlan"
-"""The roles in the marks of shared parts."""
-
-
-def uplink_of(bridge: str, host: Host) -> tuple[str, Link] | None:
-    """Return the device that a plug has joined to a bridge as its uplink.
-
-    By its mark: where an unplug was killed it may be no port any more.
-    """
-    return host.carrying(shared_mark(UPLINK, bridge))
+from vifplug.operations.links import MakeLink, RemoveLink, SetLink
+from vifplug.operations.operation import Operation, Unit
+from vifplug.parts.claim import BRIDGED
+from vifplug.parts.part import Leaving, Part, drift, fresh
+from vifplug.parts.roles import UPLINK, VLAN_DEVICE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +79,12 @@ class Uplink(Part):
             raise Conflict(owner.vif_id, self.device, f"is a {link.kind} device", needed)
         if link.master not in (None, self.bridge):
             raise Conflict(owner.vif_id, self.device, f"is a port of {link.master}", needed)
-        used = {mark.vif_id for mark in link.marks if not mark.shared and not mark.claim}
-        if used:
-            raise Conflict(owner.vif_id, self.device, f"belongs to VIF {used.pop()}", needed)
-        below = {
-            mark.vif_id
-            for mark in link.marks
-            if mark.claim and mark.role == LOWER and mark.data[1:] != (CARRIES_VLAN,)
-        }
-        if below:
-            found = f"is below a macvtap of VIF {below.pop()}"
+        if link.marks:
+            found = f"belongs to VIF {link.marks[0].vif_id}"
+            raise Conflict(owner.vif_id, self.device, found, needed)
+        taken = [claim for claim in host.claims(self.device) if claim.role not in BRIDGED]
+        if taken:
+            found = f"is used by VIF {taken[0].vif_id} ({taken[0].role})"
             raise Conflict(owner.vif_id, self.device, found, needed)
         if link.master is None:
             self._require_frames(owner, host, needed)
@@ -112,8 +97,10 @@ class Uplink(Part):
 
     def _prepared(self, link: Link, mark: str, host: Host) -> list[Operation]:
         """Return what comes before the device joins: its mark, and the bridge made like it."""
-        stale = [str(m) for m in link.marks if m.shared and m.role == UPLINK and str(m) != mark]
-        done: list[Operation] = [RemoveAltname(device=self.device, altname=old) for old in stale]
+        stale = [m.of for m in link.shared_marks if m.role == UPLINK and m.of != self.bridge]
+        done: list[Operation] = [
+            RemoveAltname(device=self.device, altname=shared_mark(UPLINK, old)) for old in stale
+        ]
         if mark not in link.altnames:
             done.append(AddAltname(device=self.device, altname=mark))
         bridge = host.link(self.bridge)
@@ -190,6 +177,20 @@ class Vlan(Part):
             return "keep", f"not ours, keeps its settings: MTU {link.mtu}"
         made = any(isinstance(operation, MakeLink) for operation in operations)
         return ("make", self.detail) if made else super().step(operations, host)
+
+    @classmethod
+    def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
+        """Remove a VLAN device of ours that only this VIF uses, with its bridge or without one."""
+        link, mark = host.link(device), shared_mark(VLAN_DEVICE, device)
+        if link is None or mark not in link.altnames:
+            return ()
+        elsewhere = link.master is not None and link.master not in leaving.going
+        if elsewhere or not leaving.uses_alone(device, host):
+            return ()
+        if any(other.lower == device for other in host.links.values()):
+            return ()
+        vif_id = leaving.vif_id
+        return ((RemoveLink(device=device, mark=mark, unless_used=True, leaving=vif_id),),)
 
     def _require_same_shape(self, owner: Owner, link: Link) -> None:
         needed = f"VLAN {self.vlan} on {self.lower}, or a name that is free"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What planning may know of a switch, and what a switch has of one VIF: plain values."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from vifplug import fields
+from vifplug.fields import Refuse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What a switch has of one VIF.
+
+    ``vif_type`` and ``process`` are those of our mark, empty where another program made it.
+    ``bridge`` is the switch's bridge. ``devices`` are devices of the kernel that are its ports,
+    ``ports`` those that have none, such as a vhost-user socket's. ``in_use``: a guest is attached.
+    ``main``: the port that bears the VIF's ids, where a VIF has several. ``dead``: the port of
+    another program has no device any more, so the VIF is not there.
+    """
+
+    vif_id: str
+    vif_type: str = ""
+    process: str = ""
+    bridge: str | None = None
+    devices: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    in_use: bool = False
+    main: bool = True
+    dead: bool = False
+
+
+class Snapshot(abc.ABC):
+    """What planning may know of one switch: a plain value, in ``Host.switches`` under its key.
+
+    A subclass is a frozen dataclass whose fields are ``vifplug.fields.declared``. ``key`` is also
+    its name in a test's host.json. ``error`` says why the switch can't be read; ``absent``: this
+    host has none, so that there is nothing to complain of.
+    """
+
+    key: ClassVar[str]
+    error: str | None
+    absent: bool
+
+    @classmethod
+    def from_dict(cls, data: Any, refuse: Refuse) -> Self:
+        """Return the snapshot that host.json describes. Raises what ``refuse`` returns."""
+        return fields.load(cls, data, refuse, at=cls.key)
+
+    def planning(self) -> Self:
+        """Return a copy on which plans may note what they will have made."""
+        return self
+
+    def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterable[Trace]:
+        """Return what the switch has of one VIF, whoever made it; without an id, all that we made.
+
+        ``interface_id`` is the VIF's own, where the caller knows it.
+        """
+        return ()

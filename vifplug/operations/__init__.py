@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations that a plan is made of: one change each, as data, with its own undo. Pure."""
+
+from vifplug.operations.addressing import (
+    CopyAddresses,
+    CopyRoutes,
+    RemoveAddresses,
+    RemoveRoutes,
+    move_addressing,
+)
+from vifplug.operations.altnames import AddAltname, RemoveAltname
+from vifplug.operations.claims import AddClaim, RemoveClaim
+from vifplug.operations.functions import SetVf, set_vf
+from vifplug.operations.links import (
+    MakeLink,
+    RemoveLink,
+    RemoveLinks,
+    SetLink,
+    SetLinks,
+)
+from vifplug.operations.operation import LinkOperation, Operation, SwitchOperation, Unit
+
+__all__ = [
+    "AddAltname",
+    "AddClaim",
+    "CopyAddresses",
+    "CopyRoutes",
+    "LinkOperation",
+    "MakeLink",
+    "Operation",
+    "RemoveAddresses",
+    "RemoveAltname",
+    "RemoveClaim",
+    "RemoveLink",
+    "RemoveLinks",
+    "RemoveRoutes",
+    "SetLink",
+    "SetLinks",
+    "SetVf",
+    "SwitchOperation",
+    "Unit",
+    "move_addressing",
+    "set_vf",
+]

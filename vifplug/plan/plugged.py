@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host has plugged, as marks, claims and switches tell. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Mark, derived_name
+from vifplug.model.snapshot import Trace
+from vifplug.plan.removal import Kinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugged:
+    """One VIF that the host has plugged, as its marks and claims tell.
+
+    ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or its socket, or has a
+    macvtap that may be held.
+    """
+
+    id: str
+    vif_type: str
+    process: str | None
+    devices: tuple[str, ...]
+    bridge: str | None
+    in_use: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``vifplug list -f json`` prints it."""
+        return {
+            "id": self.id,
+            "vif_type": self.vif_type,
+            "process": self.process,
+            "devices": list(self.devices),
+            "bridge": self.bridge,
+            "in_use": self.in_use,
+        }
+
+
+@dataclass
+class _Seen:
+    """What a host has of one VIF."""
+
+    marks: list[Mark] = field(default_factory=list)
+    own: dict[str, Link] = field(default_factory=dict)
+    claims: list[tuple[str, Mark]] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+
+def plugged(host: Host, kinds: Kinds) -> list[Plugged]:
+    """Return what a host has plugged, in the order of the VIFs' ids."""
+    vifs: dict[str, _Seen] = {}
+    for name, link in host.links.items():
+        for mark in link.marks:
+            seen = vifs.setdefault(mark.vif_id, _Seen())
+            seen.marks.append(mark)
+            seen.own[name] = link
+        for claim in host.claims(name):
+            vifs.setdefault(claim.vif_id, _Seen()).claims.append((name, claim))
+    for snapshot in host.switches.values():
+        for trace in snapshot.traces():
+            vifs.setdefault(trace.vif_id, _Seen()).traces.append(trace)
+    return [_plugged(vif_id, vifs[vif_id], host, kinds) for vif_id in sorted(vifs)]
+
+
+def _plugged(vif_id: str, seen: _Seen, host: Host, kinds: Kinds) -> Plugged:
+    own = dict(seen.own)
+    traces = sorted(seen.traces, key=lambda trace: not trace.main)
+    for trace in traces:
+        own |= {name: link for name in trace.devices if (link := host.link(name))}
+    # A tap that libvirt makes bears the derived name; it shows that the guest runs.
+    tap_name = derived_name("tap", vif_id)
+    tap = host.link(tap_name)
+    if tap and tap.kind == "tap" and (tap_name in own or not tap.marks):
+        own[tap_name] = tap
+    for device, claim in seen.claims:
+        for kind in kinds:
+            if claim.role in kind.claim_roles:
+                own |= kind.stacked(device, claim, host)
+    taps = [link for link in own.values() if link.kind == "tap"]
+    vif_type, process = _type_of(seen)
+    return Plugged(
+        id=vif_id,
+        vif_type=vif_type,
+        process=process or None,
+        devices=(*own, *(port for trace in traces for port in trace.ports)),
+        bridge=_bridge_of(seen, traces, host),
+        in_use=any(link.carrier for link in taps)
+        or any(trace.in_use for trace in traces)
+        or any(link.kind == "macvtap" and host.held(n) is not False for n, link in own.items()),
+    )
+
+
+def _type_of(seen: _Seen) -> tuple[str, str]:
+    marks = [*seen.marks, *(claim for _, claim in seen.claims)]
+    types = [(mark.vif_type, mark.process) for mark in marks]
+    types += [(trace.vif_type, trace.process) for trace in seen.traces]
+    return next((found for found in types if found[0]), ("", ""))
+
+
+def _bridge_of(seen: _Seen, traces: list[Trace], host: Host) -> str | None:
+    on_switches = [trace.bridge for trace in traces if trace.bridge]
+    claimed = [name for name, _ in seen.claims if _is_bridge(host.link(name))]
+    masters = [link.master for link in seen.own.values() if link.master]
+    return next(iter((*on_switches, *claimed, *masters)), None)
+
+
+def _is_bridge(link: Link | None) -> bool:
+    return link is not None and link.kind == "bridge"

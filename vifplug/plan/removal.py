@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an unplug removes: all that carries a VIF's mark, its claims, and what bears its name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Mark, Owner, derived_name
+from vifplug.operations.claims import AddClaim, RemoveClaim
+from vifplug.operations.links import RemoveLink
+from vifplug.operations.operation import Unit
+from vifplug.parts.part import Leaving, Part
+
+Kinds = Sequence[type[Part]]
+"""Kinds of part, in the order in which they are un-made."""
+
+
+def removal(vif_id: str, host: Host, kinds: Kinds, *, remove_unused: bool) -> tuple[Unit, ...]:
+    """Return what unplugs a VIF, as far as these kinds of part know how.
+
+    A claim of another kind stays: only its own plugin can give back what it notes. A shared device
+    that we made goes with its last user only when ``remove_unused`` says so. The VIF's claims go
+    last, so that an unplug that failed or was killed can be repeated.
+    """
+    marked, unmarked = host.marked(vif_id), named_after(vif_id, host, kinds)
+    own: list[Unit] = []
+    for name, link in marked.items():
+        mark = next(mark for mark in link.marks if mark.vif_id == vif_id)
+        own.append((RemoveLink(device=name, mark=str(mark)),))
+    own += [(RemoveLink(device=name, kind=link.kind),) for name, link in unmarked.items()]
+    units: list[Unit] = []
+    claims: list[Unit] = []
+    for device, claim in host.claims_of(vif_id):
+        if kind := _kind_of(claim, kinds):
+            units += kind.given_back(device, claim, host)
+            claims.append((RemoveClaim(device=device, claim=str(claim)),))
+    if remove_unused:
+        for unit in _unused(vif_id, host, kinds, marked | unmarked):
+            claimed = (each for each in unit if isinstance(each, AddClaim))
+            claims += [(RemoveClaim(device=each.device, claim=each.claim),) for each in claimed]
+            units.append(unit)
+    return tuple(unit for unit in (*units, *own, *claims) if unit)
+
+
+def _unused(vif_id: str, host: Host, kinds: Kinds, own: dict[str, Link]) -> list[Unit]:
+    """Return what un-makes the shared devices that only this VIF uses, kind by kind."""
+    marks = [m for link in own.values() for m in link.marks if m.vif_id == vif_id]
+    marks += [claim for _, claim in host.claims_of(vif_id)]
+    owner = marks and Owner(vif_id=vif_id, vif_type=marks[0].vif_type, process=marks[0].process)
+    leaving = Leaving(vif_id=vif_id, owner=owner or None, own=frozenset(own))
+    shared = used(vif_id, host, kinds)
+    units: list[Unit] = []
+    for kind in kinds:
+        for name in shared:
+            for unit in kind.unused(name, host, leaving):
+                units.append(unit)
+                leaving.going |= {e.device for e in unit if isinstance(e, RemoveLink)}
+    return units
+
+
+def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:
+    """Return the shared devices that a VIF uses: it claims them, or its devices are their ports."""
+    own = host.marked(vif_id) | named_after(vif_id, host, kinds)
+    shared = {device for device, _ in host.claims_of(vif_id)}
+    shared |= {link.master for link in own.values() if link.master}
+    return tuple(sorted(shared - set(own)))
+
+
+def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:
+    """Return the devices that Nova, os-vif or libvirt made for a VIF: by name and kind, no mark."""
+    found = {}
+    for kind in kinds:
+        for prefix, kernel_kind in kind.derived.items():
+            name = derived_name(prefix, vif_id)
+            link = host.link(name)
+            if link and link.kind == kernel_kind and not link.marks and not link.shared_marks:
+                found[name] = link
+    return found
+
+
+def _kind_of(claim: Mark, kinds: Kinds) -> type[Part] | None:
+    return next((kind for kind in kinds if claim.role in kind.claim_roles), None)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole contract between vifplug and a plugin's switch that has a database of its own.
+
+A plugin names the module that reads its switch with ``VIFPlugin.switch``: a :class:`Reader`. It
+runs in the caller's process, without privilege. The plugin's privileged side hands a
+:class:`Switch` to ``vifplug.privileged.plug`` and ``unplug``: it changes the switch in the daemon.
+See docs/writing-a-plugin.md.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner
+from vifplug.model.snapshot import Snapshot, Trace
+from vifplug.model.vif import VIF
+from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.parts.part import Part
+
+__all__ = ["Departure", "Order", "Reader", "Refused", "Snapshot", "Switch", "Trace", "Wanted"]
+
+
+class Reader(Protocol):
+    """Reads a switch for the caller. A module with this function is one."""
+
+    def read(
+        self,
+        options: Mapping[str, Any],
+        vifs: Sequence[VIF] | None,
+        host: Host,
+        *,
+        deadline: float,
+    ) -> Snapshot | None:
+        """Return what the switch has of some VIFs, of whatever vif_type, or with None of all.
+
+        ``options`` are the plugin's own. ``deadline`` is absolute CLOCK_MONOTONIC. Never raises:
+        the snapshot's ``error`` says why the switch can't be read. None: there is nothing to read.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A VIF that is to be plugged: who it is, and its parts in building order."""
+
+    owner: Owner
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """A VIF that is to be unplugged. ``interface_id`` is None where the caller knows only the id."""
+
+    vif_id: str
+    interface_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Three groups of one VIF's operations.
+
+    ``before`` are kernel changes before the transaction. ``inside`` is the transaction.
+    ``meanwhile`` are kernel changes made while the switch works on it.
+    """
+
+    before: tuple[Operation, ...] = ()
+    inside: tuple[SwitchOperation, ...] = ()
+    meanwhile: tuple[Operation, ...] = ()
+
+
+class Refused(Exception):
+    """The switch rejected a transaction and changed nothing.
+
+    ``culprit`` is the index of the VIF to blame; None where the switch does not say.
+    """
+
+    def __init__(self, why: str, culprit: int | None = None) -> None:
+        super().__init__(why)
+        self.culprit = culprit
+
+
+class Switch(abc.ABC):
+    """A switch that is open for one privileged call.
+
+    Each method may raise SwitchError and DeadlineExceeded.
+    """
+
+    @abc.abstractmethod
+    def seek(self, wanted: Sequence[Wanted], *, meanwhile: Callable[[], object]) -> Snapshot:
+        """Return what the parts of these VIFs must know.
+
+        ``meanwhile`` may be called while the switch is at work on its answer.
+        """
+
+    @abc.abstractmethod
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
+        """Read everything that belongs to these VIFs; return, per VIF, what removes it."""
+
+    @abc.abstractmethod
+    def send(self, groups: Sequence[Sequence[SwitchOperation]]) -> None:
+        """Ask for the changes of some VIFs, in one transaction where the switch has any.
+
+        Raises as :meth:`confirm` does. It may wait for the answer itself.
+        """
+
+    def confirm(self) -> None:
+        """Wait until everything that was asked for is done. Raises Refused: nothing was done.
+
+        After a SwitchError or DeadlineExceeded too, nothing is done: the switch itself undoes what
+        comes late. After an OSError the caller has to take the changes back.
+        """
+        return None
+
+    def settled(
+        self, groups: Sequence[Sequence[SwitchOperation]], *, meanwhile: Callable[[], object]
+    ) -> Sequence[str | None]:
+        """Wait until the switch works with what was confirmed; return, per VIF, why it does not.
+
+        ``meanwhile`` is called while the switch works.
+        """
+        meanwhile()
+        return [None] * len(groups)
+
+    @abc.abstractmethod
+    def take_back(self, operation: SwitchOperation) -> None:
+        """Make one change by itself, as part of an undo, also a little past the deadline."""
+
+    def order(self, operations: Sequence[Operation], *, alone: Wanted | None) -> Order:
+        """Return the order of one VIF's operations; ``alone`` is that VIF where the call has no other.
+
+        By default the kernel's changes come before the switch's.
+        """
+        inside = tuple(each for each in operations if isinstance(each, SwitchOperation))
+        kernel = tuple(each for each in operations if not isinstance(each, SwitchOperation))
+        return Order(before=kernel, inside=inside)
+
+    def is_its_doing(self, operation: Operation) -> bool:
+        """Whether this repairs what the switch itself has just changed; then it is simply done."""
+        return False
+
+    @property
+    def lingering(self) -> bool:
+        """Whether something that was asked for, and its undo, are not answered yet."""
+        return False
+
+    def linger(self) -> None:
+        """Wait, for a bounded time, until everything is answered."""
+        return None
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End the connection. The core calls this once it asks for nothing more."""
