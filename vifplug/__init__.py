@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vifplug.driver import GenericVIFDriver, Result
+    from vifplug.driver import GenericVIFDriver
     from vifplug.errors import (
         Conflict,
         DeadlineExceeded,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PlugFailed,
         PluginFailed,
         PrivilegeError,
+        SwitchError,
         UnknownVIFType,
         UnplugFailed,
         VifplugError,
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from vifplug.model.host import Host
     from vifplug.model.link import Link
     from vifplug.model.vif import VIF, Instance, Network, QoS, Subnet
-    from vifplug.plugin import Check, VIFPlugin
-    from vifplug.wiring import Plan, Plugged, Wiring
+    from vifplug.plan.compare import Plan
+    from vifplug.plan.plugged import Plugged
+    from vifplug.plugin import VIFPlugin
+    from vifplug.result import Check, Result
+    from vifplug.wiring import Wiring
 
 _FROM = {
-    "driver": ("GenericVIFDriver", "Result"),
+    "driver": ("GenericVIFDriver",),
     "errors": (
         "Conflict",
         "DeadlineExceeded",
@@ -44,15 +48,20 @@ _FROM = {
         "PlugFailed",
         "PluginFailed",
         "PrivilegeError",
+        "SwitchError",
         "UnknownVIFType",
         "UnplugFailed",
         "VifplugError",
     ),
-    "host": ("Host", "Link"),
-    "interface": ("Interface",),
-    "plugin": ("Check", "VIFPlugin"),
-    "vif": ("VIF", "Instance", "Network", "QoS", "Subnet"),
-    "wiring": ("Plan", "Plugged", "Wiring"),
+    "guest.interface": ("Interface",),
+    "model.host": ("Host",),
+    "model.link": ("Link",),
+    "model.vif": ("VIF", "Instance", "Network", "QoS", "Subnet"),
+    "plan.compare": ("Plan",),
+    "plan.plugged": ("Plugged",),
+    "plugin": ("VIFPlugin",),
+    "result": ("Check", "Result"),
+    "wiring": ("Wiring",),
 }
 _MODULES = {name: module for module, names in _FROM.items() for name in names}
 
@@ -78,6 +87,7 @@ __all__ = [
     "QoS",
     "Result",
     "Subnet",
+    "SwitchError",
     "UnknownVIFType",
     "UnplugFailed",
     "VIFPlugin",

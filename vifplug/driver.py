@@ -21,100 +21,55 @@ from oslo_config import cfg
 
 from vifplug import fields, opts
 from vifplug.daemon import locks
+from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
 from vifplug.errors import (
     NO_VIF,
     InvalidVIF,
-    OVSDBError,
     PluginFailed,
+    SwitchError,
     UnknownVIFType,
+    UnplugFailed,
     VifplugError,
     shown,
 )
 from vifplug.guest.interface import Interface
-from vifplug.model.host import Host
-from vifplug.model.mark import DERIVED, Owner, derived_name
+from vifplug.kernel.namespace import network_namespace
+from vifplug.model.host import BATCH, Host
+from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF, Instance
+from vifplug.plan.compare import Plan, is_there, plan
+from vifplug.plan.owners import owners, types_of
+from vifplug.plan.place import names_of, require_one_place
+from vifplug.plan.plugged import Plugged, plugged
+from vifplug.plan.removal import removal
+from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
-from vifplug.query import facts
-from vifplug.query import libvirt as look
-from vifplug.query.cards import SYSFS, RunningFunctions
+from vifplug.query import libvirt
+from vifplug.query.cards import SYSFS
+from vifplug.query.host import HostReader, SwitchReader
 from vifplug.registry import Registry
-from vifplug.wiring import Plan, Plugged, Wiring, is_there, plan, plugged, removal
+from vifplug.result import Outcomes, Result
+from vifplug.switch import Departure
+
+__all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
 
 LOG = logging.getLogger(__name__)
 
-_FORGET = 10.0
-"""Seconds after which the host's facts (libvirt's, the options') are looked up anew."""
+_Plans = list[Plan | VifplugError]
+_Plugins = list[VIFPlugin]
+_Ready = list[Ready | VifplugError]
+_Wired = list[Wired | VifplugError]
 
 Pair = tuple[Mapping[str, Any] | None, VIF]
 """An instance (a mapping with uuid and name, or None for the VIF's own) and its VIF."""
 
-_BATCH = 8
-"""From so many VIFs on, the host is read in one dump instead of name by name."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a plug or unplug did for one VIF; ``devices`` are the VIF's own."""
+class View:
+    """The host as it was read, and the stamp of its locks from just before (see ``locks.idle``)."""
 
-    id: str
-    vif_type: str
-    process: str | None
-    changed: bool
-    devices: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as ``-f json`` prints it."""
-        found = dataclasses.asdict(self)
-        return {**found, "devices": list(self.devices), "error": None}
-
-
-Outcomes = list[Result | VifplugError]
-_Plans = list[Plan | VifplugError]
-_VIFs = list[VIF | VifplugError]
-_Request = dict[str, Any]
-_Reply = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wired:
-    """A VIF with its plugin, and what the plugin answered."""
-
-    vif: VIF
-    plugin: VIFPlugin
-    wiring: Wiring
-
-    @property
-    def owner(self) -> Owner:
-        return Owner(vif_id=self.vif.id, vif_type=self.vif.vif_type, process=self.wiring.process)
-
-    @property
-    def lock_names(self) -> tuple[str, ...]:
-        """The locks under which this VIF is plugged."""
-        shared = (name for part in self.wiring.parts for name in part.shared)
-        return locks.names(self.vif.id, shared)
-
-    def result(self, *, changed: bool, devices: Iterable[str]) -> Result:
-        """Return what became of this VIF."""
-        return Result(
-            id=self.vif.id,
-            vif_type=self.vif.vif_type,
-            process=self.wiring.process or None,
-            changed=changed,
-            devices=tuple(devices),
-        )
-
-    def answered(self, reply: _Reply) -> Result | VifplugError:
-        """Return what the privileged side says became of this VIF."""
-        if "error" in reply:
-            return VifplugError.from_dict(reply)
-        return self.result(changed=reply["changed"], devices=reply["devices"])
-
-    def request(self) -> _Request:
-        """Return what the privileged side must know, as plain data."""
-        owner = dataclasses.asdict(self.owner)
-        owner["id"] = owner.pop("vif_id")
-        return {**owner, "parts": [part.to_dict() for part in self.wiring.parts]}
+    host: Host
+    since: int | None
 
 
 class GenericVIFDriver:
@@ -127,14 +82,12 @@ class GenericVIFDriver:
 
         ``sysfs`` is where that is mounted, which tells of PCI functions.
         """
-        self._sysfs = sysfs
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
-        self._known: Host | None = None
-        self._known_until = 0.0
+        self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
-    # What the API promises (docs/api.md).
+    # The API (docs/api.md).
 
     def get_config(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
@@ -144,18 +97,23 @@ class GenericVIFDriver:
         ``host`` plans for another host, without this one's facts and marks. Raises InvalidVIF,
         UnknownVIFType, PluginFailed, Conflict.
         """
-        ready = self._ready((instance, vif))
-        now = host or self.looked(self.host(), [ready])
-        return self._wire(ready, now).wiring.interface
+        ready = self.ready(instance, vif)
+        view = self.look([ready], host=host)
+        return self.wire(ready, view.host).wiring.interface
 
     def plan(
-        self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
+        self,
+        instance: Mapping[str, Any] | None,
+        vif: VIF,
+        *,
+        host: Host | None = None,
+        move: bool = False,
     ) -> Plan:
         """Return what :meth:`plug` would do. Raises as :meth:`get_config`."""
-        found = self.plan_all([(instance, vif)], host=host)[0]
-        if isinstance(found, VifplugError):
-            raise found
-        return found
+        outcome = self.plan_all([(instance, vif)], host=host, move=move)[0]
+        if isinstance(outcome, VifplugError):
+            raise outcome
+        return outcome
 
     def check(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
@@ -163,93 +121,56 @@ class GenericVIFDriver:
         """Return what differs from "plugged as asked"; an empty plan is false in a condition."""
         return self.plan(instance, vif, host=host)
 
-    def check_one(self, vif: VIF, *, host: Host) -> Plan | VifplugError:
-        """Return what :meth:`check` returns, or the error that it raises."""
-        try:
-            return self.check(None, vif, host=host)
-        except VifplugError as error:
-            return error
-
     def plug(
-        self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
+        self,
+        instance: Mapping[str, Any] | None,
+        vif: VIF,
+        *,
+        timeout: float | None = None,
+        move: bool = False,
     ) -> Result:
         """Make the host connect the VIF; a VIF that is connected already is left alone.
 
-        ``timeout`` in seconds replaces the configured one. Raises InvalidVIF, UnknownVIFType,
-        PluginFailed, Conflict before any change; PlugFailed, DeadlineExceeded, PrivilegeError.
+        ``timeout`` in seconds replaces the configured one. ``move`` brings over a VIF that is
+        plugged by another vif_type or on another bridge; without it that is a Conflict. Raises
+        InvalidVIF, UnknownVIFType, PluginFailed, Conflict before any change; PlugFailed,
+        DeadlineExceeded, PrivilegeError.
         """
-        return _one(self.plug_all([(instance, vif)], timeout=timeout))
+        return _only(self.plug_all([(instance, vif)], timeout=timeout, move=move))
 
     def unplug(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
     ) -> Result:
-        """Remove all that is the VIF's; what is gone already is no error.
+        """Remove all that the host has of the VIF; what is gone already is no error.
 
         Raises UnplugFailed where something is left, DeadlineExceeded, PrivilegeError.
         """
-        return _one(self.unplug_all([(instance, vif)], timeout=timeout))
+        return _only(self.unplug_all([(instance, vif)], timeout=timeout))
 
-    def plan_all(self, pairs: Sequence[Pair], *, host: Host | None = None) -> _Plans:
+    def plan_all(
+        self, pairs: Sequence[Pair], *, host: Host | None = None, move: bool = False
+    ) -> _Plans:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
-        vifs = self._all_ready(pairs)
-        now = host or self.host(batch=len(pairs) >= _BATCH)
-        now = self.looked(now, _good(vifs)).planning()
-        plans: _Plans = []
-        for vif in vifs:
-            try:
-                wired = self._wire(vif, now)
-                plans.append(plan(wired.owner, wired.wiring, now))
-            except VifplugError as error:
-                plans.append(error)
-        return plans
+        vifs = self.all_ready(pairs)
+        view = self.look(_good(vifs), host=host)
+        return self.plans(self.all_wired(vifs, view.host), view, move=move)
 
     def plug_all(
-        self,
-        pairs: Sequence[Pair],
-        *,
-        timeout: float | None = None,
-        host: Host | None = None,
+        self, pairs: Sequence[Pair], *, timeout: float | None = None, move: bool = False
     ) -> Outcomes:
         """Plug VIFs in one privileged call a plugin; one that fails hurts no other.
 
         Returns, in order, a Result or the error for each.
         """
-        deadline = self._deadline(timeout)
-        folder = locks.folder(self._group.lock_path)
-        since = locks.stamp(folder)
-        wait = deadline - time.monotonic()
-        vifs = self._all_ready(pairs)
-        names = [derived_name(prefix, vif.id) for vif in _good(vifs) for prefix in DERIVED]
-        now = host or self.host(batch=len(pairs) >= _BATCH, names=names, wait=wait)
-        now = self.looked(now, _good(vifs), deadline=deadline)
-        found: list[Result | VifplugError | None] = [None] * len(pairs)
-        wired: dict[int, _Wired] = {}
-        for position, vif in enumerate(vifs):
-            try:
-                one = self._wire(vif, now)
-                there = is_there(one.owner, one.wiring, now)
-            except VifplugError as error:
-                found[position] = error
-                continue
-            # What is plugged already, and what nobody is at work on, needs no privilege to tell.
-            if there and locks.idle(folder, one.lock_names, since=since):
-                found[position] = one.result(changed=False, devices=one.wiring.devices)
-            else:
-                wired[position] = one
-        self._warn(tuple(wired.values()), wait=deadline - time.monotonic())
-        for module, group in _by_module(wired):
-            requests = [one.request() for one in group.values()]
-            replies = self._call(module, "plug", requests, deadline)
-            for chain in replies[0].get("dropping", ()):
-                LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
-            for (position, one), reply in zip(group.items(), replies, strict=True):
-                found[position] = one.answered(reply)
-        return [one for one in found if one is not None]
+        deadline = self.deadline(timeout)
+        vifs = self.all_ready(pairs)
+        view = self.look(_good(vifs), deadline=deadline)
+        return self.plug_wired(self.all_wired(vifs, view.host), view, deadline, move=move)
 
     def unplug_all(self, pairs: Sequence[Pair], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
         vifs = [self._taken(None, vif) for _, vif in pairs]
-        return self._unplug([(vif.id, vif.vif_type, vif) for vif in vifs], timeout)
+        return self._unplug([(vif.id, vif) for vif in vifs], timeout)
 
     def unplug_ids(self, ids: Iterable[str], *, timeout: float | None = None) -> Outcomes:
         """Unplug VIFs of which only the ids are known, by what the host carries.
@@ -257,147 +178,64 @@ class GenericVIFDriver:
         A result's vif_type is empty where no mark tells it. Raises InvalidVIF for an id that is
         not a UUID.
         """
-        wanted = [_uuid(given) for given in ids]
-        types = {one.id: one.vif_type for one in self.list()}
-        return self._unplug([(vif_id, types.get(vif_id, ""), None) for vif_id in wanted], timeout)
+        return self._unplug([(_uuid(given), None) for given in ids], timeout)
 
     def list(self) -> list[Plugged]:
-        """Return what this host has plugged, as its marks and claims tell.
+        """Return what this host has plugged, as its marks, claims and switches tell.
 
-        Raises OVSDBError where there is an Open vSwitch that can't be read.
+        Raises SwitchError where there is a switch that can't be read.
         """
-        links = look.RunningLinks()
-        links.read_all()
-        host = self.looked(Host(links=links), None)
-        if host.ovs and host.ovs.error and not host.ovs.absent:
-            raise OVSDBError(NO_VIF, host.ovs.endpoint, host.ovs.error)
-        return plugged(host)
+        plugins = self._all_plugins()
+        host = self.reader.devices(batch=True)
+        host = self._with_switches(host, None, plugins, self.deadline(None))
+        for snapshot in host.switches.values():
+            if snapshot.error and not snapshot.absent:
+                raise _unreadable(snapshot)
+        vifs = plugged(host, _kinds(plugins))
+        for problem in self.reader.problems(host):
+            LOG.warning("%s", problem)
+        return vifs
 
-    # What the command line needs besides.
+    # The steps of a plan, for callers that show each.
 
-    def host(
+    def ready(self, instance: Mapping[str, Any] | None, vif: VIF) -> Ready:
+        """Return the VIF completed and checked by its plugin. Raises as :meth:`get_config`."""
+        taken = self._taken(instance, vif)
+        plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
+        completed = plugin.completed(taken)
+        plugin.check(completed)
+        return Ready(vif=completed, plugin=plugin)
+
+    def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
+        """Return each VIF as :meth:`ready` returns it, or the error."""
+        return [_or_error(partial(self.ready, *pair)) for pair in pairs]
+
+    def look(
         self,
+        vifs: Sequence[Ready],
         *,
-        batch: bool = False,
-        names: Sequence[str] = (),
+        host: Host | None = None,
         told: Mapping[str, Any] | None = None,
-        wait: float = look.LIBVIRT_WAIT,
-    ) -> Host:
-        """Return the running host; ``told`` facts are taken instead of looking.
+        deadline: float | None = None,
+    ) -> View:
+        """Return the host as these VIFs must know it; ``host`` is one that somebody described."""
+        until = self.deadline(None) if deadline is None else deadline
+        since = locks.stamp(self.reader.folder())
+        plugins = [*(vif.plugin for vif in vifs), *self._with_a_switch()]
+        if host is None:
+            names = (name for vif in vifs for name in self._names(vif.vif, plugins))
+            wait = until - time.monotonic()
+            host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
+        host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
+        return View(host=host, since=since)
 
-        ``batch`` reads all devices in one dump, else those of some ``names`` come in one go;
-        ``wait`` is how many seconds libvirt may take to answer. Raises InvalidHost.
-        """
-        links = look.RunningLinks()
-        if batch:
-            links.read_all()
-        links.expect(names)
-        if told:
-            return self._host(told, links, wait)
-        if self._known is None or time.monotonic() > self._known_until:
-            self._known = self._host({}, links, wait)
-            self._known_until = time.monotonic() + _FORGET
-        return dataclasses.replace(self._known, links=links, pci=RunningFunctions(self._sysfs))
+    def look_again(self, vifs: Sequence[Ready], view: View, *, deadline: float) -> View:
+        """Return a view whose devices and switches are read again."""
+        return self.look(vifs, host=self.reader.fresh(view.host), deadline=deadline)
 
-    def _host(self, told: Mapping[str, Any], links: look.RunningLinks, wait: float) -> Host:
-        found = facts.find(self._group, told, wait=wait)
-        return dataclasses.replace(found, links=links, pci=RunningFunctions(self._sysfs))
-
-    def refused(self, vifs: Iterable[VIF], host: Host) -> Sequence[InvalidVIF]:
-        """Return the errors of VIFs that can't be wired on this host, whatever is done to it."""
-        errors = []
-        for vif in vifs:
-            try:
-                self._wire(self._ready((None, vif)), host)
-            except InvalidVIF as error:
-                errors.append(error)
-            except VifplugError:
-                continue  # the host's failure, or the plugin's: said when it comes to it
-        return errors
-
-    def plugin(self, vif: VIF) -> VIFPlugin:
-        """Return the VIF's plugin, and check the VIF with it. Raises as :meth:`get_config`."""
-        plugin = self.registry.plugin(vif.vif_type, vif_id=vif.id)
-        plugin.check(plugin.completed(vif))
-        return plugin
-
-    def libvirt(self, *, wait: float = look.LIBVIRT_WAIT) -> look.Libvirt:
-        """Return what libvirt says of itself within some seconds; asked anew each time."""
-        return look.libvirt(self._group.libvirt_uri, wait=wait)
-
-    def close(self) -> None:
-        """End the privileged daemons that this process started."""
-        for plugin in self.registry.loaded:
-            module = sys.modules.get(plugin.privileged())
-            if module is not None:
-                module.context.stop()
-
-    def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
-        if not plugin.opts:
-            return {}
-        self._conf.register_opts(plugin.opts, group=plugin.group)
-        group = self._conf[plugin.group]
-        return {opt.dest: group[opt.dest] for opt in plugin.opts}
-
-    def looked(
-        self, host: Host, vifs: Sequence[VIF] | None, *, deadline: float | None = None
-    ) -> Host:
-        """Return the host with what the plugins of some VIFs must know, or with None all plugins'.
-
-        What somebody told us of the host is left as it is.
-        """
-        until = self._deadline(None) if deadline is None else deadline
-        for name, (options, own) in self._lookers(vifs).items():
-            module = importlib.import_module(name)
-            host = module.look(options, own, host, deadline=until)
-        return host
-
-    def _lookers(
-        self, vifs: Sequence[VIF] | None
-    ) -> Mapping[str, tuple[Mapping[str, Any], Sequence[VIF] | None]]:
-        """Return by name the modules with which plugins look, their options and their VIFs.
-
-        Plugins that share one, share its options as well.
-        """
-        types = (
-            {claim.vif_type for claim in self.registry.claims() if claim.state == "ok"}
-            if (vifs is None)
-            else {vif.vif_type for vif in vifs}
-        )
-        found: dict[str, tuple[Mapping[str, Any], list[VIF]]] = {}
-        for vif_type in sorted(types):
-            try:
-                plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
-            except VifplugError:
-                continue  # said when its VIFs come to it
-            if name := plugin.looking():
-                _, own = found.setdefault(name, (plugin.options, []))
-                own += [vif for vif in vifs or () if vif.vif_type == vif_type]
-        return {n: (options, own if vifs else None) for n, (options, own) in found.items()}
-
-    def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
-        """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
-        return _with_instance(instance, vif)
-
-    def _ready(self, pair: Pair) -> VIF:
-        """Return a caller's VIF as it is wired: with what its plugin fills in."""
-        vif = self._taken(*pair)
-        return self.registry.plugin(vif.vif_type, vif_id=vif.id).completed(vif)
-
-    def _all_ready(self, pairs: Sequence[Pair]) -> _VIFs:
-        """Return each caller's VIF as it is wired, or the error."""
-        found: _VIFs = []
-        for pair in pairs:
-            try:
-                found.append(self._ready(pair))
-            except VifplugError as error:
-                found.append(error)
-        return found
-
-    def _wire(self, vif: VIF | VifplugError, host: Host) -> _Wired:
-        if isinstance(vif, VifplugError):
-            raise vif
-        plugin = self.plugin(vif)
+    def wire(self, ready: Ready, host: Host) -> Wired:
+        """Return what a VIF needs on a host. Raises InvalidVIF, Conflict, PluginFailed."""
+        vif, plugin = ready.vif, ready.plugin
         try:
             wiring = plugin.wire(vif, host)
         except VifplugError:
@@ -406,18 +244,172 @@ class GenericVIFDriver:
             source = type(plugin).__module__.partition(".")[0]
             why = f"{type(error).__name__}: {error}"
             raise PluginFailed(vif.id, vif.vif_type, source, why) from error
-        return _Wired(vif=vif, plugin=plugin, wiring=wiring)
+        names = self._names(vif, [plugin, *self._with_a_switch()])
+        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=names)
 
-    def _warn(self, wired: Sequence[_Wired], *, wait: float) -> None:
+    def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
+        """Return each VIF as :meth:`wire` returns it, or the error."""
+        return [
+            vif if isinstance(vif, VifplugError) else _or_error(partial(self.wire, vif, host))
+            for vif in vifs
+        ]
+
+    def plans(
+        self, vifs: Sequence[Wired | VifplugError], view: View, *, move: bool = False
+    ) -> _Plans:
+        """Return a plan for each VIF, or the error."""
+        host = view.host.planning()
+        return [
+            vif if isinstance(vif, VifplugError) else _or_error(partial(self._plan, vif, host))
+            for vif in vifs
+        ]
+
+    def _plan(self, vif: Wired, host: Host) -> Plan:
+        require_one_place(vif.wanted, host, self._known_kinds(vif.plugin), vif.elsewhere)
+        return plan(vif.owner, vif.wiring, host)
+
+    def plug_wired(
+        self,
+        vifs: Sequence[Wired | VifplugError],
+        view: View,
+        deadline: float,
+        *,
+        move: bool = False,
+    ) -> Outcomes:
+        """Plug VIFs that are wired for the host of this view."""
+        outcomes: list[Result | VifplugError | None] = [None] * len(vifs)
+        to_plug: dict[int, Wired] = {}
+        for position, vif in enumerate(vifs):
+            try:
+                if self._is_plugged(vif, view):
+                    outcomes[position] = _unchanged(vif)
+                elif isinstance(vif, Wired):
+                    to_plug[position] = vif
+            except VifplugError as error:
+                outcomes[position] = error
+        self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
+        for module, group in _by_module(to_plug):
+            requests = [_request(vif) for vif in group.values()]
+            replies = self._call(module, "plug", requests, deadline)
+            for chain in replies[0].dropping:
+                LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
+            for (position, vif), reply in zip(group.items(), replies, strict=True):
+                outcomes[position] = outcome = _plugged(vif, reply)
+                _log("plug", vif.vif, outcome)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _is_plugged(self, vif: Wired | VifplugError, view: View) -> bool:
+        """Whether a VIF is plugged as asked, and no other caller is at work on it.
+
+        Then no privilege is needed to say so. Raises the VIF's error, and Conflict.
+        """
+        if isinstance(vif, VifplugError):
+            raise vif
+        require_one_place(vif.wanted, view.host, self._known_kinds(vif.plugin), vif.elsewhere)
+        if not is_there(vif.owner, vif.wiring, view.host):
+            return False
+        names = locks.names(vif.vif.id, vif.shared)
+        return locks.idle(self.reader.folder(), names, since=view.since)
+
+    # What the command line needs besides.
+
+    def libvirt(self, *, wait: float = libvirt.LIBVIRT_WAIT) -> libvirt.Libvirt:
+        """Return what libvirt says of itself within some seconds; asked anew each time."""
+        return libvirt.libvirt(self._group.libvirt_uri, wait=wait)
+
+    def whole_host(self) -> Host:
+        """Return the host with everything that the switches of all plugins have."""
+        return self._with_switches(
+            self.reader.read(), None, self._all_plugins(), self.deadline(None)
+        )
+
+    def deadline(self, timeout: float | None) -> float:
+        """Return when a call of so many seconds must have ended, as CLOCK_MONOTONIC tells it."""
+        return time.monotonic() + (self._group.timeout if timeout is None else timeout)
+
+    def close(self) -> None:
+        """End the privileged daemons that this process started."""
+        for plugin in self.registry.loaded:
+            module = sys.modules.get(plugin.privileged())
+            if module is not None:
+                module.context.stop()
+
+    # What the legacy drivers change.
+
+    def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
+        """Return the configured values of a plugin's options."""
+        if not plugin.opts:
+            return {}
+        self._conf.register_opts(plugin.opts, group=plugin.group)
+        group = self._conf[plugin.group]
+        return {opt.dest: group[opt.dest] for opt in plugin.opts}
+
+    def _told(self) -> Mapping[str, Any]:
+        """Return facts of the host that replace what would be looked up."""
+        return {}
+
+    def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
+        """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
+        return _with_instance(instance, vif)
+
+    # Plugins and their switches.
+
+    def _with_a_switch(self) -> _Plugins:
+        """Return the plugins whose switch may have something of any VIF."""
+        return _loaded(self.registry, self.registry.switch_types)
+
+    def _all_plugins(self) -> _Plugins:
+        """Return every plugin that works."""
+        return _loaded(self.registry, self.registry.vif_types)
+
+    def _known_kinds(self, plugin: VIFPlugin) -> Sequence[type[Any]]:
+        return _kinds([plugin, *self._with_a_switch()])
+
+    def _names(self, vif: VIF, plugins: Iterable[VIFPlugin]) -> tuple[str, ...]:
+        """Return the names by which a VIF is looked for, wherever it is plugged."""
+        loaded = tuple(plugins)
+        processes = {plugin.vif_type: plugin.processes for plugin in loaded}
+        every = (
+            Owner(vif_id=vif.id, vif_type=vif_type, process=process)
+            for vif_type in self.registry.vif_types
+            for process in processes.get(vif_type, ("",))
+        )
+        return names_of(vif.id, _kinds(loaded), every)
+
+    def _with_switches(
+        self,
+        host: Host,
+        vifs: Sequence[VIF] | None,
+        plugins: Sequence[VIFPlugin],
+        deadline: float,
+    ) -> Host:
+        """Return the host with the switches of these plugins, as far as some VIFs need them."""
+        others = {plugin.reader() for plugin in self._with_a_switch()}
+        readers: dict[str, SwitchReader] = {}
+        for plugin in plugins:
+            module = plugin.reader()
+            if module is None or module in readers:
+                continue
+            sharing = {p.vif_type for p in plugins if p.reader() == module}
+            own = None if vifs is None else [vif for vif in vifs if vif.vif_type in sharing]
+            readers[module] = SwitchReader(
+                module=module,
+                options=plugin.options,
+                vifs=vifs if module in others else own,
+                own=own is None or bool(own),
+            )
+        return self.reader.with_switches(host, readers.values(), deadline=deadline)
+
+    def _warn(self, vifs: Sequence[Wired], *, wait: float) -> None:
         """Log what a person should know before a guest starts, each VIF named."""
-        for one in wired:
-            for note in one.wiring.notes:
-                LOG.warning("VIF %s: %s", one.vif.id, note)
-        filters = {w.vif.id: f.name for w in wired if (f := w.wiring.interface.filterref)}
+        for vif in vifs:
+            for note in vif.wiring.notes:
+                LOG.warning("VIF %s: %s", vif.vif.id, note)
+        filters = {v.vif.id: f.name for v in vifs if (f := v.wiring.interface.filterref)}
         if not filters:
             return
         names = tuple(set(filters.values()))
-        known = look.libvirt(self._group.libvirt_uri, filters=names, wait=wait).filters
+        known = libvirt.libvirt(self._group.libvirt_uri, filters=names, wait=wait).filters
         for vif_id, name in filters.items():
             if known.get(name) is False:
                 LOG.warning(
@@ -427,112 +419,213 @@ class GenericVIFDriver:
                     name,
                 )
 
-    def _deadline(self, timeout: float | None) -> float:
-        return time.monotonic() + (self._group.timeout if timeout is None else timeout)
+    # Privileged calls.
 
     def _call(
         self,
         module: str,
         entrypoint: str,
-        requests: Sequence[_Request],
+        vifs: Sequence[PlugVIF] | Sequence[UnplugVIF],
         deadline: float,
-        **options: bool,
-    ) -> Sequence[_Reply]:
+    ) -> Sequence[Reply]:
         """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
-        from vifplug.daemon import context as daemon
+        from vifplug.daemon.call import call  # oslo.privsep: only those who plug need it
 
+        request = Request.of(network_namespace(), deadline, vifs)
         try:
-            context = importlib.import_module(module).context
-            return daemon.call(context, entrypoint, list(requests), deadline=deadline, **options)
+            return call(importlib.import_module(module).context, entrypoint, request)
         except ImportError as error:
-            failed = PluginFailed(NO_VIF, module, module, str(error))
-            return [failed.about(request["id"]).to_dict() for request in requests]
+            failed: VifplugError = PluginFailed(NO_VIF, module, module, str(error))
         except VifplugError as error:
-            return [error.about(request["id"]).to_dict() for request in requests]
+            failed = error
+        return [Reply(error=failed).about(vif.vif_id) for vif in vifs]
 
-    def _unplug(self, vifs: Sequence[_Leaving], timeout: float | None) -> Outcomes:
-        deadline = self._deadline(timeout)
-        folder = locks.folder(self._group.lock_path)
-        since = locks.stamp(folder)
-        links = look.RunningLinks()
-        if len(vifs) >= _BATCH:
-            links.read_all()
-        known = [vif for _, _, vif in vifs if vif]
-        # Of what is only known by its id, any plugin may have something.
-        whole = known if len(known) == len(vifs) else None
-        host = self.looked(Host(links=links), whole, deadline=deadline)
-        groups: dict[tuple[str, bool], list[int]] = {}
-        found: list[Result | VifplugError | None] = [None] * len(vifs)
-        for position, (vif_id, vif_type, vif) in enumerate(vifs):
-            gone = not removal(vif_id, host, remove_unused=False) and not _in_ovs(vif_id, vif, host)
-            if gone and locks.idle(folder, locks.names(vif_id), since=since):
-                found[position] = _unplugged(vif_id, vif_type, {"changed": False, "devices": []})
-                continue
-            try:
-                # What no mark tells of has at most a derived name: any plugin may remove it.
-                plugin = self.registry.plugin(vif_type or self._any_type(vif_id), vif_id=vif_id)
-            except VifplugError as error:
-                found[position] = error
-                continue
-            unused = bool(plugin.options.get("remove_unused"))
-            groups.setdefault((plugin.privileged(), unused), []).append(position)
-        for (module, unused), positions in groups.items():
-            requests = [_leaving(*vifs[position]) for position in positions]
-            replies = self._call(module, "unplug", requests, deadline, remove_unused=unused)
-            for position, reply in zip(positions, replies, strict=True):
-                found[position] = _unplugged(*vifs[position][:2], reply)
-        return [one for one in found if one is not None]
+    def _unplug(self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None) -> Outcomes:
+        """Unplug VIFs: each plugin that has something of one is asked, those with a switch first.
 
-    def _any_type(self, vif_id: str) -> str:
-        good = [claim for claim in self.registry.claims() if claim.state == "ok"]
-        if not good:
-            raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
-        # One with a database removes what others do, and what it finds there.
-        databases = [claim for claim in good if claim.plugin and claim.plugin.database]
-        return (databases or good)[0].vif_type
+        With each VIF's id comes the VIF itself, where the caller knows it.
+        """
+        deadline = self.deadline(timeout)
+        since = locks.stamp(self.reader.folder())
+        host = self.reader.devices(batch=len(vifs) >= BATCH)
+        by_id = any(vif is None for _, vif in vifs)
+        known = [vif for _, vif in vifs if vif]
+        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switch_types))
+        plugins = self._all_plugins() if by_id else _loaded(self.registry, types)
+        host = self._with_switches(host, None if by_id else known, plugins, deadline)
+        leaving = [self._leaving(*vif, host, plugins, since) for vif in vifs]
+        modules = dict.fromkeys(module for each in leaving for module in each.modules)
+        for module in modules:
+            group = [each for each in leaving if module in each.modules]
+            requests = [each.request for each in group]
+            replies = self._call(module, "unplug", requests, deadline)
+            for each, reply in zip(group, replies, strict=True):
+                each.replies.append(reply)
+        outcomes = [each.outcome for each in leaving]
+        for each, outcome in zip(leaving, outcomes, strict=True):
+            if each.replies:
+                _log("unplug", each.vif, outcome)
+        return outcomes
 
-
-_Leaving = tuple[str, str, VIF | None]
-"""A VIF's id, its vif_type or nothing, and the VIF itself where it is known."""
-
-
-def _in_ovs(vif_id: str, vif: VIF | None, host: Host) -> bool:
-    """Whether Open vSwitch has, or may have, something of the VIF."""
-    if host.ovs is None or (host.ovs.absent and vif is None):
-        return False
-    return bool(host.ovs.error) or host.ovs.has(vif_id, vif.interface_id if vif else None)
-
-
-def _leaving(vif_id: str, vif_type: str, vif: VIF | None) -> _Request:
-    return {"id": vif_id, "interface_id": vif.interface_id if vif else None}
-
-
-def _good(vifs: _VIFs) -> Sequence[VIF]:
-    return [vif for vif in vifs if isinstance(vif, VIF)]
+    def _leaving(
+        self,
+        vif_id: str,
+        vif: VIF | None,
+        host: Host,
+        plugins: Sequence[VIFPlugin],
+        since: int | None,
+    ) -> _Leaving:
+        """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
+        departure = Departure(vif_id=vif_id, interface_id=vif.interface_id if vif else None)
+        types = types_of(departure, host)
+        vif_type = vif.vif_type if vif else next(iter(types), "")
+        leaving = _Leaving(departure=departure, vif_type=vif_type, vif=vif)
+        try:
+            marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
+            own = self.registry.plugin(vif_type, vif_id=vif_id) if vif else None
+            asked = owners(departure, host, [*marked, *plugins], own=own)
+            kinds = _kinds([*marked, *plugins])
+            nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
+            if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
+                return leaving
+            if not asked:
+                asked = [own] if own else [*plugins[:1]]
+            if not asked:
+                raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
+            leaving.modules = tuple(plugin.privileged() for plugin in asked)
+        except VifplugError as error:
+            leaving.replies.append(Reply(error=error))
+        return leaving
 
 
-def _one(found: Outcomes) -> Result:
-    if isinstance(found[0], VifplugError):
-        raise found[0]
-    return found[0]
+@dataclass(kw_only=True)
+class _Leaving:
+    """A VIF that is to be unplugged: the privileged modules to ask, and what they answered."""
+
+    departure: Departure
+    vif_type: str
+    vif: VIF | None
+    modules: tuple[str, ...] = ()
+    replies: list[Reply] = dataclasses.field(default_factory=list)
+
+    @property
+    def request(self) -> UnplugVIF:
+        departure = self.departure
+        return UnplugVIF(vif_id=departure.vif_id, interface_id=departure.interface_id)
+
+    @property
+    def outcome(self) -> Result | VifplugError:
+        """What became of the VIF: one answer of all that were asked."""
+        errors = [reply.error for reply in self.replies if reply.error]
+        if len(errors) == 1:
+            return errors[0]
+        if errors:
+            return UnplugFailed(self.departure.vif_id, [str(error) for error in errors])
+        devices = (device for reply in self.replies for device in reply.devices)
+        return Result(
+            id=self.departure.vif_id,
+            vif_type=self.vif_type,
+            process=None,
+            changed=any(reply.changed for reply in self.replies),
+            devices=tuple(dict.fromkeys(devices)),
+        )
 
 
-def _unplugged(vif_id: str, vif_type: str, reply: _Reply) -> Result | VifplugError:
-    if "error" in reply:
-        return VifplugError.from_dict(reply)
-    return Result(
-        id=vif_id,
-        vif_type=vif_type,
-        process=None,
-        changed=reply["changed"],
-        devices=tuple(reply["devices"]),
+def _loaded(registry: Registry, types: Iterable[str]) -> list[VIFPlugin]:
+    """Return the plugins of some vif_types; one that fails is reported when its VIFs come."""
+    plugins = []
+    for vif_type in types:
+        try:
+            plugins.append(registry.plugin(vif_type, vif_id=NO_VIF))
+        except VifplugError:
+            continue
+    return plugins
+
+
+def _kinds(plugins: Iterable[VIFPlugin]) -> tuple[type[Any], ...]:
+    return tuple(dict.fromkeys(kind for plugin in plugins for kind in plugin.kinds))
+
+
+def _unreadable(snapshot: Any) -> SwitchError:
+    """Return the error that says why a switch can't be read."""
+    failure = getattr(snapshot, "failure", None)
+    return failure or SwitchError(NO_VIF, snapshot.key, snapshot.error)
+
+
+def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:
+    return [vif for vif in vifs if isinstance(vif, Ready)]
+
+
+def _or_error(do: partial[Any]) -> Any:
+    """Return what a call returns, or the error that it raises."""
+    try:
+        return do()
+    except VifplugError as error:
+        return error
+
+
+def _only(outcomes: Outcomes) -> Result:
+    if isinstance(outcomes[0], VifplugError):
+        raise outcomes[0]
+    return outcomes[0]
+
+
+def _request(vif: Wired) -> PlugVIF:
+    """Return what the privileged side must know of a VIF."""
+    owner = vif.owner
+    return PlugVIF(
+        vif_id=owner.vif_id,
+        vif_type=owner.vif_type,
+        process=owner.process,
+        parts=tuple(part.to_dict() for part in vif.wiring.parts),
+        interface_id=vif.vif.interface_id,
+        elsewhere=vif.elsewhere,
+        move=vif.move,
     )
 
 
-def _by_module(wired: Mapping[int, _Wired]) -> Iterable[tuple[str, dict[int, _Wired]]]:
-    groups: dict[str, dict[int, _Wired]] = {}
-    for position, one in wired.items():
-        groups.setdefault(one.plugin.privileged(), {})[position] = one
+def _result(vif: Wired, *, changed: bool, devices: Iterable[str]) -> Result:
+    return Result(
+        id=vif.vif.id,
+        vif_type=vif.vif.vif_type,
+        process=vif.wiring.process or None,
+        changed=changed,
+        devices=tuple(devices),
+    )
+
+
+def _unchanged(vif: Wired | VifplugError) -> Result:
+    assert isinstance(vif, Wired)  # noqa: S101 - an error has been raised before
+    return _result(vif, changed=False, devices=vif.wiring.devices)
+
+
+def _plugged(vif: Wired, reply: Reply) -> Result | VifplugError:
+    if reply.error is not None:
+        return reply.error
+    return _result(vif, changed=reply.changed, devices=reply.devices)
+
+
+def _log(word: str, vif: VIF | None, outcome: Result | VifplugError) -> None:
+    """Log what became of a VIF, with its guest."""
+    if isinstance(outcome, VifplugError):
+        LOG.info("%s: %s", word, outcome)
+        return
+    guest = vif.instance.name or vif.instance.uuid if vif else None
+    LOG.info(
+        "%s VIF %s (%s%s): %s: %s",
+        word,
+        outcome.id,
+        outcome.vif_type or "no vif_type",
+        f", guest {guest}" if guest else "",
+        "changed" if outcome.changed else "unchanged",
+        ", ".join(outcome.devices) or "no device of its own",
+    )
+
+
+def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:
+    groups: dict[str, dict[int, Wired]] = {}
+    for position, vif in vifs.items():
+        groups.setdefault(vif.plugin.privileged(), {})[position] = vif
     return groups.items()
 
 
@@ -540,8 +633,8 @@ def _with_instance(instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
     if instance is None:
         return vif
     known = {name: instance[name] for name in ("uuid", "name") if name in instance}
-    found = fields.load(Instance, known, partial(InvalidVIF, vif.id), at="instance")
-    return dataclasses.replace(vif, instance=found)
+    loaded = fields.load(Instance, known, partial(InvalidVIF, vif.id), at="instance")
+    return dataclasses.replace(vif, instance=loaded)
 
 
 def _uuid(text: str) -> str:

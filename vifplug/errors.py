@@ -8,7 +8,7 @@ exception as its class and ``args``, so one that was raised by the privileged si
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 NO_VIF = "-"
@@ -28,7 +28,12 @@ class VifplugError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data, for a reply of the privileged side."""
-        return {"error": type(self).__name__, "args": list(self.args)}
+        kind = type(self)
+        return {
+            "class": f"{kind.__module__}:{kind.__qualname__}",
+            "args": list(self.args),
+            "text": str(self),
+        }
 
     def about(self, vif_id: str) -> VifplugError:
         """Return the same error for another VIF: where a call for several fails as a whole."""
@@ -36,9 +41,21 @@ class VifplugError(Exception):
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> VifplugError:
-        """Return the error that :meth:`to_dict` wrote; an unknown class becomes VifplugError."""
-        kind = ERRORS.get(data["error"], VifplugError)
-        return kind(*data["args"])
+        """Return the error that :meth:`to_dict` wrote.
+
+        A plugin's own error is found among the classes of the plugins that are loaded here. One
+        that is not known becomes a SwitchError with its text.
+        """
+        for kind in _every(VifplugError):
+            if f"{kind.__module__}:{kind.__qualname__}" == data["class"]:
+                return kind(*data["args"])
+        return SwitchError(NO_VIF, str(data["class"]), str(data["text"]))
+
+
+def _every(kind: type[VifplugError]) -> Iterator[type[VifplugError]]:
+    yield kind
+    for further in kind.__subclasses__():
+        yield from _every(further)
 
 
 class InvalidVIF(VifplugError):
@@ -180,10 +197,10 @@ class PrivilegeError(VifplugError):
         return f"{self.what}: {self.why}; to mend: {self.mend}"
 
 
-class OVSDBError(VifplugError):
-    """The Open vSwitch database can't be reached or refused a transaction.
+class SwitchError(VifplugError):
+    """A switch can't be reached, or refused a change. A plugin's own errors of its switch extend it.
 
-    Args: the VIF's id (``-`` where no VIF is concerned), the endpoint, why.
+    Args: the VIF's id (``-`` where no VIF is concerned), the switch or its endpoint, why.
     """
 
     def __init__(self, vif_id: str, endpoint: str, why: str) -> None:
@@ -192,21 +209,16 @@ class OVSDBError(VifplugError):
 
     def __str__(self) -> str:
         about = "" if self.vif_id == NO_VIF else f"VIF {self.vif_id}: "
-        return f"{about}OVSDB at {self.endpoint}: {self.why}"
+        return f"{about}{self._place}: {self.why}"
+
+    @property
+    def _place(self) -> str:
+        return self.endpoint
 
 
-ERRORS: Mapping[str, type[VifplugError]] = {
-    kind.__name__: kind
-    for kind in (
-        InvalidVIF,
-        UnknownVIFType,
-        InvalidHost,
-        PluginFailed,
-        PlugFailed,
-        UnplugFailed,
-        Conflict,
-        DeadlineExceeded,
-        PrivilegeError,
-        OVSDBError,
-    )
-}
+class OVSDBError(SwitchError):
+    """The Open vSwitch database can't be reached or refused a transaction."""
+
+    @property
+    def _place(self) -> str:
+        return f"OVSDB at {self.endpoint}"

@@ -13,10 +13,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from vifplug.driver import GenericVIFDriver
-from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.plugin import VIFPlugin
-from vifplug.query.links import RunningLinks
 from vifplug.sources import binding, nova, nova_legacy
 
 _OF_THE_NETWORK = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
@@ -52,9 +50,9 @@ class LegacyVIFDriver(GenericVIFDriver):
         found = super()._options(plugin)
         return {**found, **{name: self.pins[name] for name in found if name in self.pins}}
 
-    def _host(self, told: Mapping[str, Any], links: RunningLinks, wait: float) -> Host:
+    def _told(self) -> Mapping[str, Any]:
         unsaid = self.filters and not self._group.firewall_driver
-        return super()._host({"firewall": True, **told} if unsaid else told, links, wait)
+        return {"firewall": True} if unsaid else {}
 
     def _taken(self, instance: Mapping[str, Any] | None, vif: Any) -> VIF:
         found = self._read(vif)

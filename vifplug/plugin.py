@@ -18,27 +18,23 @@ from typing import Any, ClassVar
 from vifplug import fields
 from vifplug.errors import InvalidVIF
 from vifplug.model.host import Host
+from vifplug.model.snapshot import Snapshot
 from vifplug.model.vif import VIF
 from vifplug.parts import CORE, Part
+from vifplug.result import Check
 from vifplug.wiring import Wiring
+
+__all__ = ["API_VERSION", "GROUP", "SWITCHES", "Check", "NoDetails", "VIFPlugin"]
 
 API_VERSION = 1
 GROUP = "vifplug.plugins"
+SWITCHES = "vifplug.switches"
+"""The entry points of plugins whose switch may have something of any VIF, by one vif_type each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoDetails:
     """The details of a plugin that takes none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One line of ``vifplug doctor``: what was looked at, whether it is well, how to mend it."""
-
-    check: str
-    ok: bool
-    detail: str
-    mend: str = ""
 
 
 class VIFPlugin(abc.ABC):
@@ -53,6 +49,8 @@ class VIFPlugin(abc.ABC):
     ``processes``    the ways in which it connects VIFs, where it knows several
     ``switch``       the module of its package that reads its switch, a ``vifplug.switch.Reader``,
                      where the plugin has a switch with a database of its own
+    ``snapshot``     the kind of snapshot that this module returns
+    ``vif_type``     set by the registry: the type for which this instance was loaded
     ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
     """
@@ -64,6 +62,8 @@ class VIFPlugin(abc.ABC):
     kinds: ClassVar[tuple[type[Part], ...]] = CORE
     processes: ClassVar[tuple[str, ...]] = ("",)
     switch: ClassVar[str] = ""
+    snapshot: ClassVar[type[Snapshot] | None] = None
+    vif_type: str = ""
     vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()

@@ -15,14 +15,14 @@ from typing import Any
 from stevedore.named import NamedExtensionManager
 
 from vifplug.errors import PluginFailed, UnknownVIFType, VifplugError
-from vifplug.plugin import API_VERSION, GROUP, VIFPlugin
+from vifplug.plugin import API_VERSION, GROUP, SWITCHES, VIFPlugin
 
 EntryPoint = importlib.metadata.EntryPoint
 Options = Callable[[type[VIFPlugin]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class EntryClaim:
     """One entry point's claim on a vif_type, and what came of it.
 
     ``state`` is ok, failed (it does not import or is no VIFPlugin), duplicate (another claims the
@@ -94,6 +94,12 @@ class Registry:
         return tuple(sorted(self._entries))
 
     @property
+    def switch_types(self) -> tuple[str, ...]:
+        """One vif_type of each plugin whose switch may have something of any VIF."""
+        entries = importlib.metadata.entry_points(group=SWITCHES)
+        return tuple(sorted({entry.name for entry in entries} & set(self._entries)))
+
+    @property
     def loaded(self) -> tuple[VIFPlugin, ...]:
         """The plugins that some VIF has needed so far."""
         return tuple(self._plugins.values())
@@ -101,13 +107,14 @@ class Registry:
     def plugin(self, vif_type: str, *, vif_id: str) -> VIFPlugin:
         """Return the plugin for a vif_type, for the VIF that the error names.
 
-        Raises UnknownVIFType where nobody claims it, PluginFailed where it can't be used.
+        Raises UnknownVIFType where no plugin claims it, PluginFailed where it can't be used.
         """
         if vif_type not in self._plugins:
-            self._plugins[vif_type] = self._load(vif_type, vif_id)
+            self._plugins[vif_type] = plugin = self._load(vif_type, vif_id)
+            plugin.vif_type = vif_type
         return self._plugins[vif_type]
 
-    def claims(self) -> list[Claim]:
+    def claims(self) -> list[EntryClaim]:
         """Return every claim, each loaded, in the order of vif_types."""
         return [claim for vif_type in self.vif_types for claim in self._claims(vif_type)]
 
@@ -130,7 +137,7 @@ class Registry:
             why = f"{type(error).__name__}: {error}"
             raise PluginFailed(vif_id, vif_type, claims[0].source, why) from error
 
-    def _claims(self, vif_type: str) -> list[Claim]:
+    def _claims(self, vif_type: str) -> list[EntryClaim]:
         entries = self._entries.get(vif_type, [])
         if len(entries) < 2:
             return [_claim(entry) for entry in entries]
@@ -139,7 +146,7 @@ class Registry:
         return [_claim(entry, duplicate=error) for entry in entries]
 
 
-def _claim(entry: EntryPoint, *, duplicate: str = "") -> Claim:
+def _claim(entry: EntryPoint, *, duplicate: str = "") -> EntryClaim:
     plugin: Any = None
     state, error = ("duplicate", duplicate) if duplicate else ("ok", "")
     if not duplicate:
@@ -147,7 +154,7 @@ def _claim(entry: EntryPoint, *, duplicate: str = "") -> Claim:
         plugin = None if loader.error else loader[entry.name].plugin
         state, error = ("failed", loader.error) if loader.error else _judge(plugin)
     name, version = _distribution(entry)
-    return Claim(
+    return EntryClaim(
         vif_type=entry.name,
         class_name=entry.value.replace(":", "."),
         distribution=name,

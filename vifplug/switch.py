@@ -44,10 +44,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A VIF that is to be plugged: who it is, and its parts in building order."""
+    """A VIF that is to be plugged: who it is, and its parts in building order.
+
+    ``interface_id`` is the VIF's own, where it has one. ``move``: it is brought over from where
+    the host has it.
+    """
 
     owner: Owner
     parts: tuple[Part, ...]
+    interface_id: str | None = None
+    move: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +66,17 @@ class Departure:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Three groups of one VIF's operations.
+    """Four groups of one VIF's operations.
 
     ``before`` are kernel changes before the transaction. ``inside`` is the transaction.
-    ``meanwhile`` are kernel changes made while the switch works on it.
+    ``meanwhile`` are kernel changes made while the switch works on it; ``after`` those that wait
+    until it has.
     """
 
     before: tuple[Operation, ...] = ()
     inside: tuple[SwitchOperation, ...] = ()
     meanwhile: tuple[Operation, ...] = ()
+    after: tuple[Operation, ...] = ()
 
 
 class Refused(Exception):

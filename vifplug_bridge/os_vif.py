@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """This plugin under the name ``linux_bridge``, which Nova up to 33 asks os-vif for.
 
-os-vif 5 ships none by that name any more. Here os-vif calls us, and Nova renders the XML, in which
-libvirt makes the tap.
+os-vif 5 ships no plugin of that name any more. os-vif calls this one, and Nova renders the XML, in
+which libvirt makes the tap.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ NAME = "linux_bridge"
 
 
 class _Driver(GenericVIFDriver):
-    """A driver that leaves the tap to libvirt, whatever the options say: Nova's XML does."""
+    """A driver that ignores the option create_tap: Nova's XML has libvirt make the tap."""
 
     def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
-        found = super()._options(plugin)
-        return {**found, "create_tap": False} if "create_tap" in found else found
+        options = super()._options(plugin)
+        return {**options, "create_tap": False} if "create_tap" in options else options
 
 
 class LinuxBridgePlugin(plugin.PluginBase):  # type: ignore[misc]
@@ -38,8 +38,8 @@ class LinuxBridgePlugin(plugin.PluginBase):  # type: ignore[misc]
         """``config`` is os-vif's; our options are in section ``[vifplug_bridge]``."""
         super().__init__(config)
         self._driver = _Driver()
-        found = importlib.metadata.entry_points(group="os_vif", name=NAME)
-        others = {entry.value for entry in found if entry.module != __name__}
+        entries = importlib.metadata.entry_points(group="os_vif", name=NAME)
+        others = {entry.value for entry in entries if entry.module != __name__}
         if others:
             LOG.warning(
                 "os-vif has another plugin %s (%s): which of the two it uses is chance; "
@@ -49,22 +49,22 @@ class LinuxBridgePlugin(plugin.PluginBase):  # type: ignore[misc]
             )
 
     def describe(self) -> Any:
-        """Return what VIF objects the plugin takes, of which versions."""
+        """Return the VIF object, with its versions, that the plugin accepts."""
         vif = objects.vif.VIFBridge
-        taken = objects.host_info.HostVIFInfo(
+        accepted = objects.host_info.HostVIFInfo(
             vif_object_name=vif.__name__,
             min_version="1.0",
             max_version=vif.VERSION,
             supported_port_profiles=[],
         )
-        return objects.host_info.HostPluginInfo(plugin_name=NAME, vif_info=[taken])
+        return objects.host_info.HostPluginInfo(plugin_name=NAME, vif_info=[accepted])
 
     def plug(self, vif: Any, instance_info: Any) -> None:
         """Make the bridge and claim it for a VIF. Raises VifplugError, which os-vif wraps."""
         self._driver.plug(None, _vif_of(vif, instance_info))
 
     def unplug(self, vif: Any, instance_info: Any) -> None:
-        """Remove what is a VIF's. Raises VifplugError, which os-vif wraps."""
+        """Unplug a VIF. Raises VifplugError, which os-vif wraps."""
         self._driver.unplug(None, _vif_of(vif, instance_info))
 
 

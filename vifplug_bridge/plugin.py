@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vifplug.fields import MAC, declared
-from vifplug.guest import attach as premade
-from vifplug.guest.interface import FilterRef, GuestSide, Interface, left_out
+from vifplug.guest import attach
+from vifplug.guest.interface import FilterRef, GuestSide, left_out
 from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name, shared_mark
@@ -22,8 +22,8 @@ from vifplug_bridge import opts
 class BridgePlugin(VIFPlugin):
     """vif_type ``bridge``: the guest on a shared Linux bridge.
 
-    libvirt makes the tap, or with the option create_tap it is made beforehand and handed over. A
-    VIF that is plugged keeps the way that it has, whatever the option says today.
+    libvirt makes the tap. With the option create_tap, plug makes it before the guest starts. A
+    plugged VIF keeps its way when the option changes.
     """
 
     api_version = 1
@@ -46,31 +46,23 @@ class BridgePlugin(VIFPlugin):
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
                 mtu=mtu,
-                # Then the host itself uses IPv6 here, or will once the uplink has joined.
+                # The host itself uses IPv6 here, or will use it once the uplink has joined.
                 ipv6=_uses_ipv6(host, bridge) or _uses_ipv6(host, uplink),
             ),
             *physical,
         ]
         if not self._makes_tap(vif, host, tap_name, bridge):
             parts.append(Claim(on=bridge))
-            interface = Interface(
-                type="bridge",
-                mac=vif.address,
-                guest=guest,
-                source=(("bridge", bridge),),
-                mtu=vif.network.mtu,
-                target=tap_name,
-                filterref=filterref,
-            )
+            interface = attach.on_bridge(vif, guest, bridge, target=tap_name, filterref=filterref)
             return Wiring(parts=tuple(parts), interface=interface, notes=notes)
-        guest, kept = premade.as_its_tap(host, tap_name, guest)
-        tap = premade.tap(vif, host, tap_name, guest)
+        guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
+        tap = attach.tap(vif, host, tap_name, guest)
         parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
-        interface = premade.interface(vif, host, tap, guest, filterref)
-        return Wiring(parts=tuple(parts), interface=interface, notes=(*notes, *kept))
+        interface = attach.made_beforehand(vif, host, tap, guest, filterref)
+        return Wiring(parts=tuple(parts), interface=interface, notes=(*notes, *tap_notes))
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        return premade.checks(host)
+        return attach.checks(host)
 
     def _filter(self, vif: VIF, host: Host) -> FilterRef | None:
         if not host.firewall or vif.filtered:
@@ -78,13 +70,16 @@ class BridgePlugin(VIFPlugin):
         return filter_of(vif, self.options)
 
     def _makes_tap(self, vif: VIF, host: Host, tap_name: str, bridge: str) -> bool:
+        """Whether plug makes the tap, rather than libvirt."""
         owner = Owner(vif_id=vif.id, vif_type=vif.vif_type)
         link = host.link(tap_name)
         if link and owner.mark("tap") in link.altnames:
             return True
         if not self.options["create_tap"]:
             return False
-        return not (host.link(bridge) and host.carrying(owner.claim("bridge")))
+        claims = {str(claim) for _, claim in host.claims_of(vif.id)}
+        # A VIF with a claim has a tap that libvirt makes.
+        return not (host.link(bridge) and owner.claim("bridge") in claims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +90,7 @@ class TapDetails:
 
 
 class TapPlugin(VIFPlugin):
-    """vif_type ``tap``: a tap made beforehand; an agent on the host wires it."""
+    """vif_type ``tap``: plug makes a tap before the guest starts; an agent on the host wires it."""
 
     api_version = 1
     details = TapDetails
@@ -103,19 +98,19 @@ class TapPlugin(VIFPlugin):
     def wire(self, vif: VIF, host: Host) -> Wiring:
         name = vif.devname or derived_name("tap", vif.id)
         asked = GuestSide.of(vif, host)
-        guest, kept = premade.as_its_tap(host, name, asked)
-        tap = premade.tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
-        interface = premade.interface(vif, host, tap, guest, None)
-        return Wiring(parts=(tap,), interface=interface, notes=(*left_out(vif, asked), *kept))
+        guest, tap_notes = attach.as_its_tap(host, name, asked)
+        tap = attach.tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
+        interface = attach.made_beforehand(vif, host, tap, guest, None)
+        return Wiring(parts=(tap,), interface=interface, notes=(*left_out(vif, asked), *tap_notes))
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        return premade.checks(host)
+        return attach.checks(host)
 
 
 def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """Return the parts that join the bridge to the physical network, and notes on them.
 
-    None where the bridge is somebody else's care: no should_create flag, or multi_host.
+    Without a should_create flag, or with multi_host, another program joins the bridge: no parts.
     """
     network = vif.network
     if network.multi_host or not (network.should_create_bridge or network.should_create_vlan):
@@ -155,7 +150,7 @@ def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:
 def _uses_ipv6(host: Host, device: str | None) -> bool:
     """Whether the device has an IPv6 address of the host's, beyond the link-local ones."""
     link = host.link(device) if device else None
-    # A device whose IPv6 is off has no such address; the usual case costs no look-up.
+    # First, because a device whose IPv6 is off needs no query for its addresses.
     if device is None or link is None or link.ipv6 is False:
         return False
     return any(":" in address for address in host.addresses(device))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of what is made for a VIF: those that Neutron's agents, Nova and os-vif know."""
+"""Names that Neutron's agents, Nova and os-vif know too: of devices, ports and bridges. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import Any
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
 
+OVS, VHOSTUSER = "ovs", "vhostuser"
+"""The vif_types that the plugin connects."""
+
+MANUAL, AUTOMATIC, HYBRID = "manual", "automatic", "hybrid"
+PROCESSES = (MANUAL, AUTOMATIC, HYBRID)
+"""The ways in which a VIF of vif_type ovs is connected."""
+
 OWN_BRIDGE, OWN_PATCH, INTEGRATION_PATCH = "pb", "pbp", "ibp"
-"""Of a bridge per port: the bridge, and the two ends of the patch to the integration bridge."""
+"""Prefixes where each port has an own bridge: of the bridge, and of both ends of its patch."""
 
 VHOST_USER = "vhu"
 TRUNK_BRIDGE = "tbr-"
-"""How the bridges begin that Neutron's trunks have, one a trunk."""
+"""The prefix of the bridges that Neutron makes, one for each trunk."""
 
 
 def port_names(vif: VIF, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the ports that a VIF may have."""
-    if vif.vif_type == "vhostuser":
+    if vif.vif_type == VHOSTUSER:
         return (vif.devname or derived_name(VHOST_USER, vif.id),)
     names = [vif.devname or derived_name("tap", vif.id), derived_name("qvo", vif.id)]
     if options["per_port_bridge"]:

@@ -9,10 +9,10 @@ from oslo_config import cfg, types
 
 from vifplug.fields import DEVICE
 from vifplug.guest.nwfilter import FILTER_OPTS
+from vifplug_ovs.names import PROCESSES
 from vifplug_ovs.ovsdb.endpoint import ALLOWED, Endpoint
-from vifplug_ovs.parts.bridge import DATAPATHS
-from vifplug_ovs.parts.port import QOS_TYPES, SOCKET
-from vifplug_ovs.process import CHOOSE, PROCESSES
+from vifplug_ovs.parts import DATAPATHS, QOS_TYPES, SOCKET
+from vifplug_ovs.process import CHOOSE
 
 GROUP = "vifplug_ovs"
 
@@ -43,7 +43,7 @@ OPTS = [
     ),
     cfg.StrOpt("ssl_key_file", help="Our private key, for an ssl: connection."),
     cfg.StrOpt("ssl_cert_file", help="Our certificate, for an ssl: connection."),
-    cfg.StrOpt("ssl_ca_cert_file", help="Whom to trust on an ssl: connection."),
+    cfg.StrOpt("ssl_ca_cert_file", help="The CA that we trust on an ssl: connection."),
     cfg.StrOpt(
         "process",
         default=CHOOSE,
@@ -69,7 +69,7 @@ OPTS = [
         "isolate",
         default=False,
         help="Make ports in the dead VLAN (tag 4095), from which Neutron's Open vSwitch agent "
-        "takes them once it has wired them. Not for OVN, where nobody would. A port that is "
+        "takes them once it has wired them. Not for OVN, which leaves them there. A port that is "
         "there is left alone, and one of a trunk's bridge is never isolated.",
     ),
     cfg.BoolOpt(

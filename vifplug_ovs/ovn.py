@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a host's ovn-controller how it is. A plug needs no answer: a port is wired when it comes.
+"""Asks a host's ovn-controller whether it works. No plug waits for it: it wires ports later.
 
 Source: ovn-controller(8), "Runtime Management Commands".
 """
@@ -17,15 +17,15 @@ from vifplug_ovs.snapshot import Ovn
 _PATIENCE = 2.0
 
 
-def look(ovn: Ovn, rundir: str, *, deadline: float) -> Ovn:
-    """Return what an ovn-controller says that runs in a folder. Never raises."""
+def ask(ovn: Ovn, rundir: str, *, deadline: float) -> Ovn:
+    """Return the answer of the ovn-controller that runs in a folder. Never raises."""
     until = min(deadline, time.monotonic() + _PATIENCE)
     try:
         pid = int(Path(rundir, "ovn-controller.pid").read_text())
         socket = Path(rundir, f"ovn-controller.{pid}.ctl")
         connection = Connection(f"unix:{socket}", deadline=until, patience=0)
         try:
-            said = connection.call("connection-status", [], deadline=until)
+            answer = connection.call("connection-status", [], deadline=until)
         finally:
             connection.close()
     except FileNotFoundError:
@@ -36,4 +36,4 @@ def look(ovn: Ovn, rundir: str, *, deadline: float) -> Ovn:
         return replace(ovn, absent=isinstance(error.__cause__, OSError), error=error.why)
     except (Lost, Unanswered, ValueError, OSError) as error:
         return replace(ovn, error=str(error))
-    return replace(ovn, connection=str(said).strip())
+    return replace(ovn, connection=str(answer).strip())

@@ -15,18 +15,22 @@ from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
 from vifplug.parts import Part
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_BRIDGE, OWN_PATCH
-from vifplug_ovs.parts.bridge import Bridge, OwnBridge, own_bridge
-from vifplug_ovs.parts.port import PATCH, Port
+from vifplug_ovs.parts import PATCH, Bridge, OwnBridge, Port
 from vifplug_ovs.ports import datapath_of
+from vifplug_ovs.snapshot import Ovs
 
 
-def there(vif: VIF, host: Host) -> bool:
+def has_one(vif: VIF, host: Host) -> bool:
     """Whether a VIF has a bridge of its own."""
-    return host.ovs is not None and own_bridge(vif.id, host.ovs) is not None
+    ovs = host.switch(Ovs)
+    return ovs is not None and ovs.own_bridge(vif.id) is not None
 
 
 def parts(vif: VIF, host: Host, port: Port, bridge: Bridge) -> tuple[Part, ...]:
-    """Return what puts a VIF's port on a bridge of its own, and its ids on the patch from there."""
+    """Return the parts of a VIF whose device is on a bridge of its own.
+
+    ``port`` is the port that the VIF would have on the shared ``bridge``. Its ids go to the patch.
+    """
     own, near, far = (
         derived_name(prefix, vif.id) for prefix in (OWN_BRIDGE, OWN_PATCH, INTEGRATION_PATCH)
     )

@@ -13,10 +13,9 @@ from vifplug.fields import PCI
 from vifplug.guest.interface import GuestSide, Interface
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
-from vifplug.parts import Representor, representor_of
 from vifplug.wiring import Wiring
 from vifplug_ovs import ports as switch
-from vifplug_ovs.parts.bridge import Bridge
+from vifplug_ovs.parts import Bridge, Representor, representor_of
 
 DIRECT, VDPA, REMOTE = "direct", "vdpa", "remote-managed"
 VNIC_TYPES = (DIRECT, VDPA, REMOTE)
@@ -34,7 +33,7 @@ def wire(
     if vif.vnic_type == REMOTE:
         notes = ("the network card plugs it by itself", *notes)
         return Wiring(parts=(), interface=whole, notes=notes)
-    name, file = _found(vif, host, pci_slot)
+    name, file = _representor(vif, host, pci_slot)
     if switch.datapath_of(bridge, host) != "system":
         notes = (f"{bridge.name} has the userspace datapath: nothing is offloaded", *notes)
     port = switch.port_of(vif, host, options, name, bridge)
@@ -50,8 +49,11 @@ def wire(
     )
 
 
-def _found(vif: VIF, host: Host, pci_slot: str) -> tuple[str, str | None]:
-    """Return the representor of a virtual function, and its vhost-vdpa file if it has one."""
+def _representor(vif: VIF, host: Host, pci_slot: str) -> tuple[str, str | None]:
+    """Return the representor of a virtual function, and its vhost-vdpa file if it has one.
+
+    Raises Conflict.
+    """
     title, needed = f"PCI {pci_slot}", "a virtual function of a network card in switchdev mode"
     function = host.pci.get(pci_slot)
     if function is None:
@@ -67,8 +69,8 @@ def _found(vif: VIF, host: Host, pci_slot: str) -> tuple[str, str | None]:
         )
     name = representor_of(pf, function.vf, host)
     if name is None:
-        found = f"is virtual function {function.vf} of {function.pf}, which has no representor"
-        raise Conflict(vif.id, title, found, needed)
+        state = f"is virtual function {function.vf} of {function.pf}, which has no representor"
+        raise Conflict(vif.id, title, state, needed)
     return name, function.vdpa
 
 
@@ -85,8 +87,11 @@ def ports(vif: VIF, host: Host, pci_slot: object) -> tuple[str, ...]:
 def _left_out(vif: VIF, host: Host) -> tuple[str, ...]:
     """Return notes on what a guest with a virtual function will not get."""
     asked: dict[str, Any] = {"model": vif.model, "driver": vif.driver, "queues": vif.queues}
-    notes = [f"{name} {value} left out: the function has its own"
-             for name, value in asked.items() if value]  # fmt: skip
+    notes = [
+        f"{name} {value} left out: the function has its own"
+        for name, value in asked.items()
+        if value
+    ]
     if any(getattr(vif.qos, f"{way}_average") for way in ("inbound", "outbound")):
         notes.append("bandwidth limits left out: libvirt has none for such an interface")
     if host.firewall and not vif.filtered:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a VIF on Open vSwitch needs: manual, automatic or hybrid. Pure: see VIFPlugin.wire."""
+"""The parts of a VIF on Open vSwitch: manual, automatic or hybrid. Pure: see VIFPlugin.wire."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug.fields import BOOLEAN, PCI, declared
-from vifplug.guest import attach as premade
+from vifplug.guest import attach
 from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
 from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
-from vifplug.parts import BridgePort, FilterBridge, Part, Veth
+from vifplug.parts import BridgePort, Part
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts, ownbridge, passthrough
 from vifplug_ovs import ports as switch
-from vifplug_ovs.parts.bridge import DATAPATHS, Bridge, Claim
-from vifplug_ovs.process import AUTOMATIC, HYBRID, MANUAL, choose
+from vifplug_ovs.names import AUTOMATIC, HYBRID, MANUAL, PROCESSES
+from vifplug_ovs.parts import DATAPATHS, KINDS, Bridge, Claim, FilterBridge, Veth
+from vifplug_ovs.process import choose
+from vifplug_ovs.snapshot import Ovs
+
+Way = tuple[tuple[Part, ...], Interface, tuple[str, ...]]
+"""The parts of a VIF besides its bridge, the guest's interface, and notes."""
 
 _PINS = ("ovs_hybrid_plug", "ovs_create_tap", "delegate_create")
 
@@ -31,7 +36,7 @@ class OvsDetails:
 
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
     ``delegate_create``, which is Nova's, has manual stand in for automatic;
-    ``datapath_type`` is that of a bridge which is made. ``pci_slot`` is the virtual function of
+    ``datapath_type`` is that of a new bridge. ``pci_slot`` is the virtual function of
     vnic_types direct, vdpa and remote-managed.
     """
 
@@ -45,8 +50,9 @@ class OvsDetails:
 class OvsPlugin(VIFPlugin):
     """vif_type ``ovs``: the guest on a shared Open vSwitch bridge.
 
-    manual: a tap and its port are made beforehand. automatic: libvirt makes both. hybrid: the
-    guest is on a Linux bridge of its own, where the host can filter, and a wire goes to the port.
+    manual: plug makes a tap and its port before the guest starts. automatic: libvirt makes both.
+    hybrid: the guest is on a Linux bridge of its own, where the host can filter, and a wire goes
+    to the port.
     """
 
     api_version = 1
@@ -56,8 +62,9 @@ class OvsPlugin(VIFPlugin):
     defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
     opts = opts.OPTS
-    looks = "look"
-    database = True
+    kinds = KINDS
+    processes = PROCESSES
+    switch = "reader"
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
@@ -82,8 +89,8 @@ class OvsPlugin(VIFPlugin):
         if choice.process == AUTOMATIC and switch.isolated(self._bridge(vif), self.options):
             notes = ("libvirt makes the port, so it is not isolated", *notes)
         if choice.fresh not in ("", choice.process):
-            told = f"{choice.fresh} would be chosen today: unplug and plug to have it"
-            notes = (told, *notes)
+            note = f"{choice.fresh} would be chosen today: unplug and plug to have it"
+            notes = (note, *notes)
         return Wiring(
             parts=(self._bridge(vif), *parts),
             interface=interface,
@@ -92,45 +99,34 @@ class OvsPlugin(VIFPlugin):
             notes=(*left_out(vif, guest), *notes),
         )
 
-    def _manual(
-        self, vif: VIF, host: Host, asked: GuestSide
-    ) -> tuple[tuple[Part, ...], Interface, tuple[str, ...]]:
+    def _manual(self, vif: VIF, host: Host, asked: GuestSide) -> Way:
         name = vif.devname or derived_name("tap", vif.id)
-        guest, kept = premade.as_its_tap(host, name, asked)
-        tap = premade.tap(vif, host, name, guest)
+        guest, notes = attach.as_its_tap(host, name, asked)
+        tap = attach.tap(vif, host, name, guest)
         bridge = self._bridge(vif)
         port = switch.port_of(vif, host, self.options, name, bridge, guest=name)
-        own = ownbridge.there(vif, host)
-        asked_for = self.options["per_port_bridge"]
-        if own != asked_for and (own or _has_a_port(vif, host)):
-            words = "with" if own else "without"
-            kept = (f"is and stays {words} a bridge of its own until unplugged", *kept)
-        elif asked_for:
-            own = True
+        own, has_own = self.options["per_port_bridge"], ownbridge.has_one(vif, host)
+        if own != has_own and (has_own or _has_a_port(vif, host)):
+            own, words = has_own, "with" if has_own else "without"
+            notes = (f"is and stays {words} a bridge of its own until unplugged", *notes)
         ports = ownbridge.parts(vif, host, port, bridge) if own else (port,)
-        return (tap, *ports), premade.interface(vif, host, tap, guest, None), kept
+        return (tap, *ports), attach.made_beforehand(vif, host, tap, guest, None), notes
 
-    def _automatic(
-        self, vif: VIF, host: Host, guest: GuestSide
-    ) -> tuple[tuple[Part, ...], Interface, tuple[str, ...]]:
+    def _automatic(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
         assert vif.network.bridge is not None  # noqa: S101 - required
-        interface_id = vif.interface_id or vif.id
-        interface = Interface(
-            type="bridge",
-            mac=vif.address,
-            guest=guest,
-            source=(("bridge", vif.network.bridge),),
-            mtu=vif.network.mtu,
+        bridge, interface_id = vif.network.bridge, vif.interface_id or vif.id
+        interface = attach.on_bridge(
+            vif,
+            guest,
+            bridge,
             target=vif.devname or derived_name("tap", vif.id),
             virtualport=VirtualPort(
                 type="openvswitch", parameters=(("interfaceid", interface_id),)
             ),
         )
-        return (Claim(on=vif.network.bridge, interface_id=interface_id),), interface, ()
+        return (Claim(on=bridge, interface_id=interface_id),), interface, ()
 
-    def _hybrid(
-        self, vif: VIF, host: Host, guest: GuestSide
-    ) -> tuple[tuple[Part, ...], Interface, tuple[str, ...]]:
+    def _hybrid(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
         qbr, qvb, qvo = (derived_name(prefix, vif.id) for prefix in ("qbr", "qvb", "qvo"))
         tap = vif.devname or derived_name("tap", vif.id)
         parts = (
@@ -139,19 +135,9 @@ class OvsPlugin(VIFPlugin):
             BridgePort(device=qvb, bridge=qbr),
             switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
         )
-        filterref = None
-        if host.firewall and not vif.filtered:
-            filterref = filter_of(vif, self.options)
-        interface = Interface(
-            type="bridge",
-            mac=vif.address,
-            guest=guest,
-            source=(("bridge", qbr),),
-            mtu=vif.network.mtu,
-            target=tap,
-            filterref=filterref,
-        )
-        return parts, interface, ()
+        filtered_here = host.firewall and not vif.filtered
+        filterref = filter_of(vif, self.options) if filtered_here else None
+        return parts, attach.on_bridge(vif, guest, qbr, target=tap, filterref=filterref), ()
 
     def _bridge(self, vif: VIF) -> Bridge:
         datapath_type = self.details_of(vif).datapath_type
@@ -159,9 +145,10 @@ class OvsPlugin(VIFPlugin):
 
     def doctor(self, host: Host) -> Iterable[Check]:
         yield from switch.checks(host, self.options)
-        yield from premade.checks(host)
+        yield from attach.checks(host)
 
 
 def _has_a_port(vif: VIF, host: Host) -> bool:
-    """Whether the switch has the VIF: a tap alone may be that of a plug at work, not in it yet."""
-    return bool(host.ovs and host.ovs.of(vif.id, vif.interface_id or vif.id))
+    """Whether the switch has a port of the VIF. A tap alone may be that of a plug at work."""
+    ovs = host.switch(Ovs)
+    return bool(ovs and ovs.of(vif.id, vif.interface_id or vif.id))

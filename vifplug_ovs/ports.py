@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every VIF on Open vSwitch has there: the bridge, and a port with its ids. Pure."""
+"""The bridge of a VIF on Open vSwitch, and the port with its ids. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.plugin import Check
 from vifplug_ovs.names import TRUNK_BRIDGE
-from vifplug_ovs.parts.bridge import Bridge
-from vifplug_ovs.parts.port import Port
-from vifplug_ovs.snapshot import Ovn
+from vifplug_ovs.parts import Bridge, Port
+from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs
 
 Options = Mapping[str, Any]
 """The plugin's own options by name."""
@@ -30,8 +29,9 @@ def bridge_of(vif: VIF, options: Options, *, datapath_type: str | None) -> Bridg
 
 def datapath_of(bridge: Bridge, host: Host) -> str:
     """Return the datapath that a bridge has, or will have where it is made."""
-    known = host.ovs.bridge(bridge.name) if host.ovs else None
-    return (known.datapath_type or "system") if known else bridge.datapath_type
+    ovs = host.switch(Ovs)
+    current = ovs.bridge(bridge.name) if ovs else None
+    return (current.datapath_type or "system") if current else bridge.datapath_type
 
 
 def port_of(
@@ -45,8 +45,8 @@ def port_of(
     socket: str | None = None,
     guest: str | None = None,
 ) -> Port:
-    """Return the port that stands for a VIF: it bears the ids by which agents know it."""
-    # Other datapaths, and sockets, have no queueing disciplines.
+    """Return the port that bears the ids by which agents know a VIF."""
+    # Only these, because other datapaths, and sockets, have no queueing disciplines.
     queued = datapath_of(bridge, host) == "system" and not type
     return Port(
         name=name,
@@ -64,17 +64,17 @@ def port_of(
 
 
 def isolated(bridge: Bridge, options: Options) -> bool:
-    """Whether ports made on a bridge are isolated: no agent wires those of a trunk's bridge."""
+    """Whether new ports of a bridge are isolated: no agent wires those of a trunk's bridge."""
     return bool(options["isolate"]) and not bridge.name.startswith(TRUNK_BRIDGE)
 
 
 def checks(host: Host, options: Options) -> Iterable[Check]:
     """Return what ``vifplug doctor`` says of the switch and its database."""
-    ovs = host.ovs
+    ovs = host.switch(Ovs)
     endpoint = ovs.endpoint if ovs else options["ovsdb_connection"]
-    why = ovs.error if ovs else "nobody has read it"
+    why = ovs.error if ovs else NOT_READ
     version = f", Open vSwitch {ovs.version}" if ovs and ovs.version else ""
-    # A host without Open vSwitch is nothing to mend.
+    # Well, because a host without Open vSwitch needs no mending.
     well = not why or (ovs is not None and ovs.absent)
     yield Check(
         check="OVSDB",
@@ -87,16 +87,14 @@ def checks(host: Host, options: Options) -> Iterable[Check]:
 
 
 def _ovn(ovn: Ovn) -> Check:
-    """Return how OVN is; without it VIFs are plugged, and reach nobody until it is back."""
+    """Return how OVN is. Without it, plugged VIFs have no network until it is back."""
     connected = ovn.connection == "connected"
-    said = (
-        f"ovn-controller is {ovn.connection}" if ovn.connection else f"ovn-controller: {ovn.error}"
-    )
-    # Who may not ask it knows of nothing to mend.
+    state = f" is {ovn.connection}" if ovn.connection else f": {ovn.error}"
+    # Well, because without the right to ask it we know of nothing to mend.
     well = connected or (ovn.connection is None and not ovn.absent)
     return Check(
         check="OVN",
         ok=well,
-        detail=f"{said}; its database is {ovn.remote}",
+        detail=f"ovn-controller{state}; its database is {ovn.remote}",
         mend="" if well else "start ovn-controller, or its database; VIFs plugged are wired then",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The privileged side of vifplug_ovs: CAP_NET_ADMIN, the core's parts and those in OVSDB."""
+"""The privileged side of vifplug_ovs: CAP_NET_ADMIN, the core's parts, and Open vSwitch's."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from oslo_config import cfg
 
 from vifplug import privileged
 from vifplug.errors import PrivilegeError
-from vifplug.parts import CORE
 from vifplug_ovs import opts
 from vifplug_ovs.names import within
-from vifplug_ovs.parts.port import KINDS
+from vifplug_ovs.parts import KINDS
 from vifplug_ovs.race import Race
 from vifplug_ovs.reader import keys
-from vifplug_ovs.vswitchd import OpenDatabase
+from vifplug_ovs.vswitchd import OpenSwitch
 
 context = privileged.Context(__name__)
 
 races: dict[str, Race] = defaultdict(Race)
-"""What this daemon has seen of its switch, by the process in which VIFs are connected."""
+"""How the races of this daemon have ended, by the process in which VIFs are connected."""
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -36,14 +35,17 @@ def _configured() -> Any:
     return cfg.CONF[opts.GROUP]
 
 
-def _database(deadline: float) -> OpenDatabase:
-    # The endpoint is the configuration's and not the request's: the caller is not to be trusted.
+def _switch(deadline: float) -> OpenSwitch:
+    """Open the switch for one call.
+
+    The endpoint is from the configuration, because the daemon does not trust its caller.
+    """
     group = _configured()
-    return OpenDatabase(group.ovsdb_connection, deadline, keys=keys(group), races=races)
+    return OpenSwitch(group.ovsdb_connection, deadline, keys=keys(group), races=races)
 
 
 def _require_sockets_within(request: Mapping[str, Any]) -> None:
-    """Refuse a request that would send the switch to any socket of the host's."""
+    """Refuse a request that would have the switch connect to just any socket of the host."""
     folder = _configured().vhostuser_dir
     for vif in request["vifs"]:
         for part in vif["parts"]:
@@ -57,10 +59,10 @@ def _require_sockets_within(request: Mapping[str, Any]) -> None:
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
     _require_sockets_within(request)
-    return privileged.plug(request, kinds=(*CORE, *KINDS), database=_database)
+    return privileged.plug(request, kinds=KINDS, switch=_switch)
 
 
 @context.entrypoint
 def unplug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Unplug the VIFs of a request."""
-    return privileged.unplug(request, database=_database)
+    return privileged.unplug(request, kinds=KINDS, switch=_switch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an OVS VIF is connected: manual, automatic or hybrid.
+"""How an OVS VIF is connected: manual, automatic or hybrid. Pure.
 
 Source: the LibvirtVIFDrivers blueprint, "Determining VIF setup process".
 """
@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.model.vif import VIF
-from vifplug_ovs.names import INTEGRATION_PATCH
-from vifplug_ovs.snapshot import IFACE_ID
+from vifplug_ovs.names import AUTOMATIC, HYBRID, INTEGRATION_PATCH, MANUAL, PROCESSES
+from vifplug_ovs.snapshot import IFACE_ID, Ovs
 
-MANUAL, AUTOMATIC, HYBRID = "manual", "automatic", "hybrid"
-PROCESSES = (MANUAL, AUTOMATIC, HYBRID)
 CHOOSE = "choose"
 
 _VIRTUALPORT = (0, 9, 11)
@@ -25,7 +23,7 @@ _VIRTUALPORT = (0, 9, 11)
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A process, what decided, and what would be chosen for a VIF that was not plugged."""
+    """A process, why, and ``fresh``: the process that an unplugged VIF would get today."""
 
     process: str
     why: str
@@ -37,8 +35,8 @@ def choose(
 ) -> Choice:
     """Return how a VIF is connected: as it is plugged, as it is pinned, or as this host can.
 
-    ``details`` are the VIF's pins, ``pinned`` is the option's; ``beforehand`` names an option for
-    which the port must be ours.
+    ``details`` are the VIF's pins, ``pinned`` is the option's. ``beforehand`` names an option that
+    works only where the port is made before the guest.
     """
     fresh = _fresh(vif, host, details, pinned, beforehand)
     plugged = _plugged(vif, host)
@@ -59,7 +57,7 @@ def _fresh(
     if host.firewall and not vif.filtered:
         return Choice(process=HYBRID, why="a firewall is required here")
     if details["delegate_create"]:
-        # Whoever moves a guest waits for its port before the guest is there.
+        # Nova waits for the port of a guest that it moves here before the guest comes.
         return Choice(process=MANUAL, why="details.delegate_create")
     if beforehand:
         return Choice(process=MANUAL, why=f"option {beforehand}")
@@ -70,22 +68,21 @@ def _fresh(
 
 
 def _plugged(vif: VIF, host: Host) -> str | None:
-    """Return how the VIF is plugged: by our marks, else by what Nova or os-vif left for it."""
+    """Return how the VIF is plugged: by our marks and claims, else by what Nova or os-vif made."""
     for mark, process in marks(vif).items():
         if host.carrying(mark):
             return process
-    if host.ovs is not None:
-        for _, port in host.ovs.marked(vif.id).values():
-            if port.mark and port.mark.process in PROCESSES:
-                return port.mark.process
-        for _, claim, _ in host.ovs.claims(vif.id):
-            if claim.process in PROCESSES:
-                return claim.process
-    return _by_others(vif, host)
+    ovs = host.switch(Ovs)
+    if ovs is not None:
+        marked = [port.mark for _, port in ovs.marked(vif.id).values()]
+        for noted in (*marked, *(claim for _, claim, _ in ovs.claims(vif.id))):
+            if noted and noted.process in PROCESSES:
+                return noted.process
+    return _by_others(vif, host, ovs)
 
 
 def marks(vif: VIF) -> Mapping[str, str]:
-    """Return the marks of devices that tell how a VIF is plugged, and the process of each."""
+    """Return the marks of a VIF's devices that tell how it is plugged, and the process of each."""
     roles = (HYBRID, "qbr"), (HYBRID, "qvb"), (HYBRID, "qvo"), (MANUAL, "tap")
     return {
         Owner(vif_id=vif.id, vif_type=vif.vif_type, process=process).mark(role): process
@@ -93,12 +90,13 @@ def marks(vif: VIF) -> Mapping[str, str]:
     }
 
 
-def _by_others(vif: VIF, host: Host) -> str | None:
+def _by_others(vif: VIF, host: Host, ovs: Ovs | None) -> str | None:
+    """Return how Nova, os-vif or libvirt have plugged the VIF."""
     bridge = host.link(derived_name("qbr", vif.id))
     if bridge and bridge.kind == "bridge" and not bridge.marks:
         return HYBRID
     interface_id = vif.interface_id or vif.id
-    for name, (_, port) in (host.ovs.bearing(interface_id) if host.ovs else {}).items():
+    for name, (_, port) in (ovs.bearing(interface_id) if ovs else {}).items():
         if port.by_libvirt:
             return AUTOMATIC
         if name == derived_name("qvo", vif.id):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a device is made before the switch looks for it: what a daemon has seen of that lately.
+"""Decides whether to create a device while the database works on its port's row.
 
 The database, then the switch, take longer to get to a port than the kernel takes to make its
-device, so they are asked at the same time (``vifplug.order``). Who loses this race on some host
-has a warning in vswitchd's log and lets it look again; so a daemon that has lost makes devices
-first for a while.
+device, so both are asked at the same time (``vifplug_ovs.order``). On some hosts the switch is
+quicker: then vswitchd logs a warning, and we have it look again. A daemon that has lost this race
+makes devices first for a while.
 
-A slow switch is told of the port before there is a device: it would go over all its ports for the
-device by itself, and then again. That is a matter of how many there are, and to count them would
-take as long again.
+A slow switch is told of the port before the device is made. Otherwise it goes over all its ports
+for the device, and again for the transaction. How slow it is depends on the number of ports, but
+to count them would take as long again. So the daemon decides from how its recent plugs ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _SLOW = 0.006
-"""Seconds to an acknowledgement from which on a switch is slow: some hundred ports, or a busy host.
+"""Seconds: a switch that takes as long to acknowledge is slow (some hundred ports, a busy host).
 
 A device is made in about 1 ms."""
 
@@ -25,9 +25,9 @@ _MOST = 256
 
 @dataclass
 class Race:
-    """How the races for one sort of port ended; of one daemon.
+    """How one daemon's races for one sort of port ended.
 
-    Its threads may disagree for a moment.
+    The daemon's threads share it without a lock: they may disagree for a moment.
     """
 
     slow: bool = False
@@ -39,20 +39,22 @@ class Race:
     _needed: int = 1
 
     def enter(self) -> bool:
-        """Return whether the next plug races; one that rests is counted."""
+        """Return whether the next plug races; count it where it does not."""
         if not self._rest:
             return True
         self._rest -= 1
         return False
 
     def lost(self) -> None:
-        """Note that the switch looked for a port's device before it was made: rest, and longer."""
-        if self.slow:  # it is not, and is taken for it with more reason next time
+        """Note that the switch looked for a device before it was made: rest, each time longer."""
+        if self.slow:
+            # It was not slow after all: ask for twice as many slow answers before believing it.
             self.slow, self._seen, self._needed = False, 0, min(self._needed * 2, _MOST)
         self._rest, self._longer = self._longer, min(self._longer * 4, _MOST)
 
     def acknowledged(self, seconds: float) -> None:
         """Note how long the switch took for a port."""
         self._seen = self._seen + 1 if seconds >= _SLOW else 0
-        if self._seen >= self._needed:  # also if it takes less with its head start
+        if self._seen >= self._needed:
+            # It stays slow, because its head start makes the next answers quicker.
             self.slow, self._rest = True, 0

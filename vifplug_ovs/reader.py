@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what VIFs must know of Open vSwitch, and no more: a host may have thousands of ports."""
+"""Reads what VIFs must know of Open vSwitch, and no more: a host may have thousands of ports.
+
+This module is the plugin's ``vifplug.switch.Reader``.
+"""
 
 from __future__ import annotations
 
@@ -11,42 +14,45 @@ from vifplug.errors import OVSDBError
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug_ovs import ovn, passthrough, process
-from vifplug_ovs.names import port_names
-from vifplug_ovs.ovsdb import pool as kept
+from vifplug_ovs.names import OVS, VHOSTUSER, port_names
+from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Keys
-from vifplug_ovs.ovsdb.queries import Sought, read
+from vifplug_ovs.ovsdb.queries import Sought
 from vifplug_ovs.snapshot import Ovs
 
+_OURS = (OVS, VHOSTUSER)
 
-def look(
+
+def read(
     options: Mapping[str, Any], vifs: Sequence[VIF] | None, host: Host, *, deadline: float
-) -> Host:
-    """Return the host with what its Open vSwitch has of some VIFs, or with None of all.
+) -> Ovs:
+    """Return what this host's Open vSwitch has of some VIFs, or with None of all.
 
-    Never raises: where it can't be read, ``host.ovs.error`` says why. ``deadline`` is absolute
-    CLOCK_MONOTONIC. What somebody told us of it is left as it is.
+    Never raises: the snapshot's ``error`` says why it can't be read. ``deadline`` is absolute
+    CLOCK_MONOTONIC. A snapshot that the host has already is returned as it is.
     """
-    if host.ovs is not None:
-        return host
+    if (told := host.switch(Ovs)) is not None:
+        return told
     endpoint = options["ovsdb_connection"]
     sought = None if vifs is None else [_sought(vif, options, host) for vif in vifs]
-    host.expect(mark for vif in vifs or () for mark in process.marks(vif))
+    ours = [vif for vif in vifs or () if vif.vif_type in _OURS]
+    host.expect(mark for vif in ours for mark in process.marks(vif))
     try:
-        with kept.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
-            found = read(connection, sought, deadline=deadline, meanwhile=host.read_ahead)
-            if found.ovn:
-                controller = ovn.look(found.ovn, options["ovn_rundir"], deadline=deadline)
-                found = replace(found, ovn=controller)
-            return replace(host, ovs=found)
+        with pool.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
+            ovs = queries.read(connection, sought, deadline=deadline, meanwhile=host.read_ahead)
+            if ovs.ovn:
+                controller = ovn.ask(ovs.ovn, options["ovn_rundir"], deadline=deadline)
+                ovs = replace(ovs, ovn=controller)
+            return ovs
     except OVSDBError as error:
         absent = isinstance(error.__cause__, FileNotFoundError)
-        return replace(host, ovs=Ovs(endpoint=endpoint, error=error.why, absent=absent))
+        return Ovs(endpoint=endpoint, error=error.why, absent=absent)
     except PermissionError as error:
         why = f"{error.strerror}: only its owner and group may look, and root"
-        return replace(host, ovs=Ovs(endpoint=endpoint, error=why))
+        return Ovs(endpoint=endpoint, error=why)
     except (Lost, Unanswered) as error:
-        return replace(host, ovs=Ovs(endpoint=endpoint, error=str(error)))
+        return Ovs(endpoint=endpoint, error=str(error))
 
 
 def keys(options: Mapping[str, Any]) -> Keys:
@@ -59,9 +65,13 @@ def keys(options: Mapping[str, Any]) -> Keys:
 
 
 def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
+    """Return what is to be read for a VIF: for another plugin's, only rows with its mark or ids."""
+    if vif.vif_type not in _OURS:
+        return Sought(vif_id=vif.id, interface_id=vif.interface_id)
+    slot = vif.details.get("pci_slot")
     return Sought(
         vif_id=vif.id,
         interface_id=vif.interface_id,
-        bridge=vif.network.bridge,
-        ports=passthrough.ports(vif, host, vif.details.get("pci_slot")) or port_names(vif, options),
+        bridge=vif.network.bridge or options["integration_bridge"],
+        ports=passthrough.ports(vif, host, slot) or port_names(vif, options),
     )

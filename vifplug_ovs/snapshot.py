@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open vSwitch as planning may know it: a plain value, whoever read it.
+"""Open vSwitch as planning may know it: a plain value, from its reader or from a test's host.json.
 
-Tests build it from ``host.json``; on a running host the plugin for Open vSwitch reads what the
-VIFs at hand need of it. Names of fields are those of the columns, see ovs-vswitchd.conf.db(5).
+The fields' names are those of the database's columns, see ovs-vswitchd.conf.db(5). Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from vifplug import fields
 from vifplug.errors import OVSDBError
 from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.model.host import Host
-from vifplug.model.mark import PREFIX, Mark, Owner
+from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
+from vifplug.switch import Snapshot, Trace
+from vifplug_ovs.names import OWN_BRIDGE
 
 MARK, VIF_ID = "vifplug", "vifplug-id"
 """The keys in the external_ids of our rows: the mark, and the id by which a VIF's are found."""
 
 IFACE_ID = "iface-id"
 VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
-"""The types of port whose guest is attached by a socket; the switch's end is server, or client."""
+"""The types of port whose guest is attached by a socket: the switch is its server, or client."""
+
+NOT_READ = "it was not read"
+
+_DEVICES = ("", "internal")
+"""The types of port that may be devices of the kernel."""
 
 _ANY = fields.Text(r"(?s).{0,4096}", "text")
 _OFPORT = Integer(-1, 2**32 - 1)
@@ -32,7 +39,7 @@ class OvsPort:
     """A port and its one interface, which has the same name.
 
     ``external_ids`` are the interface's, ``marks`` those of our keys that the port itself has.
-    ``ofport``, ``error`` and ``link_state`` are vswitchd's answer; before it has one, all are None.
+    ``ofport``, ``error`` and ``link_state`` are vswitchd's answer: all None before it answers.
     """
 
     type: str = declared(_ANY, default="")
@@ -59,15 +66,32 @@ class OvsPort:
 
     @property
     def vhost_user(self) -> bool:
-        """Whether a guest is attached by a socket: there is no device of the kernel's."""
+        """Whether a guest is attached by a socket: the kernel has no device for the port."""
         return self.type in VHOST_USER
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a guest is attached, as far as the database tells.
+
+        Either the guest has its vhost-user socket open, or libvirt made the port for the guest.
+        """
+        if self.vhost_user:
+            return self.link_state == "up"
+        return self.by_libvirt and not self.error
+
+
+Ports = Mapping[str, tuple[str, OvsPort]]
+"""Ports by name, each with the name of its bridge."""
+
+Claims = Sequence[tuple[str, Mark, str]]
+"""Claims, each with the bridge's name before it and the noted interface id after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OvsBridge:
     """A bridge, the claims on it (from claim to interface id), and those of its ports we know.
 
-    ``marks`` are those of our keys that it has: it is a VIF's own.
+    ``marks`` are those of our keys that the bridge has: we made it, or it is a VIF's own.
     """
 
     datapath_type: str = declared(_ANY, default="")
@@ -76,13 +100,18 @@ class OvsBridge:
     ports: Mapping[str, OvsPort] = declared(Table(Record(OvsPort)), default_factory=dict)
     row: str = declared(_ANY, default="")
 
+    @property
+    def mark(self) -> Mark | None:
+        """The mark that we gave a VIF's own bridge; None for a shared one."""
+        return Mark.parse(self.marks.get(MARK, ""))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ovn:
     """What a host that is part of an OVN says: its southbound database, and its controller.
 
-    ``connection`` is ovn-controller's word for that with the database; without one, ``error`` is
-    why it was not to be had. ``absent``: it does not run.
+    ``connection`` is ovn-controller's word for its connection to the database. ``error`` says why
+    the controller gave no word. ``absent``: the controller does not run.
     """
 
     remote: str = declared(_ANY)
@@ -92,13 +121,15 @@ class Ovn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ovs:
+class Ovs(Snapshot):
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
-    ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are those
-    that the switch knows of ports, if they were read; so with ``ovn``. ``qos`` are the ids of VIFs
-    that have a QoS row of ours, which outlives a port that somebody deletes.
+    ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are the types
+    of port that the switch knows, and ``ovn`` is the host's OVN, if these were read. ``qos`` are
+    the ids of VIFs that have a QoS row of ours: it outlives a port that another program deletes.
     """
+
+    key: ClassVar[str] = "ovs"
 
     endpoint: str = declared(_ANY, default="unix:/run/openvswitch/db.sock")
     version: str | None = declared(_ANY, default=None)
@@ -108,6 +139,9 @@ class Ovs:
     ovn: Ovn | None = declared(Record(Ovn), default=None)
     qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
+
+    def planning(self) -> PlannedOvs:
+        return PlannedOvs.on(self)
 
     def bridge(self, name: str) -> OvsBridge | None:
         """Return the bridge of this name."""
@@ -152,30 +186,97 @@ class Ovs:
             if key.startswith(start) and (mark := Mark.parse(key))
         ]
 
-    def marks(self) -> Iterator[Mark]:
-        """Yield the marks of all ports and the claims on all bridges."""
-        for bridge in self.bridges.values():
-            yield from (mark for port in bridge.ports.values() if (mark := port.mark))
-            claims = (mark for key in bridge.claims if (mark := Mark.parse(key)))
-            yield from (claim for claim in claims if not claim.shared)
-
-    def has(self, vif_id: str, interface_id: str | None = None) -> bool:
-        """Whether anything here is a VIF's."""
-        own = (bridge.marks.get(VIF_ID) == vif_id for bridge in self.bridges.values())
-        noted = self.of(vif_id, interface_id) or self.claims(vif_id) or vif_id in self.qos
-        return bool(noted) or any(own)
-
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
 
         A VIF's iface-id is the one given, those that its claims and marked ports note, or its id.
         """
-        found = self.marked(vif_id)
-        known = {interface_id or vif_id, *(noted for _, _, noted in self.claims(vif_id))}
-        known |= {port.external_ids.get(IFACE_ID, "") for _, port in found.values()}
-        for one in known - {""}:
-            found |= self.bearing(one)
-        return {n: f for n, f in found.items() if f[1].marks.get(VIF_ID, vif_id) == vif_id}
+        ports = self.marked(vif_id)
+        ids = {interface_id or vif_id, *(noted for _, _, noted in self.claims(vif_id))}
+        ids |= {port.external_ids.get(IFACE_ID, "") for _, port in ports.values()}
+        for iface_id in ids - {""}:
+            ports |= self.bearing(iface_id)
+        return {n: p for n, p in ports.items() if p[1].marks.get(VIF_ID, vif_id) == vif_id}
+
+    def own_bridge(self, vif_id: str) -> str | None:
+        """Return the name of the bridge that is a VIF's own: ours, or one that os-vif made."""
+        name = derived_name(OWN_BRIDGE, vif_id)
+        bridge = self.bridge(name)
+        if bridge is None or bridge.claims or bridge.marks.get(VIF_ID, vif_id) != vif_id:
+            return None
+        return name
+
+    def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterator[Trace]:
+        if vif_id is None:
+            return self._traces_of_ours()
+        return self._traces_of(vif_id, self.of(vif_id, interface_id), self.claims(vif_id))
+
+    def _traces_of(self, vif_id: str, ports: Ports, claims: Claims) -> Iterator[Trace]:
+        """Yield what the database has of a VIF: its ports, its claims, its own bridge, its QoS."""
+        for name, (bridge, port) in ports.items():
+            yield _trace_of_port(vif_id, bridge, name, port)
+        for bridge, claim, _ in claims:
+            yield Trace(
+                vif_id=vif_id, vif_type=claim.vif_type, process=claim.process, bridge=bridge
+            )
+        if own := self.own_bridge(vif_id):
+            mark = self.bridges[own].mark
+            yield Trace(
+                vif_id=vif_id,
+                vif_type=mark.vif_type if mark else "",
+                process=mark.process if mark else "",
+                bridge=own,
+                main=False,
+            )
+        if not ports and vif_id in self.qos:
+            yield Trace(vif_id=vif_id)
+
+    def _traces_of_ours(self) -> Iterator[Trace]:
+        """Yield the traces of each VIF of which we made something, in one walk over the ports."""
+        claims: dict[str, list[tuple[str, Mark, str]]] = {}
+        vif_ids = dict.fromkeys(
+            port.marks[VIF_ID] for _, _, port in self.ports() if VIF_ID in port.marks
+        )
+        for name, bridge in self.bridges.items():
+            if VIF_ID in bridge.marks:
+                vif_ids[bridge.marks[VIF_ID]] = None
+            for key, noted in bridge.claims.items():
+                if mark := Mark.parse(key):
+                    claims.setdefault(mark.vif_id, []).append((name, mark, noted))
+        vif_ids |= dict.fromkeys((*claims, *self.qos))
+        bearers = {noted: vif_id for vif_id, each in claims.items() for _, _, noted in each}
+        bearers |= {
+            port.external_ids[IFACE_ID]: port.marks[VIF_ID]
+            for _, _, port in self.ports()
+            if VIF_ID in port.marks and IFACE_ID in port.external_ids
+        }
+        bearers |= {vif_id: vif_id for vif_id in vif_ids}
+        ports: dict[str, dict[str, tuple[str, OvsPort]]] = {vif_id: {} for vif_id in vif_ids}
+        for bridge_name, name, port in self.ports():
+            vif_id = port.marks.get(VIF_ID) or bearers.get(port.external_ids.get(IFACE_ID, ""))
+            if vif_id is not None:
+                ports[vif_id][name] = bridge_name, port
+        for vif_id in vif_ids:
+            yield from self._traces_of(vif_id, ports[vif_id], claims.get(vif_id, ()))
+
+
+def _trace_of_port(vif_id: str, bridge: str, name: str, port: OvsPort) -> Trace:
+    """Return the trace of one port of a VIF.
+
+    A port that another program made, and that vswitchd could not open, has no device.
+    """
+    mark = port.mark
+    return Trace(
+        vif_id=vif_id,
+        vif_type=mark.vif_type if mark else "",
+        process=mark.process if mark else "",
+        bridge=bridge,
+        devices=(name,) if port.type in _DEVICES else (),
+        ports=(name,) if port.vhost_user else (),
+        in_use=port.in_use,
+        main=IFACE_ID in port.external_ids,
+        dead=VIF_ID not in port.marks and bool(port.error),
+    )
 
 
 class PlannedOvs(Ovs):
@@ -189,9 +290,15 @@ class PlannedOvs(Ovs):
             for name, bridge in base.bridges.items()
         }
         return cls(
-            endpoint=base.endpoint, version=base.version, error=base.error, types=base.types,
-            ovn=base.ovn, qos=base.qos, bridges=bridges,
-        )  # fmt: skip
+            endpoint=base.endpoint,
+            version=base.version,
+            error=base.error,
+            absent=base.absent,
+            types=base.types,
+            ovn=base.ovn,
+            qos=base.qos,
+            bridges=bridges,
+        )
 
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:
         """Note a bridge as made or changed, or as gone."""
@@ -216,9 +323,17 @@ def _put(table: Mapping[str, object], name: str, value: object | None) -> None:
         table[name] = value
 
 
+def planned(host: Host) -> PlannedOvs:
+    """Return the scratch pad for Open vSwitch, of a host that is being planned."""
+    pad = host.switch(PlannedOvs)
+    assert pad is not None  # noqa: S101 - readable() and planning() came first
+    return pad
+
+
 def readable(owner: Owner, host: Host) -> Ovs:
-    if host.ovs is None or host.ovs.error:
-        endpoint = host.ovs.endpoint if host.ovs else "-"
-        why = host.ovs.error if host.ovs and host.ovs.error else "nobody has read it"
-        raise OVSDBError(owner.vif_id, endpoint, why)
-    return host.ovs
+    """Return what a VIF's parts may know of Open vSwitch. Raises OVSDBError."""
+    ovs = host.switch(Ovs)
+    if ovs is None or ovs.error:
+        endpoint = ovs.endpoint if ovs else "-"
+        raise OVSDBError(owner.vif_id, endpoint, (ovs and ovs.error) or NOT_READ)
+    return ovs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a VIF needs whose guest is attached by a vhost-user socket. Pure: see VIFPlugin.wire.
+"""The parts of a VIF whose guest is attached by a vhost-user socket. Pure: see VIFPlugin.wire.
 
 Source: Nova's and os-vif's vhostuser; Open vSwitch's "DPDK vHost User Ports".
 """
@@ -22,22 +22,22 @@ from vifplug.wiring import Wiring
 from vifplug_ovs import opts
 from vifplug_ovs import ports as switch
 from vifplug_ovs.names import VHOST_USER, within
-from vifplug_ovs.parts.bridge import DATAPATHS
-from vifplug_ovs.parts.port import SOCKET
+from vifplug_ovs.parts import DATAPATHS, KINDS, SOCKET
 from vifplug_ovs.snapshot import VHOST_USER as PORT_TYPES
+from vifplug_ovs.snapshot import Ovs
 
 _SERVER, _CLIENT = "server", "client"
 _TYPES = dict(zip((_CLIENT, _SERVER), PORT_TYPES, strict=True))
-"""The type of port for the guest's role, which is not the switch's."""
+"""The type of port by the guest's role; the switch has the other role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VhostUserDetails:
     """The details of vif_type vhostuser, in the words of Neutron's binding:vif_details.
 
-    ``vhostuser_mode`` is the guest's role: a server makes the socket, to which the switch goes.
-    ``vhostuser_ovs_plug``: Open vSwitch has the other end. Where it is not said, it has if the VIF
-    names a bridge.
+    ``vhostuser_mode`` is the guest's role: a server makes the socket, and the switch connects to
+    it. ``vhostuser_ovs_plug``: Open vSwitch has the other end. By default, it has if the VIF names
+    a bridge.
     """
 
     vhostuser_socket: str = declared(SOCKET)
@@ -47,14 +47,14 @@ class VhostUserDetails:
 
 
 class VhostUserPlugin(VIFPlugin):
-    """vif_type ``vhostuser``: the guest's memory and a socket, no device of the kernel's."""
+    """vif_type ``vhostuser``: a socket and the guest's memory; the kernel has no device."""
 
     api_version = 1
     details = VhostUserDetails
     group = opts.GROUP
     opts = opts.OPTS
-    looks = "look"
-    database = True
+    kinds = KINDS
+    switch = "reader"
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details: VhostUserDetails = self.details_of(vif)
@@ -120,7 +120,8 @@ class VhostUserPlugin(VIFPlugin):
 
     def doctor(self, host: Host) -> Iterable[Check]:
         yield from switch.checks(host, self.options)
-        if host.ovs and host.ovs.types:
-            able = set(PORT_TYPES) <= set(host.ovs.types)
+        ovs = host.switch(Ovs)
+        if ovs and ovs.types:
+            able = set(PORT_TYPES) <= set(ovs.types)
             can, cannot = "the switch has DPDK", "the switch runs without DPDK: no vhostuser VIFs"
             yield Check(check="vhost-user", ok=True, detail=can if able else cannot)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a VIF of the direct family needs. Pure: see VIFPlugin.wire.
+"""What the plugins of the direct family share. Pure: see VIFPlugin.wire.
 
-libvirt makes and removes the guest's macvtap, and speaks with lldpad; ours is that what it needs is
-there beforehand, and gone or as before afterwards.
+libvirt makes and removes the guest's macvtap, and speaks with lldpad. Before that, plug prepares
+the devices that libvirt needs; unplug removes them or restores their settings.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
 from vifplug.model.host import Host
 from vifplug.model.link import PciFunction
 from vifplug.model.vif import VIF, QoS
-from vifplug.parts import CARRIES_VLAN, MODES, Lower, Part, Vlan
+from vifplug.parts import Part, Vlan
 from vifplug.plugin import VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_vepa import opts
+from vifplug_vepa.parts import CARRIES_VLAN, KINDS, MODES, Lower
 
 MODE = Choice(*MODES)
 
@@ -25,6 +26,7 @@ class DirectPlugin(VIFPlugin):
     """What the plugins of this family have in common."""
 
     api_version = 1
+    kinds = KINDS
     group = opts.GROUP
     opts = opts.OPTS
 
@@ -40,7 +42,10 @@ def macvtap(
     vlan: int | None = None,
     notes: tuple[str, ...] = (),
 ) -> Wiring:
-    """Return the wiring of a guest with a macvtap on a device; libvirt tags for ``vlan``."""
+    """Return the wiring of a guest with a macvtap on a device.
+
+    ``before`` are the parts that the device itself needs. libvirt tags the frames with ``vlan``.
+    """
     guest = GuestSide.of(vif, host)
     lower = Lower(device=source, mode=mode, address=vif.address, mtu=vif.network.mtu)
     interface = Interface(
@@ -77,7 +82,7 @@ def whole_function(
 
 
 def left_out_of_function(vif: VIF) -> tuple[str, ...]:
-    """Return notes on what a guest that gets a function whole will not get."""
+    """Return notes on the VIF's wishes that a function given whole can't meet."""
     notes = []
     if vif.queues and vif.queues > 1:
         notes.append(f"queues {vif.queues} left out: they are the function's own")
@@ -87,7 +92,7 @@ def left_out_of_function(vif: VIF) -> tuple[str, ...]:
 
 
 def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...], tuple[str, ...]]:
-    """Return what a macvtap of the network lies on, the parts that make it, and notes."""
+    """Return the device below a macvtap of the network, the parts that make it, and notes."""
     network = vif.network
     if not network.should_create_vlan:
         notes: tuple[str, ...] = ()
@@ -101,7 +106,7 @@ def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...],
 
 
 def vlan_on(vif: VIF, host: Host, name: str, uplink: str, vlan: int) -> tuple[Part, ...]:
-    """Return a VLAN device on an uplink, which has to be there and up first."""
+    """Return the parts of a VLAN device on an uplink; the uplink must be there and up first."""
     lower = host.link(uplink)
     mtu = vif.network.mtu or (min(host.mtu, lower.mtu) if lower else host.mtu)
     carrier = Lower(device=uplink, mode=CARRIES_VLAN, address=vif.address, mtu=mtu)
@@ -109,6 +114,7 @@ def vlan_on(vif: VIF, host: Host, name: str, uplink: str, vlan: int) -> tuple[Pa
 
 
 def function_of(vif: VIF, host: Host, pci: str, *, virtual: bool) -> PciFunction:
+    """Return a network card's function by its PCI address. Raises Conflict."""
     function = host.pci.get(pci)
     wanted = "a virtual function of a network card" if virtual else "a network card's function"
     if function is None:
@@ -119,8 +125,8 @@ def function_of(vif: VIF, host: Host, pci: str, *, virtual: bool) -> PciFunction
 
 
 def netdev_of(vif: VIF, pci: str, function: PciFunction) -> str:
+    """Return the name of a function's network device. Raises Conflict."""
     if function.netdev is None:
-        found = "has no network device on this host"
         needed = "the host's driver on the function, or vnic_type direct"
-        raise Conflict(vif.id, f"PCI {pci}", found, needed)
+        raise Conflict(vif.id, f"PCI {pci}", "has no network device on this host", needed)
     return function.netdev

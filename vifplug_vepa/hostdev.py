@@ -11,7 +11,7 @@ from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.wiring import Wiring
 from vifplug_vepa.direct import DirectPlugin, left_out_of_function
-from vifplug_vepa.parts.required import Function
+from vifplug_vepa.parts import Function
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from vifplug.fields import BOOLEAN, PCI, VLAN, declared
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
-from vifplug.parts import PASSTHROUGH, Part, VirtualFunction
+from vifplug.parts import Part
 from vifplug.wiring import Wiring
 from vifplug_vepa.direct import DirectPlugin, function_of, macvtap, netdev_of, whole_function
-from vifplug_vepa.parts.required import Function
+from vifplug_vepa.parts import PASSTHROUGH, Function, VirtualFunction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class HwVebDetails:
 class HwVebPlugin(DirectPlugin):
     """vif_type ``hw_veb``: a virtual function on the switch that its network card is.
 
-    vnic_type direct hands the function to the guest, macvtap puts one on its device.
+    vnic_type direct hands the function to the guest; vnic_type macvtap puts a macvtap on the
+    function's device.
     """
 
     details = HwVebDetails

@@ -24,8 +24,9 @@ from vifplug_vepa.direct import (
 class MacvtapDetails:
     """The details of vif_type macvtap, in Nova's words.
 
-    ``macvtap_source`` is what the macvtap lies on, by default network.interface. With ``vlan`` it
-    is a VLAN device of that name (by default vlan and the id) on ``physical_interface``.
+    ``macvtap_source`` is the device that the macvtap lies on, by default network.interface. With
+    ``vlan`` it is a VLAN device of that name, by default "vlan" and the id, on
+    ``physical_interface``.
     """
 
     macvtap_mode: str = declared(MODE, default="vepa")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The privileged side of vifplug_vepa.
 
-Besides CAP_NET_ADMIN it holds CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, for one thing: to see who has
-a macvtap open, and the latter to read lldpad's process id.
+Besides CAP_NET_ADMIN it holds CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: together they show which
+process has a macvtap open. CAP_DAC_READ_SEARCH also reads lldpad's process id.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from oslo_config import cfg
 from oslo_privsep import capabilities
 
+import vifplug_vepa.perform  # noqa: F401 - registers this plugin's operations
 from vifplug import privileged
-from vifplug.model.host import Host
-from vifplug_vepa import opts
-from vifplug_vepa import reader as look
-from vifplug_vepa.parts.required import KINDS
+from vifplug.switch import Snapshot
+from vifplug_vepa import opts, reader
+from vifplug_vepa.parts import KINDS
 
 context = privileged.Context(
     __name__, needs=(capabilities.CAP_SYS_PTRACE, capabilities.CAP_DAC_READ_SEARCH)
@@ -29,19 +29,26 @@ def list_opts() -> list[tuple[str, list[Any]]]:
     return [(opts.GROUP, opts.OPTS), *context.list_opts()]
 
 
-def _facts(host: Host, *, until: float) -> Host:
-    # The file is the configuration's and not the request's: the caller is not to be trusted.
+def _configured() -> Any:
+    """Return this plugin's options from the daemon's own configuration.
+
+    A request can't set them: the daemon doesn't trust its caller.
+    """
     cfg.CONF.register_opts(opts.OPTS, group=opts.GROUP)
-    return look.add(host, cfg.CONF[opts.GROUP].lldpad_pid_file, until, must=True)
+    return cfg.CONF[opts.GROUP]
+
+
+def _snapshots(deadline: float) -> tuple[Snapshot, ...]:
+    return (reader.lldpad(_configured().lldpad_pid_file, deadline, must=True),)
 
 
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
-    return privileged.plug(request, kinds=KINDS, facts=_facts)
+    return privileged.plug(request, kinds=KINDS, snapshots=_snapshots)
 
 
 @context.entrypoint
 def unplug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Unplug the VIFs of a request."""
-    return privileged.unplug(request)
+    return privileged.unplug(request, kinds=KINDS, remove_unused=_configured().remove_unused)

@@ -13,7 +13,8 @@ from vifplug.model.vif import VIF
 from vifplug.plugin import Check
 from vifplug.wiring import Wiring
 from vifplug_vepa.direct import MODE, DirectPlugin, macvtap, source_of
-from vifplug_vepa.parts.required import Edge
+from vifplug_vepa.parts import Edge
+from vifplug_vepa.snapshot import Lldpad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class QbgPlugin(DirectPlugin):
         "type_id_version",
         "instance_id",
     )
-    looks = "look"
+    switch = "reader"
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         mode = self.details_of(vif).macvtap_mode
@@ -56,11 +57,12 @@ class QbgPlugin(DirectPlugin):
         return macvtap(vif, host, source, mode, (edge, *below), port=port, notes=notes)
 
     def doctor(self, host: Host) -> Iterable[Check]:
-        # A host without lldpad, or a card on an ordinary switch, is nothing to mend.
+        lldpad = host.switch(Lldpad)
+        # Always ok, because a host without lldpad, or a card on an ordinary switch, is no fault.
         cards = [name for name, link in host.links.items() if link.kind == "physical" and link.up]
         for device in cards or ["lo"]:
-            edge = host.edges.get(device) if host.edges is not None else None
-            why = edge.why if edge else "nobody has asked lldpad"
+            edge = lldpad.edges.get(device) if lldpad else None
+            why = edge.why if edge else "lldpad was not asked"
             if why.startswith("no lldpad"):
                 yield Check(check="802.1Qbg", ok=True, detail=why)
                 return
@@ -69,7 +71,7 @@ class QbgPlugin(DirectPlugin):
 
 
 def _card(device: str, host: Host) -> str:
-    """Return the device that a VLAN device lies on in the end: lldpad speaks there."""
+    """Return the network card below a device, through any VLAN devices: lldpad speaks there."""
     seen: set[str] = set()
     while (link := host.link(device)) and link.kind == "vlan" and link.lower:
         if device in seen:

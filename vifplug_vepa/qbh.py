@@ -9,18 +9,21 @@ from vifplug.fields import DEVICE, PCI, declared
 from vifplug.guest.interface import VirtualPort
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
-from vifplug.parts import PASSTHROUGH, Part
+from vifplug.parts import Part
 from vifplug.wiring import Wiring
 from vifplug_vepa.direct import MODE, DirectPlugin, function_of, macvtap, netdev_of, whole_function
-from vifplug_vepa.parts.required import Function, PortProfile
+from vifplug_vepa.parts import PASSTHROUGH, Function, PortProfile
 
 _MOST_PROFILE = 39
-"""Bytes that libvirt and the kernel have for a port profile's name."""
+"""Bytes that libvirt and the kernel allow for a port profile's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QbhDetails:
-    """The details of vif_type 802.1qbh; with ``pci_slot`` that function, else network.interface."""
+    """The details of vif_type 802.1qbh.
+
+    ``pci_slot`` names the virtual function. By default it is that of the device network.interface.
+    """
 
     macvtap_mode: str | None = declared(MODE, default=None)
     pci_slot: str | None = declared(PCI, default=None)
@@ -29,7 +32,7 @@ class QbhDetails:
 class QbhPlugin(DirectPlugin):
     """vif_type ``802.1qbh``: a virtual function whose driver passes a port profile to the switch.
 
-    vnic_type direct hands the function to the guest, any other one puts a macvtap on it.
+    vnic_type direct hands the function to the guest; any other puts a macvtap on its device.
     """
 
     details = QbhDetails

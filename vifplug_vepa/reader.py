@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks lldpad what it has agreed on with the switch (802.1Qbg), as far as we may.
+"""Asks lldpad on which devices it has agreed on EVB with the switch (802.1Qbg).
 
-lldpad answers root alone, so an ordinary user's plan doesn't know; plug's privileged side does.
+lldpad answers only root: an ordinary user's plan doesn't know; plug's privileged side does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
-from vifplug.query.links import RunningLinks
-from vifplug_vepa.snapshot import Edge
+from vifplug_vepa.snapshot import Edge, Lldpad
 
 _SOCKETS = Path("/proc/thread-self/net/netlink")
 _ROUTE = "0"
@@ -25,39 +24,36 @@ _MOST = 5.0
 """Seconds that lldpad may take to answer."""
 
 
-def look(
+def read(
     options: Mapping[str, Any], vifs: Sequence[VIF] | None, host: Host, *, deadline: float
-) -> Host:
-    """Return the host with what lldpad says, asked device by device; ``vifs`` are no matter.
+) -> Lldpad:
+    """Return what this host's lldpad says; ``deadline`` is absolute CLOCK_MONOTONIC.
 
-    ``deadline`` is absolute CLOCK_MONOTONIC. What somebody told us is left as it is.
+    ``vifs`` is ignored: lldpad is asked device by device.
     """
-    of_another = not isinstance(host.links, RunningLinks)
-    if of_another or host.edges is not None:
-        return host
-    return add(host, options["lldpad_pid_file"], deadline)
+    return lldpad(options["lldpad_pid_file"], deadline)
 
 
-def add(host: Host, pid_file: str, until: float, *, must: bool = False) -> Host:
-    """Return the host with what lldpad says of each device when it is asked for.
+def lldpad(pid_file: str, deadline: float, *, must: bool = False) -> Lldpad:
+    """Return what lldpad says of each device; planning's first question about a device asks it.
 
-    ``must``: if it can't be asked, that is as if there were none.
+    ``must``: an lldpad that we may not ask counts as a missing one.
     """
-    return replace(host, edges=RunningEdges(Path(pid_file), until, must))
+    return Lldpad(edges=RunningEdges(Path(pid_file), deadline, must))
 
 
 @dataclass
 class RunningEdges(Mapping[str, Edge]):
-    """What the lldpad of this network namespace says of devices, each when it is asked for."""
+    """What the lldpad of this network namespace says, asked when a device is first looked up."""
 
     pid_file: Path
-    until: float
+    deadline: float
     must: bool = False
     _known: dict[str, Edge] = field(default_factory=dict)
 
     def __getitem__(self, device: str) -> Edge:
         if device not in self._known:
-            edge = self._alive() or _said(device, self.until)
+            edge = self._missing() or _edge_of(device, self.deadline)
             unknown = edge.evb is None and self.must
             self._known[device] = replace(edge, evb=False) if unknown else edge
         return self._known[device]
@@ -68,10 +64,10 @@ class RunningEdges(Mapping[str, Edge]):
     def __len__(self) -> int:
         return len(self._known)
 
-    def _alive(self) -> Edge | None:
-        """Return why there is no lldpad that libvirt would find, or None.
+    def _missing(self) -> Edge | None:
+        """Return an edge that says why libvirt would find no lldpad, or None.
 
-        libvirt speaks to the netlink port whose number stands in the file.
+        libvirt speaks to the netlink port whose number is in the file.
         """
         try:
             port = self.pid_file.read_text().strip("\0 \n")  # lldpad fills it up with zeros
@@ -86,9 +82,10 @@ class RunningEdges(Mapping[str, Edge]):
         return Edge(evb=False, why=f"no lldpad: {self.pid_file} names one that has ended")
 
 
-def _said(device: str, until: float) -> Edge:
+def _edge_of(device: str, deadline: float) -> Edge:
+    """Return what lldptool says of a device."""
     command = ("lldptool", "-t", "-i", device, "-g", "ncb", "-V", "evb")
-    wait = max(min(until - time.monotonic(), _MOST), 0.05)
+    wait = max(min(deadline - time.monotonic(), _MOST), 0.05)
     try:
         done = subprocess.run(  # noqa: S603 - the name was checked, and no shell sees it
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wait,
@@ -102,14 +99,14 @@ def _said(device: str, until: float) -> Edge:
     if done.returncode:
         if "timed out" in text:
             return Edge(evb=False, why="lldpad does not answer")
-        refused = "R0a" in text  # what lldpad answers those who are not root
+        refused = "R0a" in text  # lldpad's answer to a user who is not root
         why = "only root may ask lldpad" if refused else f"lldpad has no EVB on it: {text[:120]}"
         return Edge(evb=None if refused else False, why=why)
-    return _read(text)
+    return _parsed(text)
 
 
-def _read(text: str) -> Edge:
-    """Return what ``lldptool -V evb`` prints of the device's switch."""
+def _parsed(text: str) -> Edge:
+    """Return the edge that the output of ``lldptool -V evb`` describes."""
     bridge = next((word for word in text.split() if word.startswith("bridge:")), None)
     if bridge is None:
         return Edge(evb=False, why="no switch has announced EVB on it")

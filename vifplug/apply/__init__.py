@@ -4,20 +4,9 @@
 This runs inside a plugin's privileged daemon, under its locks, but is itself plain code.
 """
 
-from vifplug.apply.job import Applied, Departure, Job, Outcome
-from vifplug.apply.means import Database, Means, Refused
-from vifplug.apply.plugging import plug
+from vifplug.apply.means import Means
+from vifplug.apply.outcome import Applied, Outcome
+from vifplug.apply.plugging import Plugging, plug
 from vifplug.apply.unplugging import unplug, used_by
 
-__all__ = [
-    "Applied",
-    "Database",
-    "Departure",
-    "Job",
-    "Means",
-    "Outcome",
-    "Refused",
-    "plug",
-    "unplug",
-    "used_by",
-]
+__all__ = ["Applied", "Means", "Outcome", "Plugging", "plug", "unplug", "used_by"]

@@ -1,133 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What plans are carried out with: the kernel, a switch's database if there is one, the time."""
+"""What plans are carried out with: the kernel, a switch if the plugin has one, the time."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from vifplug.apply.job import Departure, Job
 from vifplug.errors import DeadlineExceeded
-from vifplug.kernel.netlink import Netlink
-from vifplug.model.host import Host
-from vifplug.operations.operation import Operation
-from vifplug.perform import perform
+from vifplug.kernel.perform import Kernel, perform
+from vifplug.model.host import BATCH, Host
+from vifplug.model.snapshot import Snapshot
+from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.parts.part import Part
 from vifplug.query.cards import RunningFunctions
 from vifplug.query.links import RunningLinks
-from vifplug_ovs.snapshot import Ovs
+from vifplug.switch import Switch, Wanted
 
-BATCH = 8
-"""From so many VIFs on, the host is read in one dump instead of name by name."""
-
-
-class Refused(Exception):
-    """A database refused a transaction, of which nothing was done; ``culprit`` is the VIF's place.
-
-    ``culprit`` is None where the database does not say whose part of it was wrong.
-    """
-
-    def __init__(self, why: str, culprit: int | None = None) -> None:
-        super().__init__(why)
-        self.culprit = culprit
-
-
-class Database(Protocol):
-    """A switch's database, which a plan changes in transactions, unlike the kernel's devices."""
-
-    def seek(self, jobs: Sequence[Job], *, meanwhile: Callable[[], object]) -> Ovs:
-        """Read what the parts of these jobs must know. Raises OVSDBError, DeadlineExceeded.
-
-        ``meanwhile`` may be done while the database is at work.
-        """
-
-    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
-        """Read what is these VIFs' and return what takes each out, as :meth:`seek`."""
-
-    def send(self, groups: Sequence[Sequence[Operation]]) -> None:
-        """Ask for all changes in one transaction, which can't be recalled: then :meth:`confirm`.
-
-        Raises as that does; it may wait for the answer itself, where the switch needs that time.
-        """
-
-    def confirm(self) -> None:
-        """Wait until all that was asked for is done. Raises Refused: nothing of it was.
-
-        OVSDBError and DeadlineExceeded: nothing was done, or what may come to be done is undone by
-        the database itself. OSError: the caller has to take it back.
-        """
-
-    def take_back(self, operation: Operation) -> None:
-        """Make one change by itself, also a little past the deadline. Raises as :meth:`confirm`."""
-
-    def settled(
-        self, groups: Sequence[Sequence[Operation]], *, meanwhile: Callable[[], object]
-    ) -> Sequence[str | None]:
-        """Wait until the switch has done what was confirmed; return why not, for each group.
-
-        ``meanwhile`` is done while it works.
-        """
-
-    def race(self, job: Job) -> bool:
-        """Whether a job's device may be made while the database is at work on its port's row.
-
-        Asked once for a plug; the switch may look for the device before it is made.
-        """
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What plans are carried out with: netlink, a database if there is one, and the time.
+    """What plans are carried out with.
 
-    ``deadline`` is absolute CLOCK_MONOTONIC. ``facts`` adds what a plugin's parts must know of the
-    host besides. ``meanwhile`` is done while a switch works, so that it takes no time.
+    ``deadline`` is absolute CLOCK_MONOTONIC. ``kinds`` are the parts that the plugin knows.
+    ``snapshots`` are what its parts must know of the host besides devices and ``switch``.
+    ``meanwhile`` is done while a switch works, so that it takes no time.
     """
 
-    netlink: Netlink
+    kernel: Kernel
     deadline: float
-    database: Database | None = None
-    facts: Callable[[Host], Host] | None = None
+    kinds: Sequence[type[Part]] = ()
+    switch: Switch | None = None
+    snapshots: Iterable[Snapshot] = ()
     meanwhile: Callable[[], object] | None = None
+    problems: list[str] = field(default_factory=list)
 
     def look(self, *, batch: bool) -> Host:
         """Return the host's devices as they are; in a ``batch`` all are read at once."""
-        links = RunningLinks(self.netlink)
+        links = RunningLinks(self.kernel.claims, self.kernel.netlink)
         if batch:
             links.read_all()
-        return Host(links=links, pci=RunningFunctions())
+        switches = {snapshot.key: snapshot for snapshot in self.snapshots}
+        return Host(links=links, pci=RunningFunctions(), switches=switches)
 
-    def look_for(self, jobs: Sequence[Job]) -> Host:
-        """Return the host with all that the parts of some jobs must know.
+    def look_for(self, vifs: Sequence[Wanted], *, elsewhere: Iterable[str] = ()) -> Host:
+        """Return the host with everything that the parts of some VIFs must know.
 
-        Raises OSError, OVSDBError, DeadlineExceeded.
+        ``elsewhere`` are further names to look for. Raises OSError, SwitchError, DeadlineExceeded.
         """
-        self.netlink.let_go()  # a tap that is held looks like a running guest's
-        host = self.look(batch=len(jobs) >= BATCH)
-        for job in jobs:
-            host.expect(name for part in job.parts for name in part.devices)
-            marks = (part.marks(job.owner) for part in job.parts)
+        self.kernel.let_go()  # a tap that is held looks like a running guest's
+        host = self.look(batch=len(vifs) >= BATCH)
+        for vif in vifs:
+            host.expect(name for part in vif.parts for name in part.devices)
+            marks = (part.marks(vif.owner) for part in vif.parts)
             host.expect(mark for own in marks for mark in own.values())
-        if self.database:
-            host = replace(host, ovs=self.database.seek(jobs, meanwhile=host.read_ahead))
-        return self.facts(host) if self.facts else host
+        host.expect(elsewhere)
+        if self.switch is None:
+            return host
+        snapshot = self.switch.seek(vifs, meanwhile=host.read_ahead)
+        return replace(host, switches={**host.switches, snapshot.key: snapshot})
 
     def perform(self, operation: Operation) -> None:
         """Do one operation on the kernel."""
-        perform(self.netlink, operation)
+        LOG.debug("perform: %s", operation)
+        perform(operation, self.kernel)
 
     def use_the_time(self) -> None:
         """Do what has to be done some time, while a switch works."""
-        self.netlink.let_go()
+        self.kernel.let_go()
         if self.meanwhile:
             self.meanwhile()
 
     def take_back(self, operation: Operation) -> None:
-        """Do one operation that undoes another, on the kernel or in the database."""
-        if operation.in_database and self.database:
-            self.database.take_back(operation)
+        """Do one operation that undoes another, on the kernel or in the switch."""
+        if isinstance(operation, SwitchOperation) and self.switch:
+            self.switch.take_back(operation)
         else:
-            perform(self.netlink, operation)
+            perform(operation, self.kernel)
 
     def require_time(self, vif_id: str, step: str) -> None:
         """Raise DeadlineExceeded where the deadline has passed."""

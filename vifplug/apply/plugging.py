@@ -3,195 +3,250 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from vifplug.apply.job import Applied, Job, Outcome
-from vifplug.apply.means import Means, Refused
+from vifplug.apply.means import Means
+from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
-from vifplug.operations.links import SetLink
-from vifplug.operations.operation import Operation
-from vifplug.wiring import compare
-from vifplug_ovs.order import Order, in_order
+from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.plan.compare import compare
+from vifplug.plan.place import require_one_place
+from vifplug.switch import Order, Refused, Wanted
+
+LOG = logging.getLogger(__name__)
+
+LOOK = "the look at the result"
 
 
-def plug(jobs: Sequence[Job], means: Means) -> list[Outcome]:
-    """Make each job's parts exist, or leave the host as it was; one that fails hurts no other.
+@dataclass(kw_only=True)
+class Plugging:
+    """A VIF being plugged, and the operations performed so far, oldest first.
 
-    What goes into a database goes there in one transaction for all, split where it is refused.
+    ``step`` is the operation at work. ``elsewhere`` are names by which another vif_type may have
+    left the VIF somewhere else.
     """
-    _together(list(jobs), means)
-    return [job.outcome or Applied(changed=False, devices=()) for job in jobs]
+
+    wanted: Wanted
+    elsewhere: Sequence[str] = ()
+    performed: list[Operation] = field(default_factory=list)
+    step: str = "the first step"
+    outcome: Outcome | None = None
+
+    @property
+    def vif_id(self) -> str:
+        """The VIF's id."""
+        return self.wanted.owner.vif_id
+
+    def at_switch(self, order: Order) -> None:
+        """Note that the switch's changes are the step at work."""
+        if order.inside:
+            self.step = str(order.inside[0])
+
+    def forget_switch(self) -> None:
+        """Leave out the switch's changes: it made none of them."""
+        self.performed = [o for o in self.performed if not isinstance(o, SwitchOperation)]
+
+    def fail(self, error: BaseException, take_back: Callable[[Operation], None]) -> None:
+        """Undo what was performed; the error is what becomes of the VIF."""
+        left = undo(self.performed, take_back)
+        self.performed = []
+        if isinstance(error, VifplugError) and not left:
+            self.outcome = error.about(self.vif_id)
+        else:
+            self.outcome = PlugFailed(self.vif_id, self.step, words(error), left)
 
 
-def _together(jobs: list[Job], means: Means) -> None:
+def plug(vifs: Sequence[Plugging], means: Means) -> list[Outcome]:
+    """Make each VIF's parts exist, or leave the host as it was; one that fails hurts no other.
+
+    The switch's changes go in one transaction for all VIFs, split where it is refused.
+    """
+    _together(list(vifs), means)
+    return [vif.outcome or Applied(changed=False, devices=()) for vif in vifs]
+
+
+def _together(vifs: list[Plugging], means: Means) -> None:
     try:
-        host = means.look_for(jobs).planning()
+        elsewhere = (name for vif in vifs for name in vif.elsewhere)
+        host = means.look_for([vif.wanted for vif in vifs], elsewhere=elsewhere).planning()
+        means.kernel.claims.require_sound()
     except (VifplugError, OSError) as error:
-        for job in jobs:
-            job.standing = "reading the host"
-            job.fail(error, means.take_back)
+        for vif in vifs:
+            vif.step = "reading the host"
+            vif.fail(error, means.take_back)
         return
-    plans: list[tuple[Job, Order]] = []
-    for job in jobs:
+    plans: list[tuple[Plugging, Order]] = []
+    for vif in vifs:
         try:
-            steps = compare(job.owner, job.parts, host)
+            order = _planned(vif, host, means, alone=len(vifs) == 1)
         except Exception as error:
-            job.fail(error, means.take_back)
+            vif.fail(error, means.take_back)
             continue
-        operations = [operation for step in steps for operation in step.operations]
-        # Many devices take longer to be made than any switch to look for them.
-        racing = len(jobs) == 1 and means.database is not None and means.database.race(job)
-        order = in_order(operations, racing=racing)
-        if _performed(job, order.before, means):
-            plans.append((job, order))
+        if _performed(vif, order.before, means):
+            plans.append((vif, order))
     if any(order.inside for _, order in plans):
         if not _committed(plans, means):
             return
-        plans = [(job, order) for job, order in plans if job.outcome is None]
+        plans = [(vif, order) for vif, order in plans if vif.outcome is None]
         if plans:
             _settle(plans, means)
-    _verify([job for job, _ in plans if job.outcome is None], means)
+    for vif, order in plans:
+        if vif.outcome is None:
+            _performed(vif, order.after, means)
+    _verify([vif for vif, _ in plans if vif.outcome is None], means)
 
 
-def _performed(job: Job, operations: Sequence[Operation], means: Means) -> bool:
-    """Make changes on the kernel; where one fails, take back all that was done for the job."""
-    if failure := _stopped_by(job, operations, means):
-        job.fail(failure, means.take_back)
+def _planned(vif: Plugging, host: Host, means: Means, *, alone: bool) -> Order:
+    """Compare a VIF's parts with the host; return its operations in their order."""
+    require_one_place(vif.wanted, host, means.kinds, vif.elsewhere)
+    steps = compare(vif.wanted.owner, vif.wanted.parts, host)
+    operations = [operation for step in steps for operation in step.operations]
+    if means.switch is None:
+        return Order(before=tuple(operations))
+    return means.switch.order(operations, alone=vif.wanted if alone else None)
+
+
+def _performed(vif: Plugging, operations: Sequence[Operation], means: Means) -> bool:
+    """Make changes on the kernel; where one fails, undo all that was performed for the VIF."""
+    if failure := _stopped_by(vif, operations, means):
+        vif.fail(failure, means.take_back)
         if not isinstance(failure, Exception):
             raise failure
     return failure is None
 
 
-def _stopped_by(job: Job, operations: Sequence[Operation], means: Means) -> BaseException | None:
-    """Make changes on the kernel until one fails; return its error, and take nothing back."""
+def _stopped_by(
+    vif: Plugging, operations: Sequence[Operation], means: Means
+) -> BaseException | None:
+    """Make changes on the kernel until one fails; return its error, and undo nothing."""
     try:
         for operation in operations:
-            job.standing = str(operation)
-            means.require_time(job.owner.vif_id, job.standing)
-            # Noted before it is tried: what failed half-way is taken back too.
-            job.done.append(operation)
+            vif.step = str(operation)
+            means.require_time(vif.vif_id, vif.step)
+            # Noted before it is tried, because an operation that failed half-way is undone too.
+            vif.performed.append(operation)
             means.perform(operation)
     except BaseException as error:
         return error
     return None
 
 
-def _committed(plans: Sequence[tuple[Job, Order]], means: Means) -> bool:
-    """Change the database, for all in one transaction; False where they were split instead."""
-    assert means.database is not None  # noqa: S101 - only its parts have such operations
-    for job, order in plans:
-        job.at_database(order)
-        job.done += order.inside
-    stopped: list[tuple[Job, str, BaseException]] = []
+def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
+    """Change the switch, for all VIFs in one transaction; False where it was split instead."""
+    assert means.switch is not None  # noqa: S101 - only its parts have such operations
+    for vif, order in plans:
+        vif.at_switch(order)
+        vif.performed += order.inside
+    stopped: list[tuple[Plugging, str, BaseException]] = []
     try:
-        means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
-        means.database.send([order.inside for _, order in plans])
-        for job, order in plans:
-            if failure := _stopped_by(job, order.meanwhile, means):
-                stopped.append((job, job.standing, failure))
-            job.at_database(order)
-        means.database.confirm()
+        means.require_time(plans[0][0].vif_id, plans[0][0].step)
+        for vif, order in plans:
+            for operation in order.inside:
+                LOG.debug("perform: %s", operation)
+        means.switch.send([order.inside for _, order in plans])
+        for vif, order in plans:
+            if failure := _stopped_by(vif, order.meanwhile, means):
+                stopped.append((vif, vif.step, failure))
+            vif.at_switch(order)
+        means.switch.confirm()
     except Refused as refused:
-        _split([job for job, _ in plans], refused, means)
+        _split([vif for vif, _ in plans], refused, means)
         return False
     except (VifplugError, OSError) as error:
-        for job, _ in plans:
+        for vif, _ in plans:
             if isinstance(error, VifplugError):
-                job.forget_database()
-            job.fail(error, means.take_back)
+                vif.forget_switch()
+            vif.fail(error, means.take_back)
         return False
-    for job, standing, failure in stopped:
-        job.standing = standing
-        job.fail(failure, means.take_back)
+    for vif, step, failure in stopped:
+        vif.step = step
+        vif.fail(failure, means.take_back)
         if not isinstance(failure, Exception):
             raise failure
     return True
 
 
-def _settle(plans: Sequence[tuple[Job, Order]], means: Means) -> None:
-    """Wait for the switch; take back what it did not take."""
-    assert means.database is not None  # noqa: S101 - as above
-    for job, order in plans:
-        job.at_database(order)
+def _settle(plans: Sequence[tuple[Plugging, Order]], means: Means) -> None:
+    """Wait for the switch; undo the VIFs that it did not take."""
+    assert means.switch is not None  # noqa: S101 - as above
+    for vif, order in plans:
+        vif.at_switch(order)
     try:
-        means.require_time(plans[0][0].owner.vif_id, plans[0][0].standing)
+        means.require_time(plans[0][0].vif_id, plans[0][0].step)
         groups = [order.inside for _, order in plans]
-        answers = means.database.settled(groups, meanwhile=means.use_the_time)
+        answers = means.switch.settled(groups, meanwhile=means.use_the_time)
     except (Refused, VifplugError, OSError) as error:
-        for job, _ in plans:
-            job.fail(error, means.take_back)
+        for vif, _ in plans:
+            vif.fail(error, means.take_back)
         return
-    for (job, _), why in zip(plans, answers, strict=True):
+    for (vif, _), why in zip(plans, answers, strict=True):
         if why:
-            job.fail(PlugFailed(job.owner.vif_id, job.standing, why), means.take_back)
+            vif.fail(PlugFailed(vif.vif_id, vif.step, why), means.take_back)
 
 
-def _split(jobs: list[Job], refused: Refused, means: Means) -> None:
-    """Go on without the job that was refused, or in halves where nobody knows which it was."""
-    for job in jobs:
-        job.forget_database()
-    if len(jobs) == 1:
-        jobs[0].fail(refused, means.take_back)
+def _split(vifs: list[Plugging], refused: Refused, means: Means) -> None:
+    """Go on without the VIF that was refused, or in halves where nothing tells which it was."""
+    for vif in vifs:
+        vif.forget_switch()
+    if len(vifs) == 1:
+        vifs[0].fail(refused, means.take_back)
         return
     if refused.culprit is not None:
-        jobs[refused.culprit].fail(refused, means.take_back)
-        rest = [job for job in jobs if job.outcome is None]
+        vifs[refused.culprit].fail(refused, means.take_back)
+        rest = [vif for vif in vifs if vif.outcome is None]
         return _together(rest, means)
-    half = len(jobs) // 2
-    _together(jobs[:half], means)
-    _together(jobs[half:], means)
+    half = len(vifs) // 2
+    _together(vifs[:half], means)
+    _together(vifs[half:], means)
 
 
-def _verify(jobs: list[Job], means: Means) -> None:
+def _verify(vifs: list[Plugging], means: Means) -> None:
     """Look at the host again: only what is really there counts as plugged."""
-    changed = [job for job in jobs if job.done]
-    for job in jobs:
-        job.outcome = _applied(job)
+    changed = [vif for vif in vifs if vif.performed]
+    for vif in vifs:
+        vif.outcome = _applied(vif)
     if not changed:
         return
     try:
-        host = means.look_for(changed)
+        host = means.look_for([vif.wanted for vif in changed])
     except (VifplugError, OSError) as error:
-        for job in changed:
-            job.standing = "the look at the result"
-            job.fail(error, means.take_back)
+        for vif in changed:
+            vif.step = LOOK
+            vif.fail(error, means.take_back)
         return
-    for job in changed:
-        job.standing = "the look at the result"
+    for vif in changed:
+        vif.step = LOOK
         try:
-            left = _left_to_do(job, host)
-            if means.database and _put_down(left, means):
+            left = _left_to_do(vif, host)
+            if _undone_by_the_switch(left, means):
                 again = means.look(batch=False)
-                left = _left_to_do(job, replace(host, links=again.links))
+                left = _left_to_do(vif, replace(host, links=again.links))
             if left:
                 differs = "; ".join(str(operation) for operation in left)
                 reason = f"the host did not keep what was done: {differs}"
-                raise PlugFailed(job.owner.vif_id, job.standing, reason)
-            means.require_time(job.owner.vif_id, job.standing)
+                raise PlugFailed(vif.vif_id, vif.step, reason)
+            means.require_time(vif.vif_id, vif.step)
         except (VifplugError, OSError) as error:
-            job.fail(error, means.take_back)
+            vif.fail(error, means.take_back)
 
 
-def _left_to_do(job: Job, host: Host) -> list[Operation]:
-    steps = compare(job.owner, job.parts, host)
+def _left_to_do(vif: Plugging, host: Host) -> list[Operation]:
+    steps = compare(vif.wanted.owner, vif.wanted.parts, host)
     return [operation for step in steps for operation in step.operations]
 
 
-def _put_down(left: Sequence[Operation], means: Means) -> bool:
-    """Bring devices up again that the switch has put down; return whether that was all.
-
-    vswitchd reads a new device's flags, and writes them back with one more: without what others
-    set in between.
-    """
-    if not left or not all(isinstance(o, SetLink) and o.attribute == "up" for o in left):
+def _undone_by_the_switch(left: Sequence[Operation], means: Means) -> bool:
+    """Repair what the switch itself has changed since; return whether that was all."""
+    if not left or not means.switch or not all(map(means.switch.is_its_doing, left)):
         return False
     for operation in left:
         means.perform(operation)
     return True
 
 
-def _applied(job: Job) -> Applied:
-    devices = tuple(name for part in job.parts for name in part.devices)
-    return Applied(changed=bool(job.done), devices=devices)
+def _applied(vif: Plugging) -> Applied:
+    devices = tuple(name for part in vif.wanted.parts for name in part.devices)
+    return Applied(changed=bool(vif.performed), devices=devices)

@@ -3,64 +3,82 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vifplug.apply.job import Applied, Departure, Outcome, undo, words
-from vifplug.apply.means import BATCH, Means, Refused
+from vifplug.apply.means import Means
+from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import UnplugFailed, VifplugError
-from vifplug.kernel.netlink import Netlink
-from vifplug.model.host import Host
-from vifplug.operations.altnames import RemoveAltname
+from vifplug.model.host import BATCH
+from vifplug.operations.claims import RemoveClaim
 from vifplug.operations.links import RemoveLink, RemoveLinks
-from vifplug.operations.operation import Operation
-from vifplug.parts import uplink_of
-from vifplug.query.links import RunningLinks
-from vifplug.wiring import Unit, removal, used
+from vifplug.operations.operation import Operation, SwitchOperation, Unit
+from vifplug.parts.roles import uplink_of
+from vifplug.plan.removal import removal, used
+from vifplug.switch import Departure, Refused
+
+LOG = logging.getLogger(__name__)
 
 
-def used_by(vif_id: str, *, netlink: Netlink) -> tuple[str, ...]:
-    """Return the shared devices that the removal of what a VIF uses alone would touch."""
-    host = Host(links=RunningLinks(netlink))
-    found = used(vif_id, host)
-    uplinks = [uplink[0] for one in found if (uplink := uplink_of(one, host))]
-    return tuple(sorted({*found, *uplinks}))
+def used_by(vif_id: str, means: Means, *, remove_unused: bool) -> set[str]:
+    """Return the shared devices that the unplug of a VIF may change: these are locked.
+
+    Without ``remove_unused`` it takes away the VIF's claims only.
+    """
+    host = means.look(batch=False)
+    if not remove_unused:
+        return {device for device, _ in host.claims_of(vif_id)}
+    shared = used(vif_id, host, means.kinds)
+    uplinks = (uplink_of(device, host) for device in shared)
+    return {*shared, *(uplink[0] for uplink in uplinks if uplink)}
 
 
 @dataclass(kw_only=True)
-class _Leaving:
-    """One VIF that is being unplugged."""
+class Unplugging:
+    """A VIF being unplugged: what the switch and the kernel have of it, and what failed."""
 
     vif: Departure
-    in_database: Sequence[Operation]
+    in_switch: Sequence[SwitchOperation]
     units: tuple[Unit, ...]
     failures: list[str] = field(default_factory=list)
 
     @property
     def vif_id(self) -> str:
+        """The VIF's id."""
         return self.vif.vif_id
 
     @property
     def changed(self) -> bool:
-        return bool(self.in_database or self.units)
+        """Whether the host had anything of the VIF."""
+        return bool(self.in_switch or self.units)
 
     @property
     def claims(self) -> list[Unit]:
-        return [unit for unit in self.units if isinstance(unit[-1], RemoveAltname)]
+        """What removes the VIF's claims."""
+        return [unit for unit in self.units if isinstance(unit[-1], RemoveClaim)]
 
     @property
     def links(self) -> list[Unit]:
-        return [unit for unit in self.units if not isinstance(unit[-1], RemoveAltname)]
+        """What removes devices and gives back settings."""
+        return [unit for unit in self.units if not isinstance(unit[-1], RemoveClaim)]
 
     @property
-    def own(self) -> list[tuple[RemoveLink]]:
+    def own(self) -> list[RemoveLink]:
         """What removes a device that is this VIF's alone."""
         return [
-            (unit[0],)
+            unit[0]
             for unit in self.links
             if len(unit) == 1 and isinstance(unit[0], RemoveLink) and not unit[0].unless_used
         ]
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the VIF."""
+        if self.failures:
+            return UnplugFailed(self.vif_id, self.failures)
+        return Applied(changed=self.changed, devices=tuple(each.device for each in self.own))
 
 
 def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> list[Outcome]:
@@ -68,118 +86,120 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
 
     An UnplugFailed tells where something is left; what is gone already is no error.
     """
-    failure: list[str] = []
-    found: Sequence[Sequence[Operation]] = [()] * len(vifs)
+    failures: list[str] = []
+    in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
     try:
-        if means.database:
-            found = means.database.removals(vifs)
+        if means.switch:
+            in_switch = means.switch.removals(vifs)
     except (VifplugError, OSError) as error:
-        failure.append(words(error))  # the devices can go all the same
+        failures.append(words(error))  # the devices can go all the same
     host = means.look(batch=len(vifs) >= BATCH)
     leaving = [
-        _Leaving(
+        Unplugging(
             vif=vif,
-            in_database=operations,
-            units=removal(vif.vif_id, host, remove_unused=remove_unused),
-            failures=list(failure),
+            in_switch=operations,
+            units=removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused),
+            failures=[*failures, *_unreadable(vif.vif_id, means)],
         )
-        for vif, operations in zip(vifs, found, strict=True)
+        for vif, operations in zip(vifs, in_switch, strict=True)
     ]
-    _leave_database(leaving, means)
+    _leave_switch(leaving, means)
     _remove(leaving, means)
-    busy = [one for one in leaving if one.changed and not one.failures]
+    busy = [vif for vif in leaving if vif.changed and not vif.failures]
     _still_to_do(busy, means, remove_unused=remove_unused)
     # With a failure the claims stay: they tell the next unplug what is still to do.
-    for one in busy:
-        for unit in () if one.failures else one.claims:
-            one.failures += _all_or_none(unit, means)
-    claimed = [one for one in busy if one.claims and not one.failures]
+    for vif in busy:
+        for unit in () if vif.failures else vif.claims:
+            vif.failures += _all_or_none(unit, means)
+    claimed = [vif for vif in busy if vif.claims and not vif.failures]
     _still_to_do(claimed, means, remove_unused=False, claims=True)
-    return [_left(one) for one in leaving]
+    return [vif.outcome for vif in leaving]
 
 
-def _left(one: _Leaving) -> Outcome:
-    if one.failures:
-        return UnplugFailed(one.vif_id, one.failures)
-    return Applied(changed=one.changed, devices=tuple(o.device for (o,) in one.own))
+def _unreadable(vif_id: str, means: Means) -> list[str]:
+    """Return why some of a VIF's claims can't be read: what they note would be lost."""
+    problems = means.kernel.claims.problems.items()
+    return [f"claims {path}: {why}" for path, why in problems if path.endswith(f"/{vif_id}")]
 
 
-def _leave_database(leaving: Sequence[_Leaving], means: Means) -> None:
-    """Take all VIFs out of the database in one transaction.
+def _leave_switch(leaving: Sequence[Unplugging], means: Means) -> None:
+    """Take all VIFs out of the switch in one transaction.
 
-    Nobody waits for the switch: what it still has of them is gone with the devices, and the next
-    plug waits until it has seen both.
+    The unplug does not wait for the switch: what it still has of them goes with the devices, and
+    the next plug waits until it has seen both.
     """
-    groups = [one.in_database for one in leaving]
-    if not any(groups) or means.database is None:
+    groups = [vif.in_switch for vif in leaving]
+    if not any(groups) or means.switch is None:
         return
+    operations = [operation for group in groups for operation in group]
+    for operation in operations:
+        LOG.debug("perform: %s", operation)
     try:
-        means.require_time(leaving[0].vif_id, str(next(o for g in groups for o in g)))
-        means.database.send(groups)
-        means.database.confirm()
+        means.require_time(leaving[0].vif_id, str(operations[0]))
+        means.switch.send(groups)
+        means.switch.confirm()
     except (Refused, VifplugError, OSError) as error:
         if isinstance(error, Refused) and len(leaving) > 1:
             for piece in _pieces(leaving, error):
-                _leave_database(piece, means)
+                _leave_switch(piece, means)
             return
-        for one in leaving:
-            if one.in_database:
-                one.failures.append(f"{one.in_database[0]}: {words(error)}")
+        for vif in leaving:
+            if vif.in_switch:
+                vif.failures.append(f"{vif.in_switch[0]}: {words(error)}")
 
 
-def _pieces(leaving: Sequence[_Leaving], refused: Refused) -> Iterable[Sequence[_Leaving]]:
-    """Cut out the one that was refused, or in halves where nobody knows which it was."""
+def _pieces(leaving: Sequence[Unplugging], refused: Refused) -> Iterable[Sequence[Unplugging]]:
+    """Cut out the VIF that was refused, or cut in halves where nothing tells which it was."""
     at, culprit = refused.culprit, refused.culprit is not None
     middle = len(leaving) // 2 if at is None else at
     cuts = (leaving[:middle], leaving[middle : middle + culprit], leaving[middle + culprit :])
     return [piece for piece in cuts if piece]
 
 
-def _remove(leaving: Sequence[_Leaving], means: Means) -> None:
+def _remove(leaving: Sequence[Unplugging], means: Means) -> None:
     """Remove devices: shared ones each by itself, then all that are the VIFs' own in one go."""
-    for one in leaving:
-        for unit in one.links:
-            if unit not in one.own:
-                one.failures += _all_or_none(unit, means)
-    own = [operation for one in leaving for (operation,) in one.own]
+    for vif in leaving:
+        for unit in vif.links:
+            if unit[0] not in vif.own or len(unit) > 1:
+                vif.failures += _all_or_none(unit, means)
+    own = [operation for vif in leaving for operation in vif.own]
     if len(leaving) > 1 and own and not _all_or_none((RemoveLinks.of(own),), means):
         return
-    for one in leaving:
-        if one.own:
-            together = RemoveLinks.of([operation for (operation,) in one.own])
-            one.failures += _all_or_none((together,), means)
+    for vif in leaving:
+        if vif.own:
+            vif.failures += _all_or_none((RemoveLinks.of(vif.own),), means)
 
 
 def _still_to_do(
-    leaving: Sequence[_Leaving], means: Means, *, remove_unused: bool, claims: bool = False
+    leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool, claims: bool = False
 ) -> None:
     """Look at the host again; note what an unplug would still have to do."""
     if not leaving:
         return
-    vifs = [one.vif for one in leaving]
+    vifs = [vif.vif for vif in leaving]
     try:
-        found = means.database.removals(vifs) if means.database else [()] * len(vifs)
+        in_switch = means.switch.removals(vifs) if means.switch else [()] * len(vifs)
         host = means.look(batch=len(vifs) >= BATCH)
-        for one, operations in zip(leaving, found, strict=True):
-            again = removal(one.vif_id, host, remove_unused=remove_unused)
-            but: Iterable[Unit] = () if claims else one.claims
-            left = [operation for unit in again if unit not in but for operation in unit]
+        for vif, operations in zip(leaving, in_switch, strict=True):
+            again = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
+            but: Iterable[Unit] = () if claims else vif.claims
+            left: list[Operation] = [o for unit in again if unit not in but for o in unit]
             left += operations
-            one.failures += [f"{operation}: still to do" for operation in left]
+            vif.failures += [f"{operation}: still to do" for operation in left]
     except (VifplugError, OSError) as error:
-        for one in leaving:
-            one.failures.append(words(error))
+        for vif in leaving:
+            vif.failures.append(words(error))
 
 
 def _all_or_none(unit: Unit, means: Means) -> list[str]:
-    """Do all of a unit or nothing; return what failed, and what could not be taken back."""
-    done: list[Operation] = []
+    """Do all of a unit or nothing; return what failed, and what could not be undone."""
+    performed: list[Operation] = []
     for operation in unit:
         try:
             if time.monotonic() > means.deadline:
                 raise TimeoutError("the deadline passed")
-            done.append(operation)
+            performed.append(operation)
             means.perform(operation)
         except Exception as error:
-            return [f"{operation}: {words(error)}", *undo(done, means.take_back)]
+            return [f"{operation}: {words(error)}", *undo(performed, means.take_back)]
     return []

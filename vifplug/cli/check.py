@@ -10,15 +10,15 @@ from vifplug.cli import DONE, DRIFT, FAILED
 from vifplug.cli.plan import Plan
 from vifplug.driver import Result
 from vifplug.model.vif import VIF
-from vifplug.wiring import Plan as VIFPlan
+from vifplug.plan.compare import Plan as VIFPlan
 
 
 class Check(Plan):
     """Compare VIFs with the host; exit 3 where one is not plugged as asked."""
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        # Each on its own: what another VIF of the list lacks is no excuse for this one.
-        checks = [self.driver.check_one(vif, host=self.host) for vif in vifs]
+        # Each on its own, because a plan builds on what the plans before it will have made.
+        checks = [self.driver.plans([wired], self.view)[0] for wired in self.wired]
         status = self.show(vifs, checks, arguments)
         drift = any(isinstance(found, VIFPlan) and found for found in checks)
         return FAILED if status == FAILED else DRIFT if drift else DONE

@@ -23,11 +23,11 @@ from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
 from vifplug.cli.list import print_tree
 from vifplug.cli.vifs import did
-from vifplug.driver import GenericVIFDriver, Outcomes, Result
+from vifplug.driver import GenericVIFDriver, Outcomes, Result, View
 from vifplug.errors import PrivilegeError
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
-from vifplug.query.links import RunningLinks
+from vifplug.plan.wired import Wired
 
 _NEWUSER, _NEWNET = 0x10000000, 0x40000000
 _TUNSETIFF, _ATTACH = 0x400454CA, 0x0002 | 0x1000 | 0x4000  # TAP, NO_PI, VNET_HDR
@@ -60,7 +60,7 @@ class Demo(Command):
             cfg.CONF.set_override("lock_path", folder, group=opts.GROUP)
             vifs = [VIF.from_dict(data) for data in VIFS]
             for option in ("create_tap", "remove_unused"):
-                driver.plugin(vifs[0]).options[option] = True
+                driver.ready(None, vifs[0]).plugin.options[option] = True
             try:
                 return DONE if _show(driver, vifs) else FAILED
             finally:
@@ -105,35 +105,41 @@ def _mend(user: int) -> str:
 
 def _show(driver: GenericVIFDriver, vifs: list[VIF]) -> bool:
     pairs = [(None, vif) for vif in vifs]
-    host = driver.host(told={"libvirt_version": "9.0.0", "virt_type": "kvm"})
+    view, wired = _wired(driver, vifs)
 
     _heading("The plan: what plugging two VIFs would do")
-    print(*driver.plan_all(pairs, host=host), sep="\n")
+    print(*driver.plans(wired, view), sep="\n")
 
     _heading("Plugged")
-    well = _report(driver.plug_all(pairs, host=host))
+    well = _report(driver.plug_wired(wired, view, driver.deadline(None)))
 
     _heading("What the host has plugged (vifplug list)")
     print_tree(driver.list())
 
     _heading("The interface that libvirt gets for the first one (vifplug xml)")
-    host = driver.host(told={"libvirt_version": "9.0.0", "virt_type": "kvm"})
-    print(driver.get_config(None, vifs[0], host=host).to_xml())
+    view, wired = _wired(driver, vifs)
+    print(wired[0].wiring.interface.to_xml())
 
     _heading("A frame from the first guest's tap to the second's")
     well = _frame_crosses(vifs) and well
 
     _heading("Checked")
-    for vif in vifs:
-        drift = driver.check(None, vif, host=driver.host(told={"libvirt_version": "9.0.0"}))
+    for vif, drift in zip(vifs, driver.plans(wired, view), strict=True):
         print(f"{vif.id}  {drift if drift else 'as asked'}")
         well = well and not drift
 
     _heading("Unplugged")
     well = _report(driver.unplug_all(pairs)) and well
-    left = [name for name in RunningLinks() if name != "lo"]
+    left = [name for name in driver.reader.links() if name != "lo"]
     print(f"left on the host: {', '.join(left) or 'nothing'}")
     return well and not left and not driver.list()
+
+
+def _wired(driver: GenericVIFDriver, vifs: list[VIF]) -> tuple[View, list[Wired]]:
+    """Return the host as it is now, and the VIFs wired for it; libvirt is not asked."""
+    ready = [driver.ready(None, vif) for vif in vifs]
+    view = driver.look(ready, told={"libvirt_version": "9.0.0", "virt_type": "kvm"})
+    return view, [driver.wire(vif, view.host) for vif in ready]
 
 
 def _heading(words: str) -> None:

@@ -15,10 +15,10 @@ from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
 from vifplug.model.host import Host
-from vifplug.parts.uplink import UPLINK
+from vifplug.parts import UPLINK
 from vifplug.plugin import Check
 from vifplug.query import firewall as forwarding
-from vifplug.registry import Claim
+from vifplug.registry import EntryClaim
 
 CORE = "vifplug"
 
@@ -28,7 +28,7 @@ class Doctor(Command):
 
     def act(self, arguments: argparse.Namespace) -> int:
         driver = GenericVIFDriver()
-        host = driver.looked(driver.host(), None)
+        host = driver.whole_host()
         claims = driver.registry.claims()
         found = [(CORE, check) for check in _core(driver, host)]
         found += [(claim.distribution, _claimed(claim)) for claim in claims]
@@ -77,7 +77,7 @@ def _bridged() -> Check:
 
 def _uplinks(host: Host) -> Iterator[Check]:
     for name, link in host.links.items():
-        joined = any(mark.shared and mark.role == UPLINK for mark in link.marks)
+        joined = any(mark.role == UPLINK for mark in link.shared_marks)
         manager = host.manager(name) if joined else None
         if joined:
             yield Check(
@@ -123,7 +123,7 @@ def _locks() -> Check:
     )
 
 
-def _claimed(claim: Claim) -> Check:
+def _claimed(claim: EntryClaim) -> Check:
     return Check(
         check=f"vif_type {claim.vif_type}",
         ok=claim.state == "ok",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from vifplug.cli import DONE
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
-from vifplug.wiring import Plugged
+from vifplug.plan.plugged import Plugged
 
 _ASCII = str.maketrans("└├│─", "`||-")
 

@@ -12,7 +12,7 @@ from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import Result
 from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF
-from vifplug.wiring import Plan as VIFPlan
+from vifplug.plan.compare import Plan as VIFPlan
 
 COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim"}
 
@@ -21,10 +21,10 @@ class Plan(VIFCommand):
     """Print what plug would do, and what it would leave. Changes nothing."""
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        plans = self.driver.plan_all([(None, vif) for vif in vifs], host=self.host)
-        found = self.host.found.get("libvirt_version", "")
-        if plans and found.startswith("assumed"):
-            print(f"libvirt {self.host.libvirt_version} {found}", file=sys.stderr)
+        plans = self.driver.plans(self.wired, self.view)
+        source = self.view.host.found.get("libvirt_version", "")
+        if plans and source.startswith("assumed"):
+            print(f"libvirt {self.view.host.libvirt_version} {source}", file=sys.stderr)
         return self.show(vifs, plans, arguments)
 
     def show_one(self, outcome: VIFPlan | Result) -> None:

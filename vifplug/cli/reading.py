@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
 from vifplug.model.vif import VIF
 from vifplug.sources import SOURCES
+
+T = TypeVar("T")
 
 STDIN = "-"
 _MOST = 64 << 20
@@ -30,14 +32,14 @@ class Invalid(Exception):
 
 
 def read_vifs(
-    files: Sequence[str], check: Callable[[VIF], object], *, source: str | None = None
-) -> list[VIF]:
-    """Return the VIFs of all files, each checked also by ``check``.
+    files: Sequence[str], check: Callable[[VIF], T], *, source: str | None = None
+) -> list[tuple[VIF, T]]:
+    """Return the VIFs of all files, each with what ``check`` returns for it.
 
     ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
     with every error in the input, so that one look mends them all.
     """
-    vifs: list[VIF] = []
+    vifs: list[tuple[VIF, T]] = []
     errors: list[VifplugError] = []
     seen: set[str] = set()
     for position, name in enumerate(files):
@@ -54,8 +56,7 @@ def read_vifs(
                 if vif.id in seen:
                     raise vif.refuse("id", vif.id, "one VIF of an id in the input")
                 seen.add(vif.id)
-                check(vif)
-                vifs.append(vif)
+                vifs.append((vif, check(vif)))
             except VifplugError as error:
                 errors.append(error)
     if errors:

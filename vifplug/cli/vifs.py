@@ -13,12 +13,13 @@ from oslo_config import cfg
 from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import Command
 from vifplug.cli.reading import Invalid, read_vifs
-from vifplug.driver import GenericVIFDriver, Result
-from vifplug.errors import PluginFailed, VifplugError
-from vifplug.model.host import VIRT_TYPES, Host
+from vifplug.driver import GenericVIFDriver, Result, View
+from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
+from vifplug.model.host import VIRT_TYPES
 from vifplug.model.vif import VIF
+from vifplug.plan.compare import Plan
+from vifplug.plan.wired import Ready, Wired
 from vifplug.sources import SOURCES
-from vifplug.wiring import Plan
 
 
 def seconds(text: str) -> float:
@@ -36,7 +37,9 @@ class VIFCommand(Command):
     """A command on the VIFs of some files."""
 
     driver: GenericVIFDriver
-    host: Host
+    ready: list[Ready | VifplugError]
+    view: View
+    wired: list[Wired | VifplugError]
     tells_host: ClassVar[bool] = True
     needs_files: ClassVar[str] = "+"
 
@@ -57,12 +60,14 @@ class VIFCommand(Command):
     def act(self, arguments: argparse.Namespace) -> int:
         self.driver = GenericVIFDriver()
         try:
-            vifs = read_vifs(arguments.files, self._check, source=arguments.source)
+            vifs = read_vifs(arguments.files, self._ready, source=arguments.source)
+            self.ready = [ready for _, ready in vifs]
             if self.tells_host:
-                self.host = self._host(arguments, len(vifs))
-                if refused := self.driver.refused(vifs, self.host):
+                self.view = self._look(arguments)
+                self.wired = self.driver.all_wired(self.ready, self.view.host)
+                if refused := [e for e in self.wired if isinstance(e, InvalidVIF)]:
                     raise Invalid(refused)
-            return self.act_on(vifs, arguments)
+            return self.act_on([vif for vif, _ in vifs], arguments)
         except Invalid as invalid:
             for error in invalid.errors:
                 self.complain(error)
@@ -70,28 +75,31 @@ class VIFCommand(Command):
         finally:
             self.driver.close()
 
-    def _check(self, vif: VIF) -> None:
+    def _ready(self, vif: VIF) -> Ready | VifplugError:
+        """Return a VIF checked by its plugin; a broken plugin's error comes later, with its VIF."""
         try:
-            self.driver.plugin(vif)
+            return self.driver.ready(None, vif)
         except PluginFailed as error:
-            # A plugin that is broken fails its own VIFs later, and stops no other; but an option
-            # with no good value is whoever's wrote the configuration.
+            # An option with no good value concerns the whole configuration.
             if isinstance(error.__cause__, cfg.Error):
                 raise error.__cause__ from None
+            return error
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         """Do it for VIFs that are all valid."""
         raise NotImplementedError
 
-    def _host(self, arguments: argparse.Namespace, count: int) -> Host:
+    def _look(self, arguments: argparse.Namespace) -> View:
         """Return the host as found, with what the options tell of it."""
-        told = {
+        options = {
             "libvirt_version": arguments.libvirt_version,
             "virt_type": arguments.virt_type,
             "firewall": arguments.firewall,
         }
-        given = {name: value for name, value in told.items() if value is not None}
-        return self.driver.host(told=given, batch=count >= 8)
+        told = {name: value for name, value in options.items() if value is not None}
+        good = [ready for ready in self.ready if isinstance(ready, Ready)]
+        deadline = self.driver.deadline(arguments.timeout)
+        return self.driver.look(good, told=told, deadline=deadline)
 
     def show(
         self,

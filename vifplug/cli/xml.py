@@ -19,10 +19,10 @@ class Xml(VIFCommand):
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         status = DONE
-        for vif in vifs:
-            try:
-                print(self.driver.get_config(None, vif, host=self.host).to_xml())
-            except VifplugError as error:
-                self.complain(error)
+        for wired in self.wired:
+            if isinstance(wired, VifplugError):
+                self.complain(wired)
                 status = FAILED
+            else:
+                print(wired.wiring.interface.to_xml())
         return status

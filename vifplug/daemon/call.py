@@ -4,41 +4,32 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from oslo_privsep.comm import PrivsepTimeout
 from oslo_privsep.daemon import FailedToDropPrivileges
 
-from vifplug.daemon.context import MEND, Context, Reply
+from vifplug.daemon.context import MEND, Context
+from vifplug.daemon.request import Reply, Request
 from vifplug.errors import NO_VIF, DeadlineExceeded, PrivilegeError
-from vifplug.kernel.namespace import network_namespace
 
 _GRACE = 1.0
 """Seconds past the deadline in which the daemon may still say that it has undone the call."""
 
 
-def call(
-    context: Context,
-    entrypoint: str,
-    vifs: list[dict[str, Any]],
-    *,
-    deadline: float,
-    **options: bool,
-) -> list[Reply]:
-    """Call a plugin's privileged entrypoint for some VIFs; return one reply for each.
+def call(context: Context, entrypoint: str, request: Request) -> list[Reply]:
+    """Call a plugin's privileged entrypoint with a request; return one reply for each of its VIFs.
 
     Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded with the
     outcome ``unknown`` where it doesn't answer in time.
     """
-    first = vifs[0]["id"] if vifs else NO_VIF
-    request = {"namespace": network_namespace(), "deadline": deadline, "vifs": vifs, **options}
+    first = request.vif_id(0) if request.vifs else NO_VIF
     try:
-        channel = context.ready(deadline)
+        channel = context.ready(request.deadline)
         name = f"{context.prefix}.{entrypoint}"
-        wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+        wait = max(request.deadline - time.monotonic(), 0.0) + _GRACE
         # A daemon that hangs does not even take a large request; its reader minds no time-out.
         channel.writer.writesock.settimeout(wait)
-        replies: list[Reply] = channel.remote_call(name, (request,), {}, wait)
+        replies = channel.remote_call(name, (request.to_dict(),), {}, wait)
     except (PrivsepTimeout, TimeoutError) as error:
         if isinstance(error, TimeoutError):
             context.stop()  # the request went half-way: the rest of the stream is lost
@@ -48,4 +39,4 @@ def call(
     except OSError as error:
         why = f"it has ended: {error}"
         raise PrivilegeError("privileged daemon", why, MEND) from error
-    return list(replies)
+    return [Reply.from_dict(reply).about(request.vif_id(n)) for n, reply in enumerate(replies)]

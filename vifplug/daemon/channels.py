@@ -18,8 +18,7 @@ from typing import IO, NoReturn
 from oslo_privsep.comm import Message, ServerChannel
 from oslo_privsep.daemon import Daemon, FailedToDropPrivileges, PrivsepLogHandler, replace_logging
 from oslo_privsep.daemon import _ClientChannel as ClientChannel
-
-from vifplug.daemon.context import Context
+from oslo_privsep.priv_context import PrivContext
 
 STOP = 2.0
 """Seconds that the end of a daemon may take."""
@@ -28,7 +27,7 @@ STOP = 2.0
 class _BoundedChannel(ClientChannel):
     """A way to a daemon which has to answer by a deadline for the first time."""
 
-    def __init__(self, connection: socket.socket, context: Context, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, context: PrivContext, deadline: float) -> None:
         self._deadline = deadline
         super().__init__(connection, context)
 
@@ -46,7 +45,7 @@ class _BoundedChannel(ClientChannel):
 class HelperChannel(_BoundedChannel):
     """The way to a daemon that the configured helper_command starts, and that connects to us."""
 
-    def __init__(self, context: Context, deadline: float) -> None:
+    def __init__(self, context: PrivContext, deadline: float) -> None:
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
             path = f"{folder}/privsep.sock"
             with socket.socket(socket.AF_UNIX) as listening:
@@ -104,7 +103,7 @@ class ForkedChannel(_BoundedChannel):
     its caller goes away in the middle of one.
     """
 
-    def __init__(self, context: Context, deadline: float) -> None:
+    def __init__(self, context: PrivContext, deadline: float) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -123,7 +122,7 @@ class ForkedChannel(_BoundedChannel):
                 time.sleep(0.002)
 
 
-def _serve(connection: socket.socket, context: Context) -> NoReturn:
+def _serve(connection: socket.socket, context: PrivContext) -> NoReturn:
     try:
         channel = ServerChannel(connection)
         replace_logging(PrivsepLogHandler(channel, processName=str(context)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plugin's privileged daemon, from its caller's side: started, called, given up, ended.
+"""A plugin's privileged daemon, from its caller's side: started, given up, ended.
 
-oslo.privsep does the work; what is added is a bound on every wait, and that a daemon belongs to one
-process and one network namespace, finishes what it works on, and is no matter of Ctrl-C.
+oslo.privsep does the work. We add three things: every wait has a time limit; a daemon serves one
+process in one network namespace; and it finishes the running call even after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from oslo_privsep.daemon import _ClientChannel as ClientChannel
 from vifplug import opts
 from vifplug.daemon.channels import STOP, ForkedChannel, HelperChannel, alive, ignoring_interrupts
 from vifplug.kernel.namespace import network_namespace
-
-Reply = dict[str, Any]
-"""What became of one VIF: ``changed`` and ``devices``, or an error as its to_dict() has it."""
 
 _START = 30.0
 """Seconds that the start of a daemon may take where nobody gave a deadline."""
@@ -109,7 +106,7 @@ class Context(priv_context.PrivContext):
             return self.channel
 
     def _forget(self) -> None:
-        """Drop what a fork copied: the daemon, and locks that nobody here can free, are others'."""
+        """After a fork, forget the parent's daemon, and locks that a thread of the parent may hold."""
         self._process = os.getpid()
         self._readying, self.start_lock = threading.Lock(), threading.Lock()
         if self.channel is not None:

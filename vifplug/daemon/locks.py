@@ -15,16 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vifplug.errors import DeadlineExceeded, PrivilegeError
-from vifplug.kernel.namespace import network_namespace
 
 _PAUSE = 0.002
 _FOLDER = 0o711
 """Everyone may ask whether a lock of a known name is held; nobody else may hold one."""
-
-
-def folder(lock_path: str) -> Path:
-    """Return the folder of this thread's network namespace."""
-    return Path(lock_path) / str(network_namespace())
 
 
 def names(vif_id: str, shared: Iterable[str] = ()) -> tuple[str, ...]:

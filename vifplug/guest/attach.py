@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tap that is made before its guest, and the interface that hands it over. Pure."""
+"""How a guest is attached: to a tap made beforehand, or to a bridge where libvirt makes it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vifplug.guest.interface import FilterRef, GuestSide, Interface
+from vifplug.guest.interface import FilterRef, GuestSide, Interface, VirtualPort
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.parts import MOST_TAP_MTU, Tap, host_side_address
-from vifplug.plugin import Check
+from vifplug.result import Check
 
 # From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
 # unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
@@ -44,7 +44,7 @@ def tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | Non
     )
 
 
-def interface(
+def made_beforehand(
     vif: VIF, host: Host, tap: Tap, guest: GuestSide, filterref: FilterRef | None
 ) -> Interface:
     """Return the interface of a tap that is there before the guest."""
@@ -55,6 +55,28 @@ def interface(
         mtu=vif.network.mtu,
         target=tap.name,
         managed=False if host.libvirt_at_least(*_REFUSES_TAPS) else None,
+        filterref=filterref,
+    )
+
+
+def on_bridge(
+    vif: VIF,
+    guest: GuestSide,
+    bridge: str,
+    *,
+    target: str,
+    filterref: FilterRef | None = None,
+    virtualport: VirtualPort | None = None,
+) -> Interface:
+    """Return the interface of a guest whose tap libvirt makes and joins to a bridge."""
+    return Interface(
+        type="bridge",
+        mac=vif.address,
+        guest=guest,
+        source=(("bridge", bridge),),
+        mtu=vif.network.mtu,
+        target=target,
+        virtualport=virtualport,
         filterref=filterref,
     )
 

@@ -11,3 +11,8 @@ _NAMESPACE = Path("/proc/thread-self/ns/net")
 def network_namespace() -> int:
     """Return the inode that identifies the calling thread's network namespace."""
     return _NAMESPACE.stat().st_ino
+
+
+def folder(lock_path: str) -> Path:
+    """Return the folder of this network namespace's locks and claims."""
+    return Path(lock_path) / str(network_namespace())

@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """One rtnetlink(7) socket: requests and their answers, and the devices that the kernel tells of.
 
-Reading works for everyone. What changes the host is in ``vifplug.perform``. Several messages go
-in one send where they belong together, and every answer is seen.
+Every user may read. ``vifplug.kernel.perform`` changes the host. Several messages go in one send
+where they belong together, and every answer is seen.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from vifplug.kernel.messages import attributes as nl
 from vifplug.kernel.messages import links as rt
-from vifplug.kernel.messages import routes as layer3
-from vifplug.kernel.messages.addresses import Address
-from vifplug.kernel.messages.routes import Route
+from vifplug.kernel.messages.addresses import GETADDR, Address, address_request
+from vifplug.kernel.messages.routes import GETROUTE, Route, route_request
 from vifplug.model.link import Link, Vf
 
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its own lock
-_NO_STATS = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS))
+_NO_STATS = nl.attribute(rt.EXT_MASK, nl.u32(rt.SKIP_STATS))
 _LARGEST = 1 << 17
 """Bytes of a datagram: an attribute has at most 64 KiB, a dump comes in pieces of 32 KiB."""
-_HELD = 32
-"""The most descriptors that are held at a time: a process may have no more than 1,024."""
 
 Request = tuple[int, int, bytes]
 """Type, flags and body of a message."""
@@ -48,11 +45,10 @@ class Netlink:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.settimeout(_WAIT)
         self._socket.bind((0, 0))
-        # A Host's links are read when they are asked for, so nobody can say when to close.
+        # A Host reads lazily, so no caller knows when to close. The socket closes with this object.
         weakref.finalize(self, self._socket.close)
         self._sequence = 0
         self._names: dict[int, str] = {}
-        self._held: list[int] = []
         # One for all answers: memory of this size is the system's to give, and to take back.
         self._buffer = memoryview(bytearray(_LARGEST))
 
@@ -68,24 +64,8 @@ class Netlink:
         self.close()
 
     def close(self) -> None:
-        """Close the socket, and what is held besides."""
-        self.let_go()
+        """Close the socket."""
         self._socket.close()
-
-    def hold(self, descriptor: int) -> None:
-        """Keep the descriptor of a device that was made by it, which is closed later.
-
-        The kernel closes it under its lock, for which it may have to wait while others look at
-        the new device.
-        """
-        if len(self._held) >= _HELD:
-            self.let_go()
-        self._held.append(descriptor)
-
-    def let_go(self) -> None:
-        """Close all that is held."""
-        while self._held:
-            os.close(self._held.pop())
 
     # Reading.
 
@@ -96,12 +76,18 @@ class Netlink:
     def named(self, names: Sequence[str]) -> dict[str, Link]:
         """Return those of some devices that are there, by their first names; asked in one go."""
         found: list[bytes] = []
-        asked = [(rt.GETLINK, rt.ACK, _by_name(name)) for name in names]
+        asked = [(rt.GETLINK, nl.ACK, _by_name(name)) for name in names]
         for answers, error in self.exchange(asked):
             if error and error.errno != errno.ENODEV:
                 raise error
             found += answers
         return self._decoded(found)
+
+    def bearing(self, altnames: Sequence[str]) -> set[str]:
+        """Return those of some alternative names that a device bears; asked in one go."""
+        asked = [(rt.GETLINK, nl.ACK, _by_name(name)) for name in altnames]
+        answers = zip(altnames, self.exchange(asked) if asked else (), strict=True)
+        return {name for name, (_, error) in answers if error is None}
 
     def link_at(self, index: int) -> tuple[str, Link] | None:
         """Return the device of this index, and its name."""
@@ -109,8 +95,8 @@ class Netlink:
 
     def vfs(self, index: int) -> dict[int, Vf]:
         """Return what the physical function of this index lets its virtual ones do, by number."""
-        wanted = rt.attribute(rt.EXT_MASK, rt.u32(rt.SKIP_STATS | rt.WITH_VFS))
-        (found,) = self.request((rt.GETLINK, rt.ACK, rt.link_body(wanted, index=index)))
+        wanted = nl.attribute(rt.EXT_MASK, nl.u32(rt.SKIP_STATS | rt.WITH_VFS))
+        (found,) = self.request((rt.GETLINK, nl.ACK, rt.link_body(wanted, index=index)))
         return rt.decode_vfs(found[0])
 
     def links(self, *, master: str | None = None) -> dict[str, Link]:
@@ -120,7 +106,7 @@ class Netlink:
             found = self.link(master)
             if found is None:
                 return {}
-            wanted = rt.attribute(rt.MASTER, rt.u32(found[1].index))
+            wanted = nl.attribute(rt.MASTER, nl.u32(found[1].index))
         return self._decoded(self.dump(rt.GETLINK, rt.link_body(wanted, _NO_STATS)))
 
     def links_naming(self, text: str) -> dict[str, Link]:
@@ -130,7 +116,7 @@ class Netlink:
 
     def addresses(self, index: int) -> list[Address]:
         """Return the IP addresses of the device of this index, in the kernel's order."""
-        raw = self.dump(layer3.GETADDR, layer3.address_request(index))
+        raw = self.dump(GETADDR, address_request(index))
         # A kernel that doesn't filter (before strict checking) sends every device's.
         return [found for found in map(Address.decode, raw) if found.index == index]
 
@@ -139,13 +125,13 @@ class Netlink:
         return [
             route
             for family in (socket.AF_INET, socket.AF_INET6)
-            for body in self.dump(layer3.GETROUTE, layer3.route_request(family, index))
+            for body in self.dump(GETROUTE, route_request(family, index))
             for route in Route.decode(body, index)
         ]
 
     def _get(self, body: bytes) -> tuple[str, Link] | None:
         try:
-            (found,) = self.request((rt.GETLINK, rt.ACK, body))
+            (found,) = self.request((rt.GETLINK, nl.ACK, body))
         except KernelError as error:
             if error.errno == errno.ENODEV:
                 return None
@@ -185,15 +171,15 @@ class Netlink:
         self._sequence += len(requests)
         numbers = range(first, first + len(requests))
         each = zip(numbers, requests, strict=True)
-        sent = (rt.message(kind, flags, n, body) for n, (kind, flags, body) in each)
+        sent = (nl.message(kind, flags, n, body) for n, (kind, flags, body) in each)
         self._socket.send(b"".join(sent))
         found: dict[int, list[bytes]] = {number: [] for number in numbers}
         ended: dict[int, KernelError | None] = {}
         while len(ended) < len(numbers):
-            for kind, _, number, body in rt.split(self._datagram()):
+            for kind, _, number, body in nl.split(self._datagram()):
                 if number not in found:
                     continue  # an answer that an earlier, interrupted request left behind
-                if kind == rt.ERROR:
+                if kind == nl.ERROR:
                     ended[number] = _error(body)
                 else:
                     found[number].append(body)
@@ -203,7 +189,7 @@ class Netlink:
         """Return the bodies of all answers; asked again where the kernel says it changed."""
         while True:
             self._sequence += 1
-            self._socket.send(rt.message(kind, rt.DUMP, self._sequence, body))
+            self._socket.send(nl.message(kind, nl.DUMP, self._sequence, body))
             found, whole = self._dumped(self._sequence)
             if whole:
                 return found
@@ -218,13 +204,13 @@ class Netlink:
         found: list[bytes] = []
         whole = True
         while True:
-            for kind, flags, answered, body in rt.split(self._datagram()):
+            for kind, flags, answered, body in nl.split(self._datagram()):
                 if answered != number:
                     continue
-                whole = whole and not flags & rt.INTERRUPTED
-                if kind == rt.DONE:
+                whole = whole and not flags & nl.INTERRUPTED
+                if kind == nl.DONE:
                     return found, whole
-                if kind == rt.ERROR and (error := _error(body)):
+                if kind == nl.ERROR and (error := _error(body)):
                     raise error
                 found.append(body)
 
@@ -232,9 +218,9 @@ class Netlink:
 def _by_name(name: str) -> bytes:
     """Return the question about the device that has this name or alternative name."""
     kind = rt.IFNAME if len(name) < 16 else rt.ALT_IFNAME
-    return rt.link_body(rt.attribute(kind, rt.text(name)), _NO_STATS)
+    return rt.link_body(nl.attribute(kind, nl.text(name)), _NO_STATS)
 
 
 def _error(body: bytes) -> KernelError | None:
-    failure = rt.failure(body)
+    failure = nl.failure(body)
     return KernelError(*failure) if failure else None

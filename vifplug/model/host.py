@@ -23,6 +23,9 @@ from vifplug.model.snapshot import Snapshot, Trace
 S = TypeVar("S", bound=Snapshot)
 
 VIRT_TYPES = ("kvm", "qemu", "parallels", "lxc")
+BATCH = 8
+"""From so many VIFs on, the host is read in one dump instead of device by device."""
+
 ASSUMED_LIBVIRT = "9.0.0"
 """The libvirt version that plans assume where none can be found; they say so."""
 
@@ -104,6 +107,10 @@ class Host:
     def claims(self, name: str) -> tuple[Mark, ...]:
         """Return the claims on a device: who uses it, and the values that unplug gives back."""
         return self._links.claims(name)
+
+    def claimants(self, name: str) -> set[str]:
+        """Return the ids of the VIFs that claim a device."""
+        return self._links.claimants(name)
 
     def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         """Return a VIF's claims, each with the name of the device that it is on."""

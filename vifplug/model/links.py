@@ -43,6 +43,10 @@ class Links(Mapping[str, Link]):
         texts = self[name].claims if name in self else ()
         return tuple(claim for text in texts if (claim := Mark.parse(text)))
 
+    def claimants(self, name: str) -> set[str]:
+        """Return the ids of the VIFs that claim a device."""
+        return {claim.vif_id for claim in self.claims(name)}
+
     def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         """Return a VIF's claims, each with the device that it is on."""
         every = ((name, claim) for name in self for claim in self.claims(name))

@@ -62,6 +62,7 @@ class SwitchOperation(Operation):
 
 
 def in_words(value: Any) -> str:
+    """Return a setting's value in words."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return "none" if value is None else str(value)

@@ -127,7 +127,7 @@ def _missing_claim(bridge: str, host: Host, leaving: Leaving) -> tuple[Unit, ...
 
     An unplug that is killed once the tap is gone can then be repeated.
     """
-    if leaving.owner is None or any(c.vif_id == leaving.vif_id for c in host.claims(bridge)):
+    if leaving.owner is None or leaving.vif_id in host.claimants(bridge):
         return ()
     return ((AddClaim(device=bridge, claim=leaving.owner.claim("bridge")),),)
 

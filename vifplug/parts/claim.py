@@ -26,6 +26,7 @@ class Claim(Part):
 
     kind: ClassVar[str] = "claim"
     claim_roles: ClassVar[tuple[str, ...]] = BRIDGED
+    joining_roles: ClassVar[tuple[str, ...]] = ("bridge",)
 
     on: str = declared(DEVICE)
     role: str = declared(WORD, default="bridge")

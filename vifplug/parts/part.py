@@ -24,6 +24,7 @@ class Part:
     ``kind``            its name in a plan and in a request
     ``own_roles``       the roles of the marks on the VIF's own devices that it makes
     ``claim_roles``     the roles of the claims that it leaves on shared devices
+    ``joining_roles``   those of them by which the VIF joins that device, as a bridge
     ``derived``         the prefixes by which a device of this kind may be named after the VIF's id,
                         and the kernel's kind of that device: Nova, os-vif and libvirt use them too
     ``crosses_bridge``  the VIF's packets cross a Linux bridge here, where a firewall may see them
@@ -32,6 +33,7 @@ class Part:
     kind: ClassVar[str]
     own_roles: ClassVar[tuple[str, ...]] = ()
     claim_roles: ClassVar[tuple[str, ...]] = ()
+    joining_roles: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[Mapping[str, str]] = {}
     crosses_bridge: ClassVar[bool] = False
 
@@ -123,7 +125,7 @@ class Leaving:
 
     def uses_alone(self, device: str, host: Host) -> bool:
         """Whether no other VIF claims a device."""
-        return all(claim.vif_id == self.vif_id for claim in host.claims(device))
+        return host.claimants(device) <= {self.vif_id}
 
 
 def build(data: Any, kinds: Iterable[type[Part]]) -> Part:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills a Host from the running one: links on demand, libvirt's facts within a short time."""
+"""What libvirt says of itself, asked within a short time."""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vifplug.kernel import holders
+from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
 from vifplug.model.link import Link, Vf
 from vifplug.model.links import Links
-from vifplug.model.mark import PREFIX
+from vifplug.model.mark import CLAIMS, PREFIX, Mark, token_in
 from vifplug.query import cards as sysfs
 
 _MANAGERS = (
@@ -30,18 +31,24 @@ class RunningLinks(Links):
     Each is read when it is first asked for, then kept: one consistent snapshot for one plan.
     """
 
-    def __init__(self, netlink: Netlink | None = None) -> None:
+    def __init__(self, claims: ClaimsFolder, netlink: Netlink | None = None) -> None:
+        """``claims`` is the folder of this network namespace's claims."""
         super().__init__({})
         self._netlink = netlink or Netlink()
+        self._claims = claims
+        self._claims_on: dict[str, tuple[Mark, ...]] = {}
+        self._claims_of: dict[str, tuple[tuple[str, Mark], ...]] = {}
         self._kept: dict[str, Link | None] = {}
         self._carrying: dict[str, str | None] = {}
         self._expected: dict[str, None] = {}
         self._complete = False
+        self._by_altname: Mapping[str, str] | None = None
         self._holders: holders.Holders | None = None
 
     def read_all(self) -> None:
         """Read every device in one dump, as a batch does."""
         self._kept = dict(self._netlink.links())
+        self._by_altname = None
         self._complete = True
 
     def expect(self, names: Iterable[str]) -> None:
@@ -85,18 +92,59 @@ class RunningLinks(Links):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    def _names_by_altname(self) -> Mapping[str, str]:
+        """Return the devices' names by their alternative names, once all devices are read."""
+        if self._by_altname is None:
+            links = ((name, link) for name, link in self._kept.items() if link)
+            self._by_altname = {alt: name for name, link in links for alt in link.altnames}
+        return self._by_altname
+
     def carrying(self, altname: str) -> tuple[str, Link] | None:
         """Return the device that has this alternative name: one look-up, no dump."""
+        if self._complete:
+            name = self._names_by_altname().get(altname)
+            link = self._kept[name] if name else None
+            return (name, link) if name and link else None
         known = next(((n, k) for n, k in self._kept.items() if k and altname in k.altnames), None)
-        if known or self._complete:
+        if known:
             return known
         self._look_for(altname, self._carrying)
         name = self._carrying[altname]
         kept = self._kept[name] if name else None
         return (name, kept) if name and kept else None
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The claims that could not be read, and why."""
+        return tuple(f"claims {path}: {why}" for path, why in self._claims.problems.items())
+
+    def claims(self, name: str) -> tuple[Mark, ...]:
+        """Return the claims on a device: files that its alternative name leads to."""
+        if name not in self._claims_on:
+            token = token_in(self[name].altnames) if name in self else None
+            self._claims_on[name] = self._claims.on(token) if token else ()
+        return self._claims_on[name]
+
+    def claimants(self, name: str) -> set[str]:
+        """Return the ids of the VIFs that claim a device: one listing of a folder."""
+        token = token_in(self[name].altnames) if name in self else None
+        return self._claims.claimants(token) if token else set()
+
+    def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
+        """Return a VIF's claims, each with the device that it is on."""
+        if vif_id not in self._claims_of:
+            self._claims_of[vif_id] = self._read_claims_of(vif_id)
+        return self._claims_of[vif_id]
+
+    def _read_claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
+        claims = self._claims.of(vif_id)
+        self.expect(CLAIMS + token for token in claims)
+        self.read_ahead()
+        found = ((self.carrying(CLAIMS + token), claims[token]) for token in claims)
+        return tuple((device[0], claim) for device, own in found if device for claim in own)
+
     def marked(self, vif_id: str) -> dict[str, Link]:
-        """Return the devices that carry a mark or claim of the VIF: one raw dump."""
+        """Return the devices that carry a mark of the VIF: one raw dump."""
         if self._complete:
             return super().marked(vif_id)
         found = self._netlink.links_naming(f"{PREFIX}{vif_id}:")

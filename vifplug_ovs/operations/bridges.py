@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of bridges in Open vSwitch's database, and of claims on them."""
+"""Changes of bridges in Open vSwitch's database, and of claims on them. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
-from vifplug.operations.operation import Operation
-from vifplug_ovs.operations.operation import OvsOperation, new_row
+from vifplug.operations import Operation
+from vifplug_ovs.operations.operation import DeviceOperation, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
     as_map,
@@ -18,12 +18,12 @@ from vifplug_ovs.ovsdb.requests import (
     mutate,
     named,
 )
-from vifplug_ovs.snapshot import OvsBridge
+from vifplug_ovs.snapshot import OvsBridge, planned
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddBridge(OvsOperation):
-    """Make a bridge that isn't there; its marks say that we made it, and for whom alone."""
+class AddBridge(DeviceOperation):
+    """Make a bridge that isn't there; its marks say that we made it, and for which VIF alone."""
 
     marks: Mapping[str, str]
     datapath_type: str
@@ -39,7 +39,7 @@ class AddBridge(OvsOperation):
         bridge = OvsBridge(
             datapath_type=self.datapath_type, row=self.row, claims={}, ports={}, marks=self.marks
         )
-        host.planned_ovs.put_bridge(self.device, bridge)
+        planned(host).put_bridge(self.device, bridge)
 
     def undo(self) -> Operation:
         port = None if self.own else self.port
@@ -62,10 +62,10 @@ class AddBridge(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveBridge(OvsOperation):
-    """Remove a bridge that has no port but its own, ``port``; one that others have joined stays.
+class RemoveBridge(DeviceOperation):
+    """Remove a shared bridge that has no port but its own, ``port``; a bridge in use stays.
 
-    Without ``port`` it is a VIF's own, and goes with all that it has.
+    Without ``port`` the bridge is a VIF's own, and goes with all that it has.
     """
 
     row: str
@@ -75,15 +75,15 @@ class RemoveBridge(OvsOperation):
         return f"remove OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        host.planned_ovs.put_bridge(self.device, None)
+        planned(host).put_bridge(self.device, None)
 
     def undo(self) -> None:
         return None
 
     def requests(self) -> list[Request]:
-        gone = mutate("Open_vSwitch", [], ["bridges", "delete", ["uuid", self.row]])
+        removed = mutate("Open_vSwitch", [], ["bridges", "delete", ["uuid", self.row]])
         if self.port is None:
-            return [gone]
+            return [removed]
         unused = {
             "op": "wait",
             "timeout": 0,
@@ -93,11 +93,11 @@ class RemoveBridge(OvsOperation):
             "until": "==",
             "rows": [{"ports": ["uuid", self.port]}],
         }
-        return [unused, gone]
+        return [unused, removed]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddClaim(OvsOperation):
+class ClaimBridge(DeviceOperation):
     """Note on a bridge that a VIF uses it, and the interface id of the port that will come."""
 
     claim: str
@@ -107,10 +107,10 @@ class AddClaim(OvsOperation):
         return f"claim OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        host.planned_ovs.put_claim(self.device, self.claim, self.interface_id)
+        planned(host).put_claim(self.device, self.claim, self.interface_id)
 
     def undo(self) -> Operation:
-        return RemoveClaim(device=self.device, claim=self.claim, interface_id=self.interface_id)
+        return UnclaimBridge(device=self.device, claim=self.claim, interface_id=self.interface_id)
 
     def requests(self) -> list[Request]:
         return [
@@ -125,7 +125,7 @@ class AddClaim(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveClaim(OvsOperation):
+class UnclaimBridge(DeviceOperation):
     """Take a VIF's claim from a bridge."""
 
     claim: str
@@ -135,11 +135,11 @@ class RemoveClaim(OvsOperation):
         return f"unclaim OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        host.planned_ovs.put_claim(self.device, self.claim, None)
+        planned(host).put_claim(self.device, self.claim, None)
 
     def undo(self) -> Operation:
-        return AddClaim(device=self.device, claim=self.claim, interface_id=self.interface_id)
+        return ClaimBridge(device=self.device, claim=self.claim, interface_id=self.interface_id)
 
     def requests(self) -> list[Request]:
-        gone = ["external_ids", "delete", ["set", [self.claim]]]
-        return [mutate("Bridge", named(self.device), gone)]
+        delete_it = ["external_ids", "delete", ["set", [self.claim]]]
+        return [mutate("Bridge", named(self.device), delete_it)]

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every change of Open vSwitch's database is."""
+"""What every change of Open vSwitch's database is. Pure."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-from vifplug.model.link import Link
-from vifplug.operations.operation import Operation
+from vifplug.operations import SwitchOperation
 from vifplug_ovs.ovsdb.requests import Request
 
 Pairs = Mapping[str, str | None]
@@ -21,18 +20,21 @@ def _row() -> str:
 
 
 def new_row() -> Any:
+    """Return the default of a field that holds a new row's UUID."""
     return field(default_factory=_row, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OvsOperation(Operation):
-    """One change of the database; ``device`` is the port or bridge."""
-
-    in_database: ClassVar[bool] = True
-
-    def on(self, link: Link | None) -> Link | None:
-        return link
+class OvsOperation(SwitchOperation):
+    """One change of the database."""
 
     def requests(self) -> list[Request]:
-        """Return what this comes to in a transaction."""
+        """Return the requests that this comes to in a transaction."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOperation(OvsOperation):
+    """One change of a port or bridge; ``device`` is its name, which the kernel's device has too."""
+
+    device: str

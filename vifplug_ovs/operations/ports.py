@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The changes of Open vSwitch's database that a plan is made of, each with its own undo.
-
-``requests()`` is what a change comes to in a transaction (RFC 7047, 5.2). Nothing here does I/O.
-A row's UUID is ours to choose (ovsdb-server(7), since 2.13), so that an undo can name a row that
-nobody has told us of yet.
-"""
+"""Changes of ports in Open vSwitch's database, of their interfaces and QoS rows. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vifplug.model.host import Host
-from vifplug.operations.operation import Operation
-from vifplug_ovs.operations.operation import OvsOperation, Pairs, new_row
+from vifplug.operations import Operation
+from vifplug_ovs.operations.operation import DeviceOperation, OvsOperation, Pairs, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
     as_map,
@@ -26,20 +21,20 @@ from vifplug_ovs.ovsdb.requests import (
     mutate,
     named,
 )
-from vifplug_ovs.snapshot import VIF_ID, OvsPort
+from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 
 _OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
-"""From this and a port's name os-vif derives the id in the external_ids of its QoS rows."""
+"""os-vif derives the id in the external_ids of its QoS rows from this and the port's name."""
 
 _DEAD: Mapping[str, Any] = {"tag": 4095, "vlan_mode": "trunk", "trunks": 4095}
-"""Neutron's dead VLAN. The mode and the trunks keep what has a tag of its own from passing, too."""
+"""Neutron's dead VLAN. The mode and the trunks also keep out frames that have a tag already."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddPort(OvsOperation):
+class AddPort(DeviceOperation):
     """Make a port with its interface, and its QoS row if it has one, all with their marks.
 
-    ``isolated``: it passes nothing until Neutron's agent has given it a VLAN.
+    ``isolated``: the port passes nothing until Neutron's agent has given it a VLAN.
     """
 
     bridge: str
@@ -54,9 +49,9 @@ class AddPort(OvsOperation):
         return f"add port {self.device} to {self.bridge}"
 
     def foresee(self, host: Host) -> None:
-        # What the switch will say of it is foreseen as well: that it took the port.
-        made = replace(self.port, row=self.row, interface=self.interface, ofport=1)
-        host.planned_ovs.put_port(self.bridge, self.device, made)
+        # With the ofport by which vswitchd will say that it took the port.
+        port = replace(self.port, row=self.row, interface=self.interface, ofport=1)
+        planned(host).put_port(self.bridge, self.device, port)
 
     def undo(self) -> Operation:
         vif_id = self.port.marks[VIF_ID]
@@ -85,15 +80,15 @@ class AddPort(OvsOperation):
             port["other_config"] = as_map({"transient": "true"})
         if self.isolated:
             port.update(_DEAD)
-        found = [bridge_is_there(self.bridge)]
+        requests = [bridge_is_there(self.bridge)]
         if self.qos_type:
             port["qos"] = ["uuid", self.qos]
             row = {"type": self.qos_type, "external_ids": marks}
-            # One of a port that somebody deleted is there yet.
-            found.append(delete("QoS", {VIF_ID: self.port.marks[VIF_ID]}))
-            found.append(insert("QoS", self.qos, row))
+            # First, because a port that another program deleted leaves its QoS row behind.
+            requests.append(delete("QoS", {VIF_ID: self.port.marks[VIF_ID]}))
+            requests.append(insert("QoS", self.qos, row))
         return [
-            *found,
+            *requests,
             insert("Interface", self.interface, interface),
             insert("Port", self.row, port),
             mutate("Bridge", named(self.bridge), ["ports", "insert", ["uuid", self.row]]),
@@ -101,10 +96,10 @@ class AddPort(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemovePort(OvsOperation):
+class RemovePort(DeviceOperation):
     """Remove a port, and the QoS rows that are its own: ours, or os-vif's.
 
-    ``qos`` is that row, "" for none; where nobody knows it, all of the VIF's go, as it does.
+    ``qos`` is that row, and "" for none. None: the row is not known, so all of the VIF's go.
     """
 
     bridge: str
@@ -116,7 +111,7 @@ class RemovePort(OvsOperation):
         return f"remove port {self.device} from {self.bridge}"
 
     def foresee(self, host: Host) -> None:
-        host.planned_ovs.put_port(self.bridge, self.device, None)
+        planned(host).put_port(self.bridge, self.device, None)
 
     def undo(self) -> None:
         return None
@@ -145,10 +140,12 @@ class RemovePort(OvsOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveQos(OvsOperation):
-    """Remove a VIF's QoS rows, whose port is gone; ``device`` is the VIF's id."""
+    """Remove the QoS rows that a VIF's port has left behind."""
+
+    vif_id: str
 
     def __str__(self) -> str:
-        return f"remove the QoS of {self.device}"
+        return f"remove the QoS of {self.vif_id}"
 
     def foresee(self, host: Host) -> None:
         return None
@@ -157,11 +154,11 @@ class RemoveQos(OvsOperation):
         return None
 
     def requests(self) -> list[Request]:
-        return [delete("QoS", {VIF_ID: self.device})]
+        return [delete("QoS", {VIF_ID: self.vif_id})]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovePort(OvsOperation):
+class MovePort(DeviceOperation):
     """Move a port from one bridge to another; its rows stay."""
 
     source: str
@@ -172,10 +169,11 @@ class MovePort(OvsOperation):
         return f"move port {self.device} from {self.source} to {self.target}"
 
     def foresee(self, host: Host) -> None:
-        found = host.planned_ovs.port(self.device)
-        host.planned_ovs.put_port(self.source, self.device, None)
-        if found:
-            host.planned_ovs.put_port(self.target, self.device, found[1])
+        ovs = planned(host)
+        before = ovs.port(self.device)
+        ovs.put_port(self.source, self.device, None)
+        if before:
+            ovs.put_port(self.target, self.device, before[1])
 
     def undo(self) -> Operation:
         return replace(self, source=self.target, target=self.source)
@@ -190,7 +188,7 @@ class MovePort(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetIds(OvsOperation):
+class SetIds(DeviceOperation):
     """Set some external_ids of a bridge's or port's own row, or of its interface's.
 
     ``column`` may be another map column of the interface's: ``options``.
@@ -208,14 +206,14 @@ class SetIds(OvsOperation):
         return f"set {self.device} {', '.join(words)}"
 
     def foresee(self, host: Host) -> None:
-        ovs = host.planned_ovs
+        ovs = planned(host)
         own = ovs.bridge(self.device) if self.table == "Bridge" else None
         if own:
             ovs.put_bridge(self.device, replace(own, marks=self._on(own.marks)))
-        found = None if own else ovs.port(self.device)
-        if found is None:
+        before = None if own else ovs.port(self.device)
+        if before is None:
             return
-        bridge, port = found
+        bridge, port = before
         if self.table == "Port":
             after = replace(port, marks=self._on(port.marks))
         elif self.column == "options":
@@ -224,27 +222,27 @@ class SetIds(OvsOperation):
             after = replace(port, external_ids=self._on(port.external_ids))
         ovs.put_port(bridge, self.device, after)
 
-    def _on(self, there: Mapping[str, str]) -> dict[str, str]:
-        return {k: v for k, v in {**there, **self.value}.items() if v is not None}
+    def _on(self, pairs: Mapping[str, str]) -> dict[str, str]:
+        return {k: v for k, v in {**pairs, **self.value}.items() if v is not None}
 
     def undo(self) -> Operation:
         return replace(self, value=self.before, before=self.value)
 
     def requests(self) -> list[Request]:
-        # What a key holds is only replaced where it was deleted before.
-        there = {key: value for key, value in self.value.items() if value is not None}
+        # Deleted first, because an insert does not replace the value of a key.
+        pairs = {key: value for key, value in self.value.items() if value is not None}
         return [
             mutate(
                 self.table,
                 by_row(self.row),
                 [self.column, "delete", ["set", list(self.value)]],
-                [self.column, "insert", as_map(there)],
+                [self.column, "insert", as_map(pairs)],
             )
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetMtu(OvsOperation):
+class SetMtu(DeviceOperation):
     """Set the MTU that the switch gives a port."""
 
     row: str
@@ -255,10 +253,10 @@ class SetMtu(OvsOperation):
         return f"set {self.device} mtu_request {self.value}"
 
     def foresee(self, host: Host) -> None:
-        if found := host.planned_ovs.port(self.device):
-            host.planned_ovs.put_port(
-                found[0], self.device, replace(found[1], mtu_request=self.value)
-            )
+        ovs = planned(host)
+        if before := ovs.port(self.device):
+            bridge, port = before
+            ovs.put_port(bridge, self.device, replace(port, mtu_request=self.value))
 
     def undo(self) -> Operation:
         return replace(self, value=self.before, before=self.value)
@@ -276,8 +274,8 @@ class SetMtu(OvsOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settle(OvsOperation):
-    """Have the switch look at a port again that it could not open when it last tried."""
+class Settle(DeviceOperation):
+    """Have vswitchd try again to open a port that it could not open when it last tried."""
 
     bridge: str
 
@@ -285,9 +283,10 @@ class Settle(OvsOperation):
         return f"have Open vSwitch take {self.device}"
 
     def foresee(self, host: Host) -> None:
-        if found := host.planned_ovs.port(self.device):
-            settled = replace(found[1], ofport=1, error=None)
-            host.planned_ovs.put_port(found[0], self.device, settled)
+        ovs = planned(host)
+        if before := ovs.port(self.device):
+            bridge, port = before
+            ovs.put_port(bridge, self.device, replace(port, ofport=1, error=None))
 
     def undo(self) -> None:
         return None
@@ -302,22 +301,21 @@ def set_ids(
     table: str,
     row: str,
     wanted: Mapping[str, str],
-    there: Mapping[str, str],
+    current: Mapping[str, str],
     *,
     column: str = "external_ids",
 ) -> tuple[Operation, ...]:
-    """Return what gives a row the keys that it lacks, or that hold something else."""
-    differs = {key: value for key, value in wanted.items() if there.get(key) != value}
+    """Return the operation that gives a row the keys that it lacks, or that hold other values."""
+    differs = {key: value for key, value in wanted.items() if current.get(key) != value}
     if not differs:
         return ()
-    before = {key: there.get(key) for key in differs}
-    found = SetIds(
+    operation = SetIds(
         device=device,
         bridge=bridge,
         table=table,
         column=column,
         row=row,
         value=differs,
-        before=before,
+        before={key: current.get(key) for key in differs},
     )
-    return (found,)
+    return (operation,)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A connection to an OVSDB server: JSON-RPC requests and their answers, each within a deadline.
 
-Source: RFC 7047, and ovsdb-server(7) for what the server knows beyond it. It is plain I/O: what
-transactions hold, others say.
+Source: RFC 7047, and ovsdb-server(7) for the server's extensions. This is plain I/O: the callers
+know what transactions hold.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Connection:
         self._socket = _connected(endpoint, keys or Keys(), deadline, patience)
 
     def close(self) -> None:
-        """Close the connection; what was sent may yet be done."""
+        """Close the connection. The server may still carry out a request that was sent."""
         self._socket.close()
 
     @property
@@ -92,7 +92,7 @@ class Connection:
     ) -> list[Any]:
         """Do operations in one transaction; return their results, of which one may be an error.
 
-        ``meanwhile`` is done while the server is at work. Raises OVSDBError, Unanswered, Lost.
+        ``meanwhile`` is called while the server works. Raises OVSDBError, Unanswered, Lost.
         """
         number = self.send("transact", [DATABASE, *operations], deadline=deadline)
         if meanwhile:
@@ -110,8 +110,8 @@ class Connection:
         """
         numbers = [next(self._numbers) for _ in params]
         requests = [
-            json.dumps({"id": number, "method": method, "params": one})
-            for number, one in zip(numbers, params, strict=True)
+            json.dumps({"id": number, "method": method, "params": values})
+            for number, values in zip(numbers, params, strict=True)
         ]
         self._send("".join(requests), deadline)
         self.pending.update(numbers)
@@ -146,7 +146,7 @@ class Connection:
             raise Lost(str(error)) from error
 
     def _receive(self, deadline: float) -> None:
-        # What has come by then is an answer in time, also where nobody has read it yet.
+        # At least once, because an answer that came before the deadline may wait to be read.
         try:
             self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
             size = self._socket.recv_into(self._buffer)
@@ -162,7 +162,7 @@ class Connection:
         if len(self._bytes) > _MOST:
             self.close()
             raise OVSDBError(NO_VIF, self.endpoint, f"its answer is larger than {_MOST >> 20} MiB")
-        # An answer ends with a brace, and to look sooner would mean to read it again and again.
+        # Only after a brace, because each try parses a long answer from its start.
         if self._bytes.endswith((b"}", b"\n", b" ")):
             self._split(deadline)
 
@@ -200,7 +200,7 @@ class Connection:
 
 
 def first_error(results: Sequence[Any]) -> tuple[int, str] | None:
-    """Return the place and words of the operation for which a transaction was refused."""
+    """Return the index of the request for which a transaction was refused, and the reason."""
     for place, result in enumerate(results):
         if isinstance(result, dict) and result.get("error") is not None:
             details = result.get("details")
@@ -222,8 +222,8 @@ def _connected(text: str, keys: Keys, deadline: float, patience: float) -> socke
     until = min(deadline, time.monotonic() + patience)
     while True:
         try:
-            found = _dial(endpoint, deadline)
-            return _wrapped(found, keys, deadline) if endpoint.kind == "ssl" else found
+            plain = _dial(endpoint, deadline)
+            return _wrapped(plain, keys, deadline) if endpoint.kind == "ssl" else plain
         except PermissionError:
             raise
         except TimeoutError:
@@ -240,17 +240,18 @@ def _connected(text: str, keys: Keys, deadline: float, patience: float) -> socke
 def _dial(endpoint: Endpoint, deadline: float) -> socket.socket:
     left = max(deadline - time.monotonic(), 0.001)
     if endpoint.kind != "unix":
-        found = socket.create_connection((endpoint.host, endpoint.port), timeout=left)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return found
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        address = endpoint.host, endpoint.port
+        remote = socket.create_connection(address, timeout=left)
+        remote.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return remote
+    local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        found.settimeout(left)
-        found.connect(endpoint.path)
+        local.settimeout(left)
+        local.connect(endpoint.path)
     except BaseException:
-        found.close()
+        local.close()
         raise
-    return found
+    return local
 
 
 def _wrapped(plain: socket.socket, keys: Keys, deadline: float) -> socket.socket:

@@ -26,16 +26,16 @@ class Endpoint:
         kind, _, rest = text.partition(":")
         if kind == "unix" and rest.startswith("/") and "\0" not in rest and len(rest) < 108:
             return cls(text=text, kind=kind, path=rest)
-        found = _ADDRESS.fullmatch(rest)
-        if kind not in ("tcp", "ssl") or not found or not 0 < int(found["port"]) < 65536:
+        address = _ADDRESS.fullmatch(rest)
+        if kind not in ("tcp", "ssl") or not address or not 0 < int(address["port"]) < 65536:
             raise ValueError(f"{text!r} is no endpoint; allowed: {ALLOWED}")
-        host = found["six"] or found["host"]
-        return cls(text=text, kind=kind, host=host, port=int(found["port"]))
+        host = address["six"] or address["host"]
+        return cls(text=text, kind=kind, host=host, port=int(address["port"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Files of a TLS connection: our private key and certificate, and whom we trust."""
+    """Files of a TLS connection: our private key and certificate, and the CA that we trust."""
 
     private_key: str | None = None
     certificate: str | None = None

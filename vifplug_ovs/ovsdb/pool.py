@@ -12,13 +12,13 @@ from vifplug_ovs.ovsdb.connection import PATIENCE, Connection
 from vifplug_ovs.ovsdb.endpoint import Keys
 
 _idle: dict[tuple[int, str], list[Connection]] = {}
-"""By process and endpoint: a fork must leave its parent's alone."""
+"""By process and endpoint: a forked process must not use its parent's connections."""
 
 
 def take(
     endpoint: str, *, deadline: float, keys: Keys | None = None, patience: float = PATIENCE
 ) -> Connection:
-    """Return a connection that nobody else uses; raises as :class:`Connection` does."""
+    """Return a connection that is not in use; raises as :class:`Connection` does."""
     idle = _idle.get((os.getpid(), endpoint), [])
     with contextlib.suppress(IndexError):  # another thread may be quicker
         while True:
@@ -31,7 +31,10 @@ def take(
 
 @contextlib.contextmanager
 def lent(endpoint: str, *, deadline: float, keys: Keys) -> Iterator[Connection]:
-    """Lend a connection for a block, after whose error nobody gets it; as :func:`take`, at once."""
+    """Lend a connection for a with block. After an error it is closed, not reused.
+
+    Does not wait for a server that is being restarted.
+    """
     connection = take(endpoint, deadline=deadline, keys=keys, patience=0)
     try:
         yield connection
@@ -42,19 +45,19 @@ def lent(endpoint: str, *, deadline: float, keys: Keys) -> Iterator[Connection]:
 
 
 def give_back(connection: Connection) -> None:
-    """Keep a connection for the next call, or close it where it is of no more use."""
-    # A socket is the same server's for all of a process; an address is a network namespace's.
+    """Keep a connection for the next call, or close it if it can't be reused."""
+    # Not an address, because another network namespace has another server at it.
     if not connection.endpoint.startswith("unix:") or not connection.usable:
         connection.close()
         return
     key = (os.getpid(), connection.endpoint)
     _idle.setdefault(key, []).append(connection)
-    _close(but=key)  # a host has one database, so the others are left over
+    _close(but=key)  # a host has one database: other connections are of an old configuration
 
 
 @atexit.register
 def _close(*, but: tuple[int, str] | None = None) -> None:
-    """Close what is kept, at the latest when the process ends."""
-    for key in list(_idle):  # at once: other threads are here too
+    """Close the idle connections, at the latest when the process ends."""
+    for key in list(_idle):  # a copy, because other threads change the table
         for connection in _idle.pop(key, []) if key != but else ():
             connection.close()

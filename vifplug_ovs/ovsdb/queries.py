@@ -9,7 +9,7 @@ from typing import Any
 
 from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.model.mark import PREFIX, Owner, derived_name
-from vifplug_ovs.names import OWN_BRIDGE
+from vifplug_ovs.names import AUTOMATIC, OVS, OWN_BRIDGE
 from vifplug_ovs.operations.ports import AddPort
 from vifplug_ovs.ovsdb.connection import Connection, first_error
 from vifplug_ovs.ovsdb.requests import Request, as_map, by_row, named, select
@@ -17,27 +17,35 @@ from vifplug_ovs.ovsdb.rows import Row, bridge_of, plain_row, port_of
 from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, Ovn, Ovs, OvsPort
 
 _MANY = 8
-"""From so many VIFs on all is read, which takes fewer questions."""
+"""For this many VIFs and more, everything is read: that takes fewer questions."""
 
 _BRIDGE = ["name", "_uuid", "datapath_type"]
 _OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config"]
 _INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
               "external_ids"]  # fmt: skip
+_NO_SWITCH: Row = {"ovs_version": None, "iface_types": None, "external_ids": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sought:
-    """What is to be read for one VIF: ``ports`` by name, besides all that bears its mark or ids.
+    """What is to be read for one VIF: the rows that bear its mark or ids, and ``ports`` by name.
 
-    Without ``interface_id`` it is the VIF's id; without ``bridge`` the claims on all bridges are
-    read, and what they note of the interface id.
+    Without ``interface_id`` that is the VIF's id. ``bridge`` is read where it is named. ``by_id``:
+    the caller knows no more than the VIF's id. Then the claims on all bridges are read, because
+    they note the interface id.
     """
 
     vif_id: str
     interface_id: str | None = None
     bridge: str | None = None
     ports: tuple[str, ...] = ()
+    by_id: bool = False
+
+    @property
+    def iface_id(self) -> str:
+        """The iface-id that the VIF's ports bear, as far as the caller knows."""
+        return self.interface_id or self.vif_id
 
 
 def read(
@@ -46,24 +54,24 @@ def read(
     *,
     deadline: float,
     after: Request | None = None,
-    made: Sequence[AddPort] = (),
+    added: Sequence[AddPort] = (),
     meanwhile: Callable[[], object] | None = None,
 ) -> Ovs:
     """Return what the database has of some VIFs, or with None all that it has.
 
-    ``after`` is a ``wait`` that comes first. What is a VIF's besides its ports is not looked for
-    where these were just ``made``, in a transaction that took the rest away: so the server need not
-    go over all its rows. ``meanwhile`` is done while the server is at work. Raises OVSDBError,
-    Unanswered, Lost, and TimedOut of the ``wait``.
+    ``after`` is a ``wait`` that comes first. ``added`` are ports of the transaction before: they
+    are read by their rows' UUIDs, so that the server need not go over all its rows. ``meanwhile``
+    is called while the server works. Raises OVSDBError, Unanswered, Lost, and TimedOut of the
+    ``wait``.
     """
     ask = _Questions(connection, deadline, after, meanwhile)
     if sought is None or len(sought) >= _MANY:
         return _everything(ask)
-    return _some(ask, sought, {one.device: one for one in made})
+    return _some(ask, sought, {operation.device: operation for operation in added})
 
 
 class TimedOut(Exception):
-    """What was waited for has not come in time."""
+    """The ``wait`` of a reading has ended without the rows that it waits for."""
 
 
 @dataclass
@@ -74,7 +82,7 @@ class _Questions:
     meanwhile: Callable[[], object] | None
 
     def rows(self, requests: Sequence[Request]) -> list[list[Row]]:
-        """Return the rows that each of some selects finds, all of one moment."""
+        """Return the rows that each select finds, all of the same moment."""
         if not requests:
             return []
         first, self.after = ([self.after] if self.after else []), None
@@ -94,7 +102,7 @@ def _having(column: str, value: Any) -> list[Any]:
 
 
 def _everything(ask: _Questions) -> Ovs:
-    version, bridges, ports, interfaces, qos = ask.rows(
+    switches, bridges, ports, interfaces, qos = ask.rows(
         [
             select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
             select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
@@ -103,30 +111,33 @@ def _everything(ask: _Questions) -> Ovs:
             select("QoS", [], ["external_ids"]),
         ]
     )
-    by_row = {row["_uuid"]: row for row in ports}
-    by_name = {row["name"]: row for row in interfaces}
-    found = {}
+    port_rows = {row["_uuid"]: row for row in ports}
+    interface_rows = {row["name"]: row for row in interfaces}
+    bridges_by_name = {}
     for row in bridges:
         members = row["ports"] if isinstance(row["ports"], list) else [row["ports"]]
-        own = (by_row[one] for one in members if one in by_row)
-        there = {one["name"]: port_of(one, by_name[one["name"]])
-                 for one in own if one["name"] in by_name}  # fmt: skip
-        found[row["name"]] = bridge_of(row, row["external_ids"], there)
-    said = version[0] if version else {"ovs_version": None, "iface_types": None, "external_ids": {}}
-    remote = said["external_ids"].get("ovn-remote")
+        own = (port_rows[uuid] for uuid in members if uuid in port_rows)
+        ports_of = {
+            port["name"]: port_of(port, interface_rows[port["name"]])
+            for port in own
+            if port["name"] in interface_rows
+        }
+        bridges_by_name[row["name"]] = bridge_of(row, row["external_ids"], ports_of)
+    switch = switches[0] if switches else _NO_SWITCH
+    remote = switch["external_ids"].get("ovn-remote")
     return Ovs(
         endpoint=ask.connection.endpoint,
-        version=said["ovs_version"],
-        types=tuple(said["iface_types"] or ()),
+        version=switch["ovs_version"],
+        types=tuple(switch["iface_types"] or ()),
         ovn=Ovn(remote=remote) if remote else None,
         qos=tuple(row["external_ids"][VIF_ID] for row in qos if VIF_ID in row["external_ids"]),
-        bridges=found,
+        bridges=bridges_by_name,
     )
 
 
 @dataclass
-class _Found:
-    """What some questions have found: rows by name, and the bridge of each port."""
+class _Answers:
+    """The rows that some questions have found, by name, and the bridge of each port."""
 
     ports: dict[str, Row] = field(default_factory=dict)
     interfaces: dict[str, Row] = field(default_factory=dict)
@@ -136,7 +147,7 @@ class _Found:
     qos: list[str] = field(default_factory=list)
 
     def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
-        """Ask, and note what is found; each question comes with what it is about."""
+        """Ask, and note the answers. Each question comes with the port or claim it is about."""
         answers = ask.rows([request for _, request in questions])
         for (about, request), rows in zip(questions, answers, strict=True):
             for row in rows:
@@ -148,9 +159,9 @@ class _Found:
                     case "QoS":
                         self.qos.append(row["external_ids"][VIF_ID])
                     case _:
-                        self._bridge(row, about)
+                        self._note_bridge(row, about)
 
-    def bridge_of(self, row: Row, about: str) -> None:
+    def _note_bridge(self, row: Row, about: str) -> None:
         name = row["name"]
         self.bridges.setdefault(name, row)
         claims = self.claims.setdefault(name, {})
@@ -162,6 +173,7 @@ class _Found:
             self.owners[about] = name
 
     def ovs(self, endpoint: str) -> Ovs:
+        """Return the snapshot that these answers make."""
         ports: dict[str, dict[str, OvsPort]] = {}
         for name, bridge in self.owners.items():
             if name in self.ports and name in self.interfaces:
@@ -174,82 +186,86 @@ class _Found:
         return Ovs(endpoint=endpoint, bridges=bridges, qos=tuple(self.qos))
 
 
-def _some(ask: _Questions, sought: Sequence[Sought], made: Mapping[str, AddPort]) -> Ovs:
-    """Ask for what bears the VIFs' names, ids, marks and claims; then for what belongs to it."""
+def _some(ask: _Questions, sought: Sequence[Sought], added: Mapping[str, AddPort]) -> Ovs:
+    """Ask for the rows that bear the VIFs' names, ids, marks and claims; then for their owners."""
     questions: list[tuple[str, Request]] = []
-    for one in sought:
-        known = one.ports and all(name in made for name in one.ports)
-        questions += _made([made[name] for name in one.ports]) if known else _unknown(one)
-        questions += _of(one)
-    if any(one.bridge is None for one in sought):
+    for vif in sought:
+        if vif.ports and all(name in added for name in vif.ports):
+            questions += _about_rows([added[name] for name in vif.ports])
+        else:
+            questions += _about_ports(vif)
+        questions += _about_the_rest(vif)
+    if any(vif.by_id for vif in sought):
         questions.append(("", select("Bridge", [], [*_BRIDGE, "external_ids"])))
-    questions += [_owner(name, port.row) for name, port in made.items()]
-    found = _Found()
-    found.ask(ask, questions)
-    noted = _noted(found, sought)
-    found.ask(ask, [("", _bearing(one)) for one in noted])
-    unknown = [name for name in found.interfaces if name not in found.ports]
-    found.ask(ask, [("", select("Port", named(name), _PORT)) for name in unknown])
+    questions += [_owner(name, operation.row) for name, operation in added.items()]
+    answers = _Answers()
+    answers.ask(ask, questions)
+    noted = _noted(answers, sought)
+    answers.ask(ask, [("", _bearing(iface_id)) for iface_id in noted])
+    unknown = [name for name in answers.interfaces if name not in answers.ports]
+    answers.ask(ask, [("", select("Port", named(name), _PORT)) for name in unknown])
     last: list[tuple[str, Request]] = []
-    for name, port in found.ports.items():
-        if name not in found.owners:
+    for name, port in answers.ports.items():
+        if name not in answers.owners:
             last.append(_owner(name, port["_uuid"]))
-        if name not in found.interfaces:
+        if name not in answers.interfaces:
             last.append(("", select("Interface", named(name), _INTERFACE)))
-    found.ask(ask, last)
-    return found.ovs(ask.connection.endpoint)
+    answers.ask(ask, last)
+    return answers.ovs(ask.connection.endpoint)
 
 
-def _made(ports: Sequence[AddPort]) -> list[tuple[str, Request]]:
-    """Return the questions about ports that were just made."""
-    asked = [select("Port", by_row(one.row), _PORT) for one in ports]
-    asked += [select("Interface", by_row(one.interface), _INTERFACE) for one in ports]
-    return [("", one) for one in asked]
+def _about_rows(added: Sequence[AddPort]) -> list[tuple[str, Request]]:
+    """Return the questions about ports that the transaction before has added."""
+    requests = [select("Port", by_row(port.row), _PORT) for port in added]
+    requests += [select("Interface", by_row(port.interface), _INTERFACE) for port in added]
+    return [("", request) for request in requests]
 
 
-def _unknown(one: Sought) -> list[tuple[str, Request]]:
+def _about_ports(vif: Sought) -> list[tuple[str, Request]]:
     """Return the questions about a VIF's ports: by name, mark and interface id."""
-    asked = [select("Port", named(name), _PORT) for name in one.ports]
-    asked += [select("Interface", named(name), _INTERFACE) for name in one.ports]
-    asked.append(select("Port", _marked(one), _PORT))
-    asked.append(_bearing(one.interface_id or one.vif_id))
-    return [("", one) for one in asked]
+    requests = [select("Port", named(name), _PORT) for name in vif.ports]
+    requests += [select("Interface", named(name), _INTERFACE) for name in vif.ports]
+    requests.append(select("Port", _marked(vif), _PORT))
+    requests.append(_bearing(vif.iface_id))
+    return [("", request) for request in requests]
 
 
-def _of(one: Sought) -> list[tuple[str, Request]]:
-    """Return the questions about what else one VIF has: a QoS row, a bridge, a claim on one."""
-    found = [("", select("QoS", _marked(one), ["external_ids"]))]
-    own = named(derived_name(OWN_BRIDGE, one.vif_id))
-    found.append(("", select("Bridge", own, _OWN_BRIDGE)))
-    interface_id = one.interface_id or one.vif_id
-    if one.bridge is not None:
-        claim = Owner(vif_id=one.vif_id, vif_type="ovs", process="automatic").claim("bridge")
-        claimed = _having("external_ids", as_map({claim: interface_id}))
-        found.append(("", select("Bridge", named(one.bridge), _BRIDGE)))
-        found.append((f"{claim}={interface_id}", select("Bridge", claimed, _BRIDGE)))
-    return found
+def _about_the_rest(vif: Sought) -> list[tuple[str, Request]]:
+    """Return the questions about a VIF's QoS row, its own bridge, its claim, and its bridge."""
+    own = named(derived_name(OWN_BRIDGE, vif.vif_id))
+    questions = [
+        ("", select("QoS", _marked(vif), ["external_ids"])),
+        ("", select("Bridge", own, _OWN_BRIDGE)),
+    ]
+    if vif.bridge is not None:
+        questions.append(("", select("Bridge", named(vif.bridge), _BRIDGE)))
+    if not vif.by_id:
+        claim = Owner(vif_id=vif.vif_id, vif_type=OVS, process=AUTOMATIC).claim("bridge")
+        claimed = _having("external_ids", as_map({claim: vif.iface_id}))
+        questions.append((f"{claim}={vif.iface_id}", select("Bridge", claimed, _BRIDGE)))
+    return questions
 
 
-def _marked(one: Sought) -> list[Any]:
-    return _having("external_ids", as_map({VIF_ID: one.vif_id}))
+def _marked(vif: Sought) -> list[Any]:
+    return _having("external_ids", as_map({VIF_ID: vif.vif_id}))
 
 
 def _bearing(interface_id: str) -> Request:
-    return select("Interface", _having("external_ids", as_map({IFACE_ID: interface_id})),
-                   _INTERFACE)  # fmt: skip
+    bearing = _having("external_ids", as_map({IFACE_ID: interface_id}))
+    return select("Interface", bearing, _INTERFACE)
 
 
 def _owner(port: str, row: str) -> tuple[str, Request]:
     return port, select("Bridge", _having("ports", ["uuid", row]), _BRIDGE)
 
 
-def _noted(found: _Found, sought: Sequence[Sought]) -> set[str]:
+def _noted(answers: _Answers, sought: Sequence[Sought]) -> set[str]:
     """Return the interface ids that only the VIFs' claims tell."""
-    starts = tuple(f"{PREFIX}{one.vif_id}:" for one in sought)
+    starts = tuple(f"{PREFIX}{vif.vif_id}:" for vif in sought)
     noted = {
         interface_id
-        for claims in found.claims.values()
+        for claims in answers.claims.values()
         for claim, interface_id in claims.items()
         if claim.startswith(starts)
     }
-    return noted - {one.interface_id or one.vif_id for one in sought}
+    return noted - {vif.iface_id for vif in sought}

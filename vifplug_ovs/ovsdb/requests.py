@@ -26,9 +26,9 @@ def by_row(row: str) -> list[Any]:
 
 
 def bridge_is_there(name: str) -> Request:
-    """Return what refuses a transaction unless there is such a bridge.
+    """Return the request that refuses a transaction unless there is such a bridge.
 
-    To change a bridge that isn't there would otherwise succeed, and do nothing.
+    Without it, a change of a missing bridge succeeds and does nothing.
     """
     return {
         "op": "wait",
@@ -42,14 +42,17 @@ def bridge_is_there(name: str) -> Request:
 
 
 def insert(table: str, row: str, values: Mapping[str, Any]) -> Request:
+    """Return the request that inserts a row under a UUID of our choice."""
     return {"op": "insert", "table": table, "uuid": row, "row": dict(values)}
 
 
 def mutate(table: str, where: list[Any], *mutations: list[Any]) -> Request:
+    """Return the request that changes the rows that meet a condition."""
     return {"op": "mutate", "table": table, "where": where, "mutations": list(mutations)}
 
 
 def delete(table: str, ids: Mapping[str, str]) -> Request:
+    """Return the request that deletes the rows with these external_ids."""
     where = [["external_ids", "includes", as_map(ids)]]
     return {"op": "delete", "table": table, "where": where}
 

@@ -13,6 +13,7 @@ Row = Mapping[str, Any]
 
 
 def bridge_of(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) -> OvsBridge:
+    """Return a bridge from its row, those external_ids that were read, and its ports."""
     return OvsBridge(
         datapath_type=row["datapath_type"],
         claims={key: value for key, value in ids.items() if key.startswith(PREFIX)},
@@ -23,6 +24,7 @@ def bridge_of(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) ->
 
 
 def port_of(port: Row, interface: Row) -> OvsPort:
+    """Return a port from its row and its interface's."""
     return OvsPort(
         type=interface["type"],
         ofport=interface["ofport"],
@@ -47,10 +49,10 @@ def plain_row(row: Mapping[str, Any]) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without OVSDB's wrapping; an optional one that isn't there is None."""
+    """Return a value without OVSDB's wrapping. A set without members is None."""
     match value:
         case ["map", pairs]:
-            return {key: _plain(one) for key, one in pairs}
+            return {key: _plain(value) for key, value in pairs}
         case ["set", []]:
             return None
         case ["set", items]:

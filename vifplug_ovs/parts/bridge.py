@@ -9,13 +9,11 @@ from typing import ClassVar
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, UUID, Choice, declared
 from vifplug.model.host import Host
-from vifplug.model.mark import Owner, derived_name, shared_mark
-from vifplug.operations.operation import Operation
+from vifplug.model.mark import Owner, shared_mark
+from vifplug.operations import Operation
 from vifplug.parts import Part
-from vifplug_ovs.names import OWN_BRIDGE
-from vifplug_ovs.operations.bridges import AddBridge, AddClaim, RemoveClaim
-from vifplug_ovs.operations.ports import MovePort, set_ids
-from vifplug_ovs.snapshot import MARK, VIF_ID, Ovs, readable
+from vifplug_ovs.operations import AddBridge, ClaimBridge, MovePort, UnclaimBridge, set_ids
+from vifplug_ovs.snapshot import MARK, VIF_ID, readable
 
 DATAPATHS = Choice("system", "netdev")
 
@@ -74,22 +72,22 @@ class OwnBridge(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         marks = {MARK: owner.mark("bridge"), VIF_ID: owner.vif_id}
-        there = readable(owner, host).bridge(self.name)
-        if there is None:
+        bridge = readable(owner, host).bridge(self.name)
+        if bridge is None:
             link = host.link(self.name)
-            # The bridge's own device may outlive it for a moment.
+            # An own bridge's device may outlive the bridge for a moment.
             if link and link.kind not in ("openvswitch", "tap"):
                 needed = "a name that is free"
                 raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", needed)
-            made = AddBridge(
+            added = AddBridge(
                 device=self.name, marks=marks, datapath_type=self.datapath_type, own=True
             )
-            return (made,)
-        other = there.marks.get(VIF_ID, owner.vif_id)
-        if other != owner.vif_id or there.claims:
+            return (added,)
+        other = bridge.marks.get(VIF_ID, owner.vif_id)
+        if other != owner.vif_id or bridge.claims:
             needed = "a bridge of this VIF's own"
             raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is another's", needed)
-        return set_ids(self.name, self.name, "Bridge", there.row, marks, there.marks)
+        return set_ids(self.name, self.name, "Bridge", bridge.row, marks, bridge.marks)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if operations and not isinstance(operations[0], AddBridge):
@@ -114,6 +112,10 @@ class Claim(Part):
     def detail(self) -> str:
         return "libvirt makes the port"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.on,)
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         ovs, claim = readable(owner, host), owner.claim("bridge")
         changes: list[Operation] = [
@@ -121,29 +123,21 @@ class Claim(Part):
             for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items()
             if bridge != self.on
         ]
-        there = [(name, noted) for name, mark, noted in ovs.claims(owner.vif_id)
-                 if str(mark) == claim]  # fmt: skip
+        claimed = [
+            (name, noted) for name, mark, noted in ovs.claims(owner.vif_id) if str(mark) == claim
+        ]
         changes += [
-            RemoveClaim(device=name, claim=claim, interface_id=noted)
-            for name, noted in there
+            UnclaimBridge(device=name, claim=claim, interface_id=noted)
+            for name, noted in claimed
             if name != self.on
         ]
-        if (self.on, self.interface_id) not in there:
-            changes.append(AddClaim(device=self.on, claim=claim, interface_id=self.interface_id))
+        if (self.on, self.interface_id) not in claimed:
+            changes.append(ClaimBridge(device=self.on, claim=claim, interface_id=self.interface_id))
         return tuple(changes)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if len(operations) > 1:
             sources = [o.source for o in operations if isinstance(o, MovePort)]
-            sources += [o.device for o in operations if isinstance(o, RemoveClaim)]
+            sources += [o.device for o in operations if isinstance(o, UnclaimBridge)]
             return "move", f"from {sources[0]}"
         return ("make" if operations else "keep"), self.detail
-
-
-def own_bridge(vif_id: str, ovs: Ovs) -> str | None:
-    """Return the name of the bridge that is a VIF's own: ours, or one that os-vif made for it."""
-    name = derived_name(OWN_BRIDGE, vif_id)
-    bridge = ovs.bridge(name)
-    if bridge is None or bridge.claims or bridge.marks.get(VIF_ID, vif_id) != vif_id:
-        return None
-    return name

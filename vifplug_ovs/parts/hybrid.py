@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a firewall between guest and switch needs: a bridge of the VIF's own, and a wire from it."""
+"""What a firewall between guest and switch needs: a bridge of the VIF's own, and a wire from it.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,8 @@ from vifplug.fields import DEVICE, MTU, declared
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Owner, derived_name
-from vifplug.operations.altnames import AddAltname
-from vifplug.operations.links import MakeLink
-from vifplug.operations.operation import Operation
-from vifplug.parts.part import Part, drift, fresh
+from vifplug.operations import AddAltname, MakeLink, Operation
+from vifplug.parts import Part, drift, fresh
 
 QBR, QVB, QVO = "qbr", "qvb", "qvo"
 """Roles of the marks, and prefixes of the names, as Neutron's agents know them."""
@@ -31,6 +32,9 @@ class FilterBridge(Part):
     """A Linux bridge of the VIF's own, on which the host can filter what its guest sends."""
 
     kind: ClassVar[str] = "qbr"
+    own_roles: ClassVar[tuple[str, ...]] = (QBR,)
+    derived: ClassVar[Mapping[str, str]] = {QBR: "bridge"}
+    crosses_bridge: ClassVar[bool] = True
 
     name: str = declared(DEVICE)
 
@@ -54,7 +58,7 @@ class FilterBridge(Part):
         link = host.link(self.name)
         if link is None:
             _require_one_name(owner, QBR, mark, self.name, host)
-            made = MakeLink(
+            make = MakeLink(
                 device=self.name,
                 kind="bridge",
                 mark=mark,
@@ -63,16 +67,18 @@ class FilterBridge(Part):
                 ageing_time=0,
                 multicast_snooping=False,
             )
-            return (made, *fresh(self.name, **_QUIET, up=True))
+            return (make, *fresh(self.name, **_QUIET, up=True))
         adopted = _adopted(owner, QBR, mark, self.name, link, kind="bridge")
         return (*adopted, *drift(self.name, link, **_QUIET, **_HUB, up=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Veth(Part):
-    """A pair of devices of the VIF's own: what goes in at one end comes out at the other."""
+    """A pair of devices of the VIF's own: a frame that enters at one end leaves at the other."""
 
     kind: ClassVar[str] = "veth"
+    own_roles: ClassVar[tuple[str, ...]] = (QVB, QVO)
+    derived: ClassVar[Mapping[str, str]] = {QVB: "veth", QVO: "veth"}
 
     name: str = declared(DEVICE)
     peer: str = declared(DEVICE)
@@ -98,7 +104,7 @@ class Veth(Part):
         link, other = host.link(self.name), host.link(self.peer)
         if link is None and other is None:
             _require_one_name(owner, QVB, marks[self.name], self.name, host)
-            made = MakeLink(
+            make = MakeLink(
                 device=self.name,
                 kind="veth",
                 mark=marks[self.name],
@@ -107,18 +113,18 @@ class Veth(Part):
                 peer_mark=marks[self.peer],
             )
             quiet = fresh(self.name, ipv6=False) + fresh(self.peer, ipv6=False)
-            return (made, *quiet, *fresh(self.peer, up=True), *fresh(self.name, up=True))
-        found: list[Operation] = []
-        for role, name, there, far in (
+            return (make, *quiet, *fresh(self.peer, up=True), *fresh(self.name, up=True))
+        changes: list[Operation] = []
+        for role, name, end, far in (
             (QVB, self.name, link, self.peer),
             (QVO, self.peer, other, self.name),
         ):
-            if there is None or there.lower != far:
+            if end is None or end.lower != far:
                 needed = f"the pair {self.name} and {self.peer}"
                 raise Conflict(owner.vif_id, name, "is not the end of this VIF's wire", needed)
-            found += _adopted(owner, role, marks[name], name, there, kind="veth")
-            found += drift(name, there, ipv6=False, mtu=self.mtu, up=True)
-        return tuple(found)
+            changes += _adopted(owner, role, marks[name], name, end, kind="veth")
+            changes += drift(name, end, ipv6=False, mtu=self.mtu, up=True)
+        return tuple(changes)
 
 
 def _require_one_name(owner: Owner, role: str, mark: str, name: str, host: Host) -> None:
@@ -130,13 +136,13 @@ def _require_one_name(owner: Owner, role: str, mark: str, name: str, host: Host)
 def _adopted(
     owner: Owner, role: str, mark: str, name: str, link: Link, *, kind: str
 ) -> list[Operation]:
-    """Return what marks a device that Nova or os-vif made for this VIF; none if it is marked.
+    """Return the operation that marks a device which Nova or os-vif made for this VIF.
 
-    Raises Conflict for a device that is another's.
+    A marked device needs none. Raises Conflict for a device of another VIF.
     """
     if link.kind != kind:
         raise Conflict(owner.vif_id, name, f"is a {link.kind} device", f"a {kind}")
-    others = {found.vif_id for found in link.marks} - {owner.vif_id}
+    others = {each.vif_id for each in link.marks} - {owner.vif_id}
     if others:
         needed = "a device of this VIF's own"
         raise Conflict(owner.vif_id, name, f"belongs to VIF {others.pop()}", needed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must exist in Open vSwitch's database for a VIF. Pure, as all parts are."""
+"""A port of an OVS bridge, made beforehand for a VIF. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, Text, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
-from vifplug.operations.operation import Operation
+from vifplug.operations import Operation
 from vifplug.parts import Part
-from vifplug_ovs.operations.ports import (
+from vifplug_ovs.operations import (
     AddPort,
     MovePort,
     RemovePort,
@@ -22,7 +22,6 @@ from vifplug_ovs.operations.ports import (
     Settle,
     set_ids,
 )
-from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
 from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, readable
 
 QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",
@@ -40,10 +39,10 @@ SOCKET = Text(
 class Port(Part):
     """A port of an OVS bridge, made beforehand for a device, socket or patch of the VIF's own.
 
-    ``interface_id`` None: it is a port of the VIF's own bridge, and bears no ids. ``beside`` are
+    ``interface_id`` None: the port is on the VIF's own bridge, and bears no ids. ``beside`` are
     the VIF's other ports. ``socket`` is where a guest's server listens, ``peer`` the patch's other
-    end. ``isolated`` makes it a port of the dead VLAN, but for a guest that runs: the device
-    ``guest`` has its carrier.
+    end. ``isolated``: a new port is in the dead VLAN, unless the guest runs. It runs where the
+    device ``guest`` has carrier.
     """
 
     kind: ClassVar[str] = "ovs-port"
@@ -81,6 +80,10 @@ class Port(Part):
         return (self.name,) if self.type in VHOST_USER else ()
 
     @property
+    def places(self) -> tuple[str, ...]:
+        return (self.bridge,)
+
+    @property
     def _options(self) -> dict[str, str]:
         options = {"vhost-server-path": self.socket, "peer": self.peer}
         return {name: value for name, value in options.items() if value}
@@ -96,8 +99,8 @@ class Port(Part):
         ovs = readable(owner, host)
         marks = {MARK: owner.mark("port"), VIF_ID: owner.vif_id}
         leftovers = self._leftovers(owner, ovs)
-        found = ovs.port(self.name)
-        if found is None:
+        current = ovs.port(self.name)
+        if current is None:
             port = OvsPort(
                 type=self.type,
                 options=self._options,
@@ -107,15 +110,15 @@ class Port(Part):
                 transient=True,
             )
             guest = host.link(self.guest) if self.guest else None
-            made = AddPort(
+            added = AddPort(
                 device=self.name,
                 bridge=self.bridge,
                 port=port,
                 qos_type=self.qos_type,
                 isolated=self.isolated and not (guest and guest.carrier),
             )
-            return (*leftovers, made)
-        bridge, port = found
+            return (*leftovers, added)
+        bridge, port = current
         self._require_ours(owner, bridge, port)
         changes: list[Operation] = list(leftovers)
         if bridge != self.bridge:
@@ -142,22 +145,25 @@ class Port(Part):
 
     def _leftovers(self, owner: Owner, ovs: Ovs) -> list[Operation]:
         """Return what removes the dead ports with this VIF's interface id. Raises Conflict."""
-        found: list[Operation] = []
+        removals: list[Operation] = []
         if self.interface_id is None:
-            return found
+            return removals
         for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items():
             if name == self.name or name in self.beside:
                 continue
             if port.mark or not port.error:
                 needed = f"the name {self.name}: unplug and plug to rename"
                 raise Conflict(owner.vif_id, f"OVS port {name}", "is this VIF's", needed)
-            found.append(RemovePort(device=name, bridge=bridge, row=port.row, vif_id=owner.vif_id))
-        return found
+            removals.append(
+                RemovePort(device=name, bridge=bridge, row=port.row, vif_id=owner.vif_id)
+            )
+        return removals
 
     def _require_ours(self, owner: Owner, bridge: str, port: OvsPort) -> None:
         title = f"OVS port {self.name}"
         if port.type != self.type:
-            words = [f"of type {one}" if one else "a device" for one in (port.type, self.type)]
+            types = (port.type, self.type)
+            words = [f"of type {type}" if type else "a device" for type in types]
             raise Conflict(owner.vif_id, title, f"is {words[0]}", f"{words[1]}: unplug and plug")
         other = port.marks.get(VIF_ID, owner.vif_id)
         if other != owner.vif_id:
@@ -166,8 +172,8 @@ class Port(Part):
         iface_id = port.external_ids.get(IFACE_ID)
         elsewhere = self.interface_id is None and bridge != self.bridge
         if VIF_ID not in port.marks and (iface_id != self.interface_id or elsewhere):
-            found = f"is there with iface-id {iface_id}" if iface_id else "is there and not ours"
-            raise Conflict(owner.vif_id, title, found, f"iface-id {self.interface_id}")
+            state = f"is there with iface-id {iface_id}" if iface_id else "is there and not ours"
+            raise Conflict(owner.vif_id, title, state, f"iface-id {self.interface_id}")
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:
@@ -178,11 +184,8 @@ class Port(Part):
             words += ["dead VLAN until it is wired"] if operations[-1].isolated else []
             words += [f"for the dead {', '.join(dead)}"] if dead else []
             return "make", ", ".join(words)
-        moved = [one for one in operations if isinstance(one, MovePort)]
-        if moved:
-            return "move", f"from {moved[0].source}"
+        moves = [o for o in operations if isinstance(o, MovePort)]
+        if moves:
+            return "move", f"from {moves[0].source}"
         adopted = any(isinstance(o, SetIds) and MARK in o.value for o in operations)
-        return "change", "adopted" if adopted else ", ".join(str(one) for one in operations)
-
-
-KINDS: tuple[type[Part], ...] = (Bridge, OwnBridge, Port, Claim)
+        return "change", "adopted" if adopted else ", ".join(str(o) for o in operations)

@@ -12,25 +12,27 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, PCI, Integer, declared
 from vifplug.model.host import Host
 from vifplug.model.link import Vf
 from vifplug.model.mark import Mark, Owner
-from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.functions import SetVf, set_vf
-from vifplug.operations.operation import Operation
-from vifplug.parts.part import Part
+from vifplug.operations import AddClaim, Operation, RemoveClaim, SetVf, Unit, set_vf
+from vifplug.parts import Part
 
 ROLE = "vf"
+"""The role of the claim on the physical function's device."""
+
 _SAVED = re.compile(r"([0-9]{1,5})\.([0-9a-f]{12})\.([0-9]{1,4})\.([0-7])\.([01-])\.([01-])")
-_SAID = {"0": False, "1": True, "-": None}
+_SWITCHES = {"0": False, "1": True, "-": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualFunction(Part):
     """A virtual function with the guest's address, VLAN (0: none), spoof check and trust.
 
-    What is None stays as it is. The VIF's claim on the physical function's device notes what the
-    function had before: its own device may be gone by the time of the unplug.
+    None leaves a setting alone. The VIF's claim lies on the physical function's device, because the
+    virtual function's own device may be gone at the unplug. The claim notes the settings that the
+    function had before.
     """
 
     kind: ClassVar[str] = "vf"
+    claim_roles: ClassVar[tuple[str, ...]] = (ROLE,)
 
     pci: str = declared(PCI)
     device: str = declared(DEVICE)
@@ -57,70 +59,80 @@ class VirtualFunction(Part):
         return (self.device,)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        now = self._settings(owner, host)
+        changes: list[Operation] = []
+        claimed = False
+        for device, claim in host.claims_of(owner.vif_id):
+            if claim.role != ROLE:
+                continue
+            if device == self.device and self._is_mine(claim):
+                claimed = True
+                continue
+            changes += [o for unit in self.given_back(device, claim, host) for o in unit]
+            changes.append(RemoveClaim(device=device, claim=str(claim)))
+        for claim in host.claims(self.device):
+            if claim.vif_id != owner.vif_id and claim.role == ROLE and self._is_mine(claim):
+                user = f"is used by VIF {claim.vif_id}"
+                raise Conflict(owner.vif_id, self.title, user, "a function of its own")
+        if not claimed:
+            saved = owner.claim(ROLE, str(self.number), *_saved(now))
+            changes.append(AddClaim(device=self.device, claim=saved))
+        wanted = Vf(
+            address=self.address,
+            vlan=self.vlan,
+            # If the driver lacks the switch, "off" needs no change.
+            spoofchk=self.spoofchk if self.spoofchk or now.spoofchk is not None else None,
+            trust=self.trust if self.trust or now.trust is not None else None,
+        )
+        return (*changes, *set_vf(self.device, self.number, now, wanted))
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        if not operations:
+            return "keep", self.detail
+        if any(isinstance(operation, AddClaim) for operation in operations):
+            return "make", self.detail
+        settings = (operation for operation in operations if isinstance(operation, SetVf))
+        return "change", ", ".join(setting.words for setting in settings)
+
+    @classmethod
+    def given_back(cls, device: str, claim: Mark, host: Host) -> tuple[Unit, ...]:
+        """Give a virtual function the settings back that a claim on its physical one notes.
+
+        A function that is gone needs nothing.
+        """
+        saved = _SAVED.fullmatch(".".join(claim.data)) if claim.role == ROLE else None
+        now = host.vf(device, int(saved[1])) if saved else None
+        if saved is None or now is None:
+            return ()
+        before = Vf(
+            address=":".join(re.findall("..", saved[2])),
+            vlan=int(saved[3]),
+            qos=int(saved[4]),
+            spoofchk=_SWITCHES[saved[5]],
+            trust=_SWITCHES[saved[6]],
+        )
+        settings = set_vf(device, int(saved[1]), now, before)
+        return (settings,) if settings else ()
+
+    def _settings(self, owner: Owner, host: Host) -> Vf:
+        """Return the function's settings as they are. Raises Conflict where it can't be set."""
         link, function = host.link(self.device), host.pci.get(self.pci)
-        if link is None or function is None or (function.pf, function.vf) != (
-            self.device, self.number
-        ):  # fmt: skip
+        place = (function.pf, function.vf) if function else None
+        if link is None or place != (self.device, self.number):
             needed = f"virtual function {self.number} of {self.device}"
             raise Conflict(owner.vif_id, self.pci, "is there no more, or another's", needed)
         now = host.vf(self.device, self.number)
         if now is None:
             needed = "a driver that lets its virtual functions be set"
             raise Conflict(owner.vif_id, self.title, "is not known to the kernel", needed)
-        done: list[Operation] = []
-        kept = False
-        for name, other in host.marked(owner.vif_id).items():
-            for mark in (m for m in other.marks if m.vif_id == owner.vif_id and m.role == ROLE):
-                if (name, mark.data[:1]) == (self.device, (str(self.number),)):
-                    kept = True
-                else:
-                    done += released(name, mark, host)
-                    done.append(RemoveAltname(device=name, altname=str(mark)))
-        for mark in link.marks:
-            mine = mark.vif_id == owner.vif_id or mark.role != ROLE
-            if not mine and mark.data[:1] == (str(self.number),):
-                found = f"is used by VIF {mark.vif_id}"
-                raise Conflict(owner.vif_id, self.title, found, "a function of its own")
-        if not kept:
-            saved = owner.claim(ROLE, str(self.number), *_noted(now))
-            done.append(AddAltname(device=self.device, altname=saved))
-        wanted = Vf(
-            address=self.address,
-            vlan=self.vlan,
-            # A switch off that the driver doesn't have is off.
-            spoofchk=self.spoofchk if self.spoofchk or now.spoofchk is not None else None,
-            trust=self.trust if self.trust or now.trust is not None else None,
-        )
-        return (*done, *set_vf(self.device, self.number, now, wanted))
+        return now
 
-    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
-        if not operations:
-            return "keep", self.detail
-        if any(isinstance(one, AddAltname) for one in operations):
-            return "make", self.detail
-        return "change", ", ".join(one.words for one in operations if isinstance(one, SetVf))
+    def _is_mine(self, claim: Mark) -> bool:
+        """Whether a claim on the physical function's device is for this virtual function."""
+        return claim.data[:1] == (str(self.number),)
 
 
-def _noted(vf: Vf) -> tuple[str, ...]:
+def _saved(vf: Vf) -> tuple[str, ...]:
     """Return a function's settings as the words of a claim."""
-    switches = ("-" if one is None else str(int(one)) for one in (vf.spoofchk, vf.trust))
+    switches = ("-" if on is None else str(int(on)) for on in (vf.spoofchk, vf.trust))
     return (vf.address.replace(":", ""), str(vf.vlan), str(vf.qos), *switches)
-
-
-def released(device: str, claim: Mark, host: Host) -> tuple[Operation, ...]:
-    """Return what gives a virtual function back what a claim on its physical one notes.
-
-    Nothing for another kind of claim, or for a function that is there no more.
-    """
-    noted = _SAVED.fullmatch(".".join(claim.data)) if claim.role == ROLE and claim.claim else None
-    now = host.vf(device, int(noted[1])) if noted else None
-    if noted is None or now is None:
-        return ()
-    before = Vf(
-        address=":".join(re.findall("..", noted[2])),
-        vlan=int(noted[3]),
-        qos=int(noted[4]),
-        spoofchk=_SAID[noted[5]],
-        trust=_SAID[noted[6]],
-    )
-    return set_vf(device, int(noted[1]), now, before)

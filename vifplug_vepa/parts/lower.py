@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device of the host that a guest's macvtap lies on. libvirt makes and removes the macvtap.
 
-What libvirt would only say vaguely, or does badly, is found out before: a device that can't carry
-a macvtap, one that another has for itself (libvirt then loses the device's own address), a
-macvtap with the guest's address that an earlier guest left behind. Pure.
+Plug finds the errors that libvirt reports only vaguely or handles badly. The device can't carry a
+macvtap. Another guest has the device for itself: libvirt then loses the device's own address. An
+earlier guest left a macvtap with this guest's address. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,30 +17,44 @@ from vifplug.fields import DEVICE, MAC, MTU, Choice, declared
 from vifplug.model.host import Host
 from vifplug.model.link import TAKES_FRAMES, Link
 from vifplug.model.mark import Mark, Owner, shared_mark
-from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.links import RemoveLeaked, SetLink
-from vifplug.operations.operation import Operation
-from vifplug.parts.part import Part
+from vifplug.operations import (
+    AddAltname,
+    AddClaim,
+    Operation,
+    RemoveAltname,
+    RemoveClaim,
+    SetLink,
+    Unit,
+)
+from vifplug.parts import Claim, Leaving, Part
+from vifplug_vepa.operations import RemoveLeaked
 
 MODES = ("vepa", "private", "bridge", "passthrough")
 PASSTHROUGH = "passthrough"
 CARRIES_VLAN = "vlan"
-"""Stands for a macvtap's mode where a VLAN device lies on this one, and the macvtap on that."""
+"""Instead of a mode: a VLAN device lies on this device, and the macvtap lies on the VLAN device.
 
-ROLE = "lower"
+It is also the role of the claim on this device, which is then a core ``Claim``.
+"""
+
+LOWER = "lower"
+"""The role of the claim on a device that the macvtap itself lies on."""
+
 WOKEN = "woken"
-"""The role in the mark on a device that a plug brought up."""
+"""The role in the shared mark of a device that a plug brought up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lower(Part):
     """A device that is there, up, free for a macvtap of this mode, and has room for ``mtu``.
 
-    The VIF's claim on it notes the guest's address and the mode, so that an unplug which knows
-    nothing but the VIF's id finds what the guest left.
+    The VIF's claim notes the guest's address and the mode. An unplug that knows only the VIF's id
+    finds by them the macvtap that the guest left behind.
     """
 
     kind: ClassVar[str] = "lower"
+    claim_roles: ClassVar[tuple[str, ...]] = (LOWER,)
+    joining_roles: ClassVar[tuple[str, ...]] = (LOWER,)
 
     device: str = declared(DEVICE)
     mode: str = declared(Choice(*MODES, CARRIES_VLAN))
@@ -58,58 +73,86 @@ class Lower(Part):
     def shared(self) -> tuple[str, ...]:
         return (self.device,)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return () if self.mode == CARRIES_VLAN else (self.device,)
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)
-        self._require_room(owner, link, host)
-        done: list[Operation] = []
+        self._require_room(owner, host)
+        changes: list[Operation] = []
         if not link.up:
-            done.append(SetLink(device=self.device, attribute="up", value=True, before=False))
             woken = shared_mark(WOKEN, self.device)
-            # Only the mark tells, after an unplug, that the device was down. It comes first.
+            # First, because only the mark tells an unplug that the device was down.
             if woken not in link.altnames:
-                done.insert(0, AddAltname(device=self.device, altname=woken))
-        claim = owner.claim(ROLE, *self._noted)
-        for name, other in host.marked(owner.vif_id).items():
-            for mark in other.marks:
-                if self._is_older(mark, owner) and (name, str(mark)) != (self.device, claim):
-                    done.append(RemoveAltname(device=name, altname=str(mark)))
-        if claim not in link.altnames:
-            done.append(AddAltname(device=self.device, altname=claim))
-        # Last, since nothing gives it back.
-        return (*done, *leaked(self.device, self._mark(owner), host))
+                changes.append(AddAltname(device=self.device, altname=woken))
+            changes.append(SetLink(device=self.device, attribute="up", value=True, before=False))
+        # Last, because the removal of a macvtap can't be undone.
+        return (*changes, *self._claimed(owner, host), *_leaked(self.device, self.address, host))
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:
             return "keep", self.detail
         words = [self.detail]
-        for one in operations:
-            if isinstance(one, SetLink):
+        for operation in operations:
+            if isinstance(operation, SetLink):
                 words.append("brought up")
-            elif isinstance(one, RemoveLeaked):
-                words.append(f"{one.device} removed, which nobody holds")
-            elif isinstance(one, RemoveAltname) and one.device != self.device:
-                words.append(f"moved from {one.device}")
-        claimed = any(isinstance(one, AddAltname) and ":uses-" in one.altname for one in operations)
+            elif isinstance(operation, RemoveLeaked):
+                words.append(f"{operation.device} removed, which nobody holds")
+            elif isinstance(operation, RemoveClaim) and operation.device != self.device:
+                words.append(f"moved from {operation.device}")
+        claimed = any(isinstance(operation, AddClaim) for operation in operations)
         return ("make" if claimed else "change"), ", ".join(words)
 
     def unsure(self, owner: Owner, host: Host) -> bool:
-        found = stacked_on(self.device, self._mark(owner), host)
-        return any(host.held(name) is None for name in found)
+        macvtaps = _macvtaps(self.device, self.address, host)
+        return any(host.held(name) is None for name in macvtaps)
 
-    @property
-    def _noted(self) -> tuple[str, str]:
-        return self.address.replace(":", ""), self.mode
+    @classmethod
+    def given_back(cls, device: str, claim: Mark, host: Host) -> tuple[Unit, ...]:
+        """Remove the macvtaps that the VIF's guest left behind on a device."""
+        address = _address_in(claim)
+        return tuple((leaked,) for leaked in _leaked(device, address, host)) if address else ()
 
-    def _mark(self, owner: Owner) -> Mark:
-        found = Mark.parse(owner.claim(ROLE, *self._noted))
-        assert found is not None  # noqa: S101 - what claim() is for
-        return found
+    @classmethod
+    def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
+        """Set a device down again that a plug brought up, and that only this VIF uses."""
+        link, woken = host.link(device), shared_mark(WOKEN, device)
+        if link is None or woken not in link.altnames or not leaving.uses_alone(device, host):
+            return ()
+        if link.master or host.addresses(device):
+            return ()
+        units = [u for claim in host.claims(device) for u in cls.given_back(device, claim, host)]
+        leaked = {o.device for unit in units for o in unit if isinstance(o, RemoveLeaked)}
+        for name, other in host.links.items():
+            going = name in leaving.going or name in leaked
+            if other.lower == device and other.kind != "veth" and not going:
+                return ()
+        down = SetLink(device=device, attribute="up", value=False, before=True)
+        # The mark goes last: an unplug that is killed in between can be repeated.
+        unmarked = RemoveAltname(device=device, altname=woken)
+        return ((down, unmarked),) if link.up else ((unmarked,),)
 
-    def _is_older(self, mark: Mark, owner: Owner) -> bool:
-        """Whether this is the VIF's claim for the same purpose."""
-        if mark.vif_id != owner.vif_id or not mark.claim or mark.role != ROLE:
-            return False
-        return (mark.data[1:] == (CARRIES_VLAN,)) == (self.mode == CARRIES_VLAN)
+    @classmethod
+    def stacked(cls, device: str, claim: Mark, host: Host) -> Mapping[str, Link]:
+        """Return by name the VIF's macvtaps on a device that it claims."""
+        address = _address_in(claim)
+        return _macvtaps(device, address, host) if address else {}
+
+    def _claimed(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        """Return the changes after which the VIF has one claim of this role, on this device."""
+        if self.mode == CARRIES_VLAN:
+            return Claim(on=self.device, role=CARRIES_VLAN).operations(owner, host)
+        claim = owner.claim(LOWER, self.address.replace(":", ""), self.mode)
+        held = [(on, str(c)) for on, c in host.claims_of(owner.vif_id) if c.role == LOWER]
+        changes: list[Operation] = [
+            RemoveClaim(device=on, claim=text)
+            for on, text in held
+            if (on, text) != (self.device, claim)
+        ]
+        if (self.device, claim) not in held:
+            changes.append(AddClaim(device=self.device, claim=claim))
+        return tuple(changes)
 
     def _usable(self, owner: Owner, host: Host) -> Link:
         link = host.link(self.device)
@@ -120,53 +163,64 @@ class Lower(Part):
             raise Conflict(owner.vif_id, self.device, f"is a {link.kind} device", needed)
         if link.master and self.mode != CARRIES_VLAN:
             raise Conflict(owner.vif_id, self.device, f"is a port of {link.master}", needed)
-        made = {mark.vif_id for mark in link.marks if not mark.shared and not mark.claim}
-        if made:
-            raise Conflict(owner.vif_id, self.device, f"belongs to VIF {made.pop()}", needed)
+        if link.marks:
+            belongs = f"belongs to VIF {link.marks[0].vif_id}"
+            raise Conflict(owner.vif_id, self.device, belongs, needed)
         if self.mtu is not None and link.mtu < self.mtu:
             room = f"the network's, {self.mtu}, or more"
             raise Conflict(owner.vif_id, self.device, f"has MTU {link.mtu}", room)
         return link
 
-    def _require_room(self, owner: Owner, link: Link, host: Host) -> None:
-        """Passthrough has a device for itself: nothing else may lie on it, and it on nothing."""
-        claims = [m for m in link.marks if m.claim and m.vif_id != owner.vif_id]
+    def _require_room(self, owner: Owner, host: Host) -> None:
+        """Raise Conflict where the device is not free for this mode.
+
+        A macvtap in passthrough mode must be the only device, and the only use, of the device that
+        it lies on.
+        """
         alone = self.mode == PASSTHROUGH
         needed = "a device of its own for passthrough"
-        for mark in claims:
-            if mark.role == ROLE and (alone or mark.data[1:] == (PASSTHROUGH,)):
-                found = f"is used by VIF {mark.vif_id} ({'.'.join(mark.data[1:])})"
-                raise Conflict(owner.vif_id, self.device, found, needed)
+        for claim in host.claims(self.device):
+            if claim.vif_id == owner.vif_id or claim.role not in (LOWER, CARRIES_VLAN):
+                continue
+            mode = ".".join(claim.data[1:]) if claim.role == LOWER else CARRIES_VLAN
+            if alone or mode == PASSTHROUGH:
+                user = f"is used by VIF {claim.vif_id} ({mode})"
+                raise Conflict(owner.vif_id, self.device, user, needed)
         if self.mode == CARRIES_VLAN:
             return
-        own = stacked_on(self.device, self._mark(owner), host)
+        own = _macvtaps(self.device, self.address, host)
         for name, other in host.lying_on(self.device).items():
             if name not in own and (alone or other.mode == PASSTHROUGH):
-                found = f"has the {other.kind} {name} on it ({other.mode or 'ipvlan'})"
-                raise Conflict(owner.vif_id, self.device, found, needed)
+                user = f"has the {other.kind} {name} on it ({other.mode or 'ipvlan'})"
+                raise Conflict(owner.vif_id, self.device, user, needed)
             if other.kind in ("ipvlan", "ipvtap"):
-                found = f"has the {other.kind} {name} on it"
-                raise Conflict(owner.vif_id, self.device, found, "one without")
+                user = f"has the {other.kind} {name} on it"
+                raise Conflict(owner.vif_id, self.device, user, "one without")
 
 
-def stacked_on(device: str, claim: Mark, host: Host) -> dict[str, Link]:
-    """Return the macvtaps on a device with the address that a VIF's claim on it notes."""
-    if not claim.claim or claim.role != ROLE or len(claim.data) != 2:
-        return {}
+def _address_in(claim: Mark) -> str | None:
+    """Return the guest's address, without colons, that a claim notes; None for another claim."""
+    return claim.data[0] if claim.role == LOWER and len(claim.data) == 2 else None
+
+
+def _macvtaps(device: str, address: str, host: Host) -> dict[str, Link]:
+    """Return by name the macvtaps on a device that have a guest's address."""
+    digits = address.replace(":", "")
     return {
         name: link
         for name, link in host.lying_on(device).items()
-        if link.kind == "macvtap" and (link.address or "").replace(":", "") == claim.data[0]
+        if link.kind == "macvtap" and (link.address or "").replace(":", "") == digits
     }
 
 
-def leaked(device: str, claim: Mark, host: Host) -> tuple[Operation, ...]:
-    """Return what removes the macvtaps of a VIF that nobody holds: its guest ended badly.
+def _leaked(device: str, address: str, host: Host) -> tuple[RemoveLeaked, ...]:
+    """Return the removal of each macvtap with a guest's address that no process holds.
 
-    They keep the next guest from starting. One that may be held stays.
+    Its guest ended badly, and the macvtap keeps the next guest from starting. A macvtap stays where
+    a process may hold it.
     """
     return tuple(
         RemoveLeaked(device=name, lower=device, address=link.address or "")
-        for name, link in stacked_on(device, claim, host).items()
+        for name, link in _macvtaps(device, address, host).items()
         if host.held(name) is False and not link.marks
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest's connection needs that nobody on this host can make, only look for. Pure."""
+"""Parts that plug can't make: it only looks whether they are there. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from vifplug.fields import BOOLEAN, DEVICE, PCI, declared
 from vifplug.model.host import Host
 from vifplug.model.link import TAKES_FRAMES
 from vifplug.model.mark import Owner
-from vifplug.operations.operation import Operation
-from vifplug.parts import DIRECT, Part
-from vifplug_vepa.parts.lower import ROLE
+from vifplug.operations import Operation
+from vifplug.parts import Part
+from vifplug_vepa.parts.lower import CARRIES_VLAN, LOWER
+from vifplug_vepa.snapshot import Lldpad
 
 PORT_PROFILES = ("enic",)
-"""The drivers that pass 802.1Qbh port profiles to their switch; none else of Linux does."""
+"""The only drivers of Linux that pass 802.1Qbh port profiles to their switch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Required(Part):
-    """Something that must be there: it is looked at, never changed."""
+    """Something that must be there. Plug looks at it and never changes it."""
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         self.look(owner, host)
         return ()
 
     def look(self, owner: Owner, host: Host) -> None:
-        """Raise Conflict where it isn't there."""
+        """Raise Conflict where the thing isn't there."""
         raise NotImplementedError
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
@@ -39,7 +40,10 @@ class Required(Part):
 class Edge(Required):
     """The switch at a device's other end, with which lldpad has agreed on 802.1Qbg.
 
-    Asked only before the VIF is plugged: a live guest is no matter of what comes later.
+    Only the first plug of a VIF asks lldpad: a later answer must not fail the plug of a live guest.
+
+    ``device`` is the network card, ``source`` the device that the VIF claims: the same, or a VLAN
+    device on it.
     """
 
     kind: ClassVar[str] = "edge"
@@ -58,18 +62,20 @@ class Edge(Required):
     def look(self, owner: Owner, host: Host) -> None:
         source = host.link(self.source)
         if source is None or source.kind in ("loopback", *TAKES_FRAMES):
-            return  # no device for a macvtap at all, as its own part says
+            return  # the part Lower refuses such a device
         _require_a_root(owner, self.source, host)
-        if self._plugged(owner, host) or host.edges is None:
+        lldpad = host.switch(Lldpad)
+        if lldpad is None or self._plugged(owner, host):
             return
-        edge = host.edges.get(self.device)
+        edge = lldpad.edges.get(self.device)
         if edge is None or edge.evb is False:
             why = edge.why if edge else "nothing is known of its switch"
             needed = "lldpad on this device, and a switch that agrees on EVB with reflective relay"
             raise Conflict(owner.vif_id, self.device, f"can't associate: {why}", needed)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
-        edge = host.edges.get(self.device) if host.edges is not None else None
+        lldpad = host.switch(Lldpad)
+        edge = lldpad.edges.get(self.device) if lldpad else None
         if edge and edge.evb:
             return "keep", self.detail
         if edge and edge.evb is False:
@@ -77,15 +83,16 @@ class Edge(Required):
         return "keep", f"not looked at: {edge.why}" if edge else "not looked at"
 
     def _plugged(self, owner: Owner, host: Host) -> bool:
-        source = host.link(self.source)
-        marks = source.marks if source else ()
-        return any(m.claim and m.role == ROLE and m.vif_id == owner.vif_id for m in marks)
+        roles = (LOWER, CARRIES_VLAN)
+        claims = host.claims_of(owner.vif_id)
+        return any(on == self.source and claim.role in roles for on, claim in claims)
 
 
 def _require_a_root(owner: Owner, device: str, host: Host) -> None:
-    """Refuse a device from which libvirt never finds its way down to a network card.
+    """Raise Conflict for a device from which libvirt finds no way down to a network card.
 
-    It follows IFLA_LINK, also to an index of another namespace: from a veth until it is killed.
+    libvirt follows IFLA_LINK, even to an index of another namespace. From a veth it goes to and fro
+    until libvirtd is killed.
     """
     seen: set[str] = set()
     while link := host.link(device):
@@ -93,8 +100,8 @@ def _require_a_root(owner: Owner, device: str, host: Host) -> None:
             return
         if link.kind != "vlan" or link.lower is None or device in seen:
             leads = "to its other end and back, for ever" if link.kind == "veth" else "elsewhere"
-            found = f"is a {link.kind} device: from it libvirtd goes {leads}"
-            raise Conflict(owner.vif_id, device, found, "a network card, or a VLAN device on one")
+            way = f"is a {link.kind} device: from it libvirtd goes {leads}"
+            raise Conflict(owner.vif_id, device, way, "a network card, or a VLAN device on one")
         seen.add(device)
         device = link.lower
 
@@ -103,7 +110,8 @@ def _require_a_root(owner: Owner, device: str, host: Host) -> None:
 class PortProfile(Required):
     """A virtual function whose driver passes port profiles to the switch (802.1Qbh).
 
-    ``device`` is the function's, or of one that a guest gets whole, ``pci``, its physical one's.
+    ``device`` is the virtual function's own device. Where a guest gets the function ``pci`` whole,
+    ``device`` is its physical function's.
     """
 
     kind: ClassVar[str] = "port-profile"
@@ -127,8 +135,8 @@ class PortProfile(Required):
         function = host.pci.get(self.pci or link.pci or "")
         if function is None or not function.virtual:
             raise Conflict(owner.vif_id, self.device, "is no virtual function", needed)
-        mine = function.pf if self.pci else function.netdev
-        if mine != self.device:
+        expected = function.pf if self.pci else function.netdev
+        if expected != self.device:
             raise Conflict(owner.vif_id, self.device, f"is not that of {self.pci}", needed)
         driver = host.driver(self.device)
         if driver not in PORT_PROFILES:
@@ -159,12 +167,9 @@ class Function(Required):
         if not function.network:
             raise Conflict(owner.vif_id, f"PCI {self.pci}", "is no network card's", self.detail)
         if self.virtual and not function.virtual:
-            found = "is no virtual function"
-            raise Conflict(owner.vif_id, f"PCI {self.pci}", found, self.detail)
+            physical = "is no virtual function"
+            raise Conflict(owner.vif_id, f"PCI {self.pci}", physical, self.detail)
         if self.virtual and (function.pf is None or function.vf is None):
-            found = "is a virtual function whose physical one has no device on this host"
+            orphan = "is a virtual function whose physical one has no device on this host"
             needed = "a physical function of the host's own driver"
-            raise Conflict(owner.vif_id, f"PCI {self.pci}", found, needed)
-
-
-KINDS: tuple[type[Part], ...] = (*DIRECT, Edge, Function, PortProfile)
+            raise Conflict(owner.vif_id, f"PCI {self.pci}", orphan, needed)

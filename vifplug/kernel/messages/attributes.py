@@ -105,11 +105,13 @@ def failure(body: bytes) -> tuple[int, str] | None:
 
 
 def number(payload: bytes) -> int:
+    """Return the number that a 32-bit attribute holds."""
     (value,) = U32.unpack(payload)
     return int(value)
 
 
 def as_text(payload: bytes) -> str:
+    """Return the text that an attribute holds."""
     return payload.rstrip(b"\0").decode(errors="replace")
 
 

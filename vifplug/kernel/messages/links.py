@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vifplug.kernel.messages.attributes import (
+    ACK,
+    CREATE_NEW,
     as_text,
     attribute,
     attributes,
@@ -64,6 +66,17 @@ def link_body(*attributes: bytes, index: int = 0, up: bool | None = None) -> byt
 def prop_body(index: int, altname: str) -> bytes:
     """Return the body that adds or takes an alternative name, by the device's index."""
     return link_body(nest(PROP_LIST, attribute(ALT_IFNAME, text(altname))), index=index)
+
+
+def altname_request(add: bool, index: int, altname: str) -> tuple[int, int, bytes]:
+    """Return the request that gives or takes an alternative name, by the device's index."""
+    kind, flags = (NEWLINKPROP, CREATE_NEW) if add else (DELLINKPROP, 0)
+    return kind, ACK | flags, prop_body(index, altname)
+
+
+def mac(address: str) -> bytes:
+    """Return a MAC address as a payload."""
+    return bytes.fromhex(address.replace(":", ""))
 
 
 @dataclass(frozen=True)

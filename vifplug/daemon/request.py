@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller asks of a privileged daemon, and what it answers: one definition for both ends.
+
+msgpack carries plain types only, so a request and a reply travel as dicts. The daemon checks each
+field again: it trusts no caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vifplug import fields
+from vifplug.errors import NO_VIF, PlugFailed, VifplugError
+from vifplug.fields import BOOLEAN, DEVICE, UUID, WORD, Many, Table, Text, declared
+from vifplug.model.mark import Owner
+
+_MOST_VIFS = 1 << 16
+_PROCESS = Text(r"[a-z]{0,16}", "a process' name")
+_ALTNAME = Text(r"[^\s]{1,127}", "a device's name of 1 to 127 characters")
+_WORDS = Text(r"(?s).{0,4096}", "text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlugVIF:
+    """One VIF to plug.
+
+    ``parts`` are plain data: the daemon builds them with the kinds that its plugin allows.
+    ``elsewhere`` are names of devices by which the VIF may be found where another vif_type left
+    it: they are looked at, never changed. ``move``: bring it over from there.
+    """
+
+    vif_id: str = declared(UUID)
+    vif_type: str = declared(WORD)
+    process: str = declared(_PROCESS, default="")
+    parts: tuple[dict[str, Any], ...] = declared(Many(Table()))
+    interface_id: str | None = declared(UUID, default=None)
+    elsewhere: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    move: bool = declared(BOOLEAN, default=False)
+
+    @property
+    def owner(self) -> Owner:
+        """The VIF as the owner of its parts."""
+        return Owner(vif_id=self.vif_id, vif_type=self.vif_type, process=self.process)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnplugVIF:
+    """One VIF to unplug; ``interface_id`` where the caller knows it."""
+
+    vif_id: str = declared(UUID)
+    interface_id: str | None = declared(UUID, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A call: the caller's network namespace, its deadline (CLOCK_MONOTONIC), and its VIFs."""
+
+    namespace: int
+    deadline: float
+    vifs: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(
+        cls, namespace: int, deadline: float, vifs: Sequence[PlugVIF] | Sequence[UnplugVIF]
+    ) -> Request:
+        """Return the request for some VIFs."""
+        return cls(namespace=namespace, deadline=deadline, vifs=[fields.dump(v) for v in vifs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the request as plain data."""
+        return {
+            "namespace": self.namespace,
+            "deadline": self.deadline,
+            "vifs": [dict(vif) for vif in self.vifs],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Request:
+        """Return the request that plain data is. Raises ValueError for anything else."""
+        try:
+            namespace, deadline = int(data["namespace"]), float(data["deadline"])
+            vifs = [dict(vif) for vif in data["vifs"]]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(repr(error)) from None
+        if len(vifs) > _MOST_VIFS:
+            raise ValueError(f"{len(vifs)} VIFs; allowed: at most {_MOST_VIFS}")
+        return cls(namespace=namespace, deadline=deadline, vifs=vifs)
+
+    def plug(self, position: int) -> PlugVIF:
+        """Return the VIF at a position, which is to be plugged. Raises ValueError."""
+        return fields.load(PlugVIF, self.vifs[position], _refuse)
+
+    def unplug(self, position: int) -> UnplugVIF:
+        """Return the VIF at a position, which is to be unplugged. Raises ValueError."""
+        return fields.load(UnplugVIF, self.vifs[position], _refuse)
+
+    def vif_id(self, position: int) -> str:
+        """Return the id that the VIF at a position says it has."""
+        return str(self.vifs[position].get("vif_id", NO_VIF))
+
+
+def _refuse(field: str, value: str, allowed: str) -> ValueError:
+    return ValueError(f"{field} is {value}; allowed: {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What became of one VIF: whether the host changed, and its own devices; or the error.
+
+    ``dropping`` are firewall chains that drop what crosses the VIF's bridge.
+    """
+
+    changed: bool = declared(BOOLEAN, default=False)
+    devices: tuple[str, ...] = declared(Many(DEVICE), default=())
+    dropping: tuple[str, ...] = declared(Many(_WORDS), default=())
+    error: VifplugError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reply as plain data."""
+        if self.error is not None:
+            return {"error": self.error.to_dict()}
+        return {"changed": self.changed, "devices": list(self.devices),
+                "dropping": list(self.dropping)}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Reply:
+        """Return the reply that plain data is; what is none becomes an error."""
+        try:
+            if error := data.get("error"):
+                return cls(error=VifplugError.from_dict(error))
+            return fields.load(cls, data, _refuse)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            strange = PlugFailed(NO_VIF, "reading the daemon's reply", str(error))
+            return cls(error=strange)
+
+    def about(self, vif_id: str) -> Reply:
+        """Return the reply with an error that names this VIF."""
+        return self if self.error is None else replace(self, error=self.error.about(vif_id))

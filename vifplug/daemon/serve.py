@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon does with a request: it checks it, takes the locks, applies, and answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from oslo_config import cfg
+
+from vifplug import apply, opts
+from vifplug.daemon import locks
+from vifplug.daemon.request import Reply, Request
+from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
+from vifplug.kernel import namespace
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel
+from vifplug.model.mark import CLAIMS
+from vifplug.model.snapshot import Snapshot
+from vifplug.parts.part import Part, build
+from vifplug.query import firewall
+from vifplug.switch import Departure, Switch, Wanted
+
+LOG = logging.getLogger(__name__)
+
+_LONGEST = 24 * 3600.0
+"""Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
+
+_MEND = "call it through vifplug"
+
+Open = Callable[[float], Switch]
+"""Opens a plugin's switch for one call, until a deadline."""
+
+Read = Callable[[float], Iterable[Snapshot]]
+"""Reads what a plugin's parts must know besides devices and its switch, until a deadline."""
+
+T = TypeVar("T")
+
+
+def plug(
+    data: Mapping[str, Any],
+    *,
+    kinds: Iterable[type[Part]],
+    switch: Open | None = None,
+    snapshots: Read | None = None,
+) -> list[dict[str, Any]]:
+    """Plug the VIFs of a request; one that fails hurts no other. See ``vifplug.privileged``."""
+    known = tuple(kinds)
+    dropping = _Firewall()
+
+    def one(request: Request, position: int) -> apply.Plugging:
+        vif = request.plug(position)
+        parts = tuple(build(part, known) for part in vif.parts)
+        wanted = Wanted(owner=vif.owner, parts=parts, interface_id=vif.interface_id, move=vif.move)
+        return apply.Plugging(wanted=wanted, elsewhere=vif.elsewhere)
+
+    def several(vifs: Sequence[apply.Plugging], call: _Call) -> Sequence[apply.Outcome]:
+        ids = [vif.vif_id for vif in vifs]
+        shared = {name for vif in vifs for part in vif.wanted.parts for name in part.shared}
+        bridged = any(p.crosses_bridge for vif in vifs for p in vif.wanted.parts)
+        means = replace(call.means, meanwhile=dropping.look if bridged else None)
+        with call.locked(locks.several(ids, shared), ids[0]):
+            outcomes = apply.plug(vifs, means)
+        if bridged and any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
+            dropping.look()
+        return outcomes
+
+    replies = _each(data, one, several, known, switch, snapshots, "plug")
+    if dropping.chains and replies:
+        # The caller may not look at a firewall; it warns of what we found.
+        replies[0] = replace(replies[0], dropping=tuple(dropping.chains))
+    return [reply.to_dict() for reply in replies]
+
+
+@dataclass
+class _Firewall:
+    """The chains of this host that drop bridged packets, looked at once a request if at all."""
+
+    chains: list[str] | None = None
+
+    def look(self) -> None:
+        """Look at it, where that was not done yet. Without the right to look we find nothing."""
+        if self.chains is None:
+            self.chains = []
+            with contextlib.suppress(OSError):
+                self.chains = firewall.dropping()
+
+
+def unplug(
+    data: Mapping[str, Any],
+    *,
+    kinds: Iterable[type[Part]],
+    switch: Open | None = None,
+    remove_unused: bool = False,
+) -> list[dict[str, Any]]:
+    """Unplug the VIFs of a request; one that fails hurts no other. See ``vifplug.privileged``."""
+
+    def one(request: Request, position: int) -> Departure:
+        vif = request.unplug(position)
+        return Departure(vif_id=vif.vif_id, interface_id=vif.interface_id)
+
+    def several(vifs: Sequence[Departure], call: _Call) -> Sequence[apply.Outcome]:
+        ids = [vif.vif_id for vif in vifs]
+
+        def look() -> set[str]:
+            users = (apply.used_by(i, call.means, remove_unused=remove_unused) for i in ids)
+            return {name for names in users for name in names}
+
+        with call.locked(locks.several(ids), ids[0]):
+            # Only under its lock may a claim go, or a shared part be found unused.
+            shared = look()
+            while True:
+                with call.held(locks.several((), shared), ids[0]):
+                    now = look() if shared else shared
+                    if now <= shared:
+                        return apply.unplug(vifs, call.means, remove_unused=remove_unused)
+                shared = now  # another plug has joined an uplink meanwhile
+
+    replies = _each(data, one, several, tuple(kinds), switch, None, "unplug")
+    return [reply.to_dict() for reply in replies]
+
+
+@dataclass
+class _Call:
+    """One call: what it is carried out with, and the locks that it holds."""
+
+    means: apply.Means
+
+    def held(self, names: tuple[str, ...], vif_id: str) -> contextlib.AbstractContextManager[None]:
+        """Hold locks for the length of a block."""
+        return locks.held(
+            namespace.folder(_lock_path()), names, vif_id=vif_id, deadline=self.means.deadline
+        )
+
+    @contextlib.contextmanager
+    def locked(self, names: tuple[str, ...], vif_id: str) -> Iterator[None]:
+        """Hold locks; beyond the block where the switch has not answered everything yet."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.held(names, vif_id))
+            yield
+            switch = self.means.switch
+            if switch and switch.lingering:
+                threading.Thread(target=_linger, args=(switch, stack.pop_all())).start()
+
+
+def _linger(switch: Switch, held: contextlib.ExitStack) -> None:
+    """Hold the VIF's locks until a late transaction has been undone."""
+    with held:
+        switch.linger()
+        switch.close()
+
+
+def _each(
+    data: Mapping[str, Any],
+    one: Callable[[Request, int], T],
+    several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
+    kinds: Sequence[type[Part]],
+    open_switch: Open | None,
+    snapshots: Read | None,
+    word: str,
+) -> list[Reply]:
+    """Carry out a request: each VIF by itself, or all together where there is a switch."""
+    request = _checked(data)
+    replies: list[Reply | None] = [None] * len(request.vifs)
+    known: list[tuple[int, T]] = []
+    for position in range(len(request.vifs)):
+        try:
+            known.append((position, one(request, position)))
+        except (TypeError, ValueError) as error:
+            refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
+            replies[position] = Reply(error=refused)
+    with Netlink() as netlink:
+        kernel = Kernel(netlink, ClaimsFolder(_lock_path()))
+        for group in [known] if open_switch and known else [[each] for each in known]:
+            switch = open_switch(request.deadline) if open_switch else None
+            means = apply.Means(
+                kernel=kernel,
+                deadline=request.deadline,
+                kinds=kinds,
+                switch=switch,
+                snapshots=tuple(snapshots(request.deadline)) if snapshots else (),
+            )
+            outcomes = _outcomes([vif for _, vif in group], several, _Call(means))
+            if switch and not switch.lingering:
+                switch.close()
+            for (position, _), outcome in zip(group, outcomes, strict=True):
+                vif_id = request.vif_id(position)
+                replies[position] = reply = _reply(outcome, vif_id)
+                _log(word, vif_id, reply)
+        kernel.let_go()
+        _sweep(kernel)
+    return [reply for reply in replies if reply is not None]
+
+
+def _checked(data: Mapping[str, Any]) -> Request:
+    """Return the request that a caller sent. Raises PrivilegeError."""
+    try:
+        request = Request.from_dict(data)
+    except ValueError as error:
+        raise PrivilegeError("privileged daemon", f"refused: {error}", _MEND) from None
+    if not request.deadline <= time.monotonic() + _LONGEST:
+        raise PrivilegeError("privileged daemon", f"refused: deadline {request.deadline}", _MEND)
+    if request.namespace != namespace.network_namespace():
+        why = "the daemon is in another network namespace than its caller"
+        raise PrivilegeError("privileged daemon", why, "start it from where the VIFs are")
+    return request
+
+
+def _outcomes(
+    group: Sequence[T],
+    several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
+    call: _Call,
+) -> Sequence[apply.Outcome | OSError]:
+    try:
+        return several(group, call)
+    except (VifplugError, OSError) as error:
+        return [error] * len(group)
+
+
+def _reply(outcome: apply.Outcome | OSError, vif_id: str) -> Reply:
+    if isinstance(outcome, VifplugError):
+        return Reply(error=outcome.about(vif_id))
+    if isinstance(outcome, OSError):
+        return Reply(error=PlugFailed(vif_id, "reading the host", str(outcome)))
+    return Reply(changed=outcome.changed, devices=outcome.devices)
+
+
+def _log(word: str, vif_id: str, reply: Reply) -> None:
+    if reply.error is not None:
+        LOG.info("%s VIF %s: %s", word, vif_id, reply.error)
+    else:
+        change = "changed" if reply.changed else "unchanged"
+        LOG.info("%s VIF %s: %s: %s", word, vif_id, change, ", ".join(reply.devices) or "-")
+
+
+def _sweep(kernel: Kernel) -> None:
+    """Remove the claims on devices that are gone. That they stay hurts nothing."""
+    with contextlib.suppress(OSError, VifplugError):
+        tokens = kernel.claims.tokens()
+        borne = kernel.netlink.bearing([CLAIMS + token for token in tokens])
+        if len(borne) < len(tokens):
+            with kernel.claims.locked():
+                # Read again: under the lock no claim is half made.
+                tokens = kernel.claims.tokens()
+                borne = kernel.netlink.bearing([CLAIMS + token for token in tokens])
+                kernel.claims.sweep(name.removeprefix(CLAIMS) for name in borne)
+
+
+def _lock_path() -> str:
+    return str(cfg.CONF[opts.GROUP].lock_path)

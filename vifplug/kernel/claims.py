@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of the claims on shared devices, in one network namespace.
+
+A shared device bears the alternative name ``vifplug:claims:<token>``. Its claims are the files
+``<folder>/<token>/<vif id>``. Every user may read them; only the daemons' user writes them. A
+folder whose token no device bears is void: a device that goes takes its claims with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vifplug.errors import PrivilegeError
+from vifplug.fields import UUID, NotAllowed
+from vifplug.kernel import namespace
+from vifplug.model.mark import Mark
+
+_FOLDER, _FILE = 0o755, 0o644
+_LOCK_WAIT = 5.0
+"""Seconds for which a daemon waits for another one that writes a claim."""
+
+_PAUSE = 0.002
+_LARGEST = 1 << 16
+"""Bytes of a file: the few claims of one VIF on one device take some hundred."""
+
+
+class ClaimsFolder:
+    """Reads and writes claims. ``problems`` are the files that it could not read, and why."""
+
+    def __init__(self, lock_path: str) -> None:
+        """``lock_path`` is the option's; the claims are this network namespace's."""
+        self.folder = namespace.folder(lock_path) / "claims"
+        self.problems: dict[str, str] = {}
+
+    # Reading.
+
+    def tokens(self) -> tuple[str, ...]:
+        """Return the tokens that have a folder."""
+        return tuple(sorted(name for name in self._names(self.folder) if not _hidden(name)))
+
+    def claimants(self, token: str) -> set[str]:
+        """Return the ids of the VIFs that have a claim under a token."""
+        return {name for name in self._names(self.folder / token) if not _hidden(name)}
+
+    def on(self, token: str) -> tuple[Mark, ...]:
+        """Return the claims under a token."""
+        ids = sorted(self.claimants(token))
+        return tuple(claim for vif_id in ids for claim in self._read(token, vif_id))
+
+    def of(self, vif_id: str) -> dict[str, tuple[Mark, ...]]:
+        """Return a VIF's claims by token."""
+        found = ((token, self._read(token, vif_id)) for token in self.tokens())
+        return {token: claims for token, claims in found if claims}
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return [path.name for path in folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._note(folder, error.strerror or str(error))
+            return []
+
+    def _read(self, token: str, vif_id: str) -> tuple[Mark, ...]:
+        path = self.folder / token / vif_id
+        try:
+            UUID.check(vif_id, lenient=False)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise ValueError("not a file")
+                raw = os.read(descriptor, _LARGEST)
+            finally:
+                os.close(descriptor)
+            return _parsed(raw, vif_id)
+        except FileNotFoundError:
+            return ()
+        except NotAllowed:
+            self._note(path, "not a VIF's id")
+        except OSError as error:
+            self._note(path, error.strerror or str(error))
+        except ValueError as error:
+            self._note(path, str(error))
+        return ()
+
+    def _note(self, path: Path, why: str) -> None:
+        self.problems[str(path)] = why
+
+    # Checking, before a change.
+
+    def require_sound(self) -> None:
+        """Raise PrivilegeError unless claims can be read and written here, by us alone."""
+        self._require_ours(self.folder)
+        for token in self.tokens():
+            self._require_ours(self.folder / token)
+        if self.problems:
+            path, why = next(iter(self.problems.items()))
+            raise _unusable(Path(path), why)
+
+    def _require_ours(self, folder: Path) -> None:
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(folder, error.strerror or str(error)) from error
+        if not stat.S_ISDIR(found.st_mode):
+            raise _unusable(folder, "it is not a folder")
+        if found.st_uid != os.geteuid():
+            raise _unusable(folder, f"it belongs to user {found.st_uid}, not {os.geteuid()}")
+        if found.st_mode & 0o022:
+            raise _unusable(folder, "other users may write there")
+
+    # Writing.
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other daemons from changing any claim, for the length of a block.
+
+        Raises PrivilegeError where the folder can't be used.
+        """
+        descriptor = self._open()
+        try:
+            until = time.monotonic() + _LOCK_WAIT
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise _unusable(self.folder, "another daemon holds its lock") from None
+                    time.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            self._make(self.folder)
+            return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise _unusable(self.folder, error.strerror or str(error)) from error
+
+    @staticmethod
+    def _make(folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700)
+            folder.chmod(_FOLDER)  # whatever the daemon's umask is
+        except FileExistsError:
+            pass
+
+    def add(self, token: str, claim: Mark) -> None:
+        """Write a VIF's claim. Raises PrivilegeError; then no claim has changed."""
+        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
+        self._write(token, claim.vif_id, [*kept, claim])
+
+    def remains(self, token: str, claim: Mark) -> bool:
+        """Whether another claim is left under a token once this one is gone."""
+        if self.claimants(token) - {claim.vif_id}:
+            return True
+        return any(known != claim for known in self._read(token, claim.vif_id))
+
+    def remove(self, token: str, claim: Mark) -> None:
+        """Remove a VIF's claim, while others remain under the token."""
+        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
+        if kept:
+            self._write(token, claim.vif_id, kept)
+        else:
+            (self.folder / token / claim.vif_id).unlink(missing_ok=True)
+
+    def clear(self, token: str) -> None:
+        """Remove the folder of a token with everything in it. A folder that is gone is as good."""
+        folder = self.folder / token
+        for name in self._names(folder):
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).unlink()
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
+
+    def sweep(self, borne: Iterable[str]) -> None:
+        """Remove the folders of all tokens but those that devices bear. Call it while locked."""
+        for token in set(self.tokens()) - set(borne):
+            with contextlib.suppress(OSError):
+                self.clear(token)
+
+    def _write(self, token: str, vif_id: str, claims: list[Mark]) -> None:
+        folder = self.folder / token
+        new = folder / f".{vif_id}"
+        text = json.dumps({"claims": [str(claim) for claim in claims]})
+        try:
+            self._make(folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(new, flags, _FILE)
+            try:
+                os.fchmod(descriptor, _FILE)
+                raw = f"{text}\n".encode()
+                if os.write(descriptor, raw) != len(raw):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
+            new.rename(folder / vif_id)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only where it is empty
+            raise _unusable(folder / vif_id, error.strerror or str(error)) from error
+
+
+def _hidden(name: str) -> bool:
+    """Whether a name is that of a file half written, by a daemon that was killed."""
+    return name.startswith(".")
+
+
+def _parsed(raw: bytes, vif_id: str) -> tuple[Mark, ...]:
+    """Return the claims that a file holds. Raises ValueError."""
+    try:
+        texts = json.loads(raw)["claims"]
+        claims = [Mark.parse(text) for text in texts]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("no claims can be read from it") from None
+    good = tuple(claim for claim in claims if claim and claim.claim and claim.vif_id == vif_id)
+    if len(good) != len(claims):
+        raise ValueError("it holds what is no claim of this VIF")
+    return good
+
+
+def _unusable(path: Path, why: str) -> PrivilegeError:
+    mend = "remove it, or let [vifplug] lock_path name a folder of the daemon's user"
+    return PrivilegeError(f"claims {path}", why, mend)

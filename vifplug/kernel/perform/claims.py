@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims on shared devices, added and removed."""
+
+from __future__ import annotations
+
+import secrets
+
+from vifplug.kernel.messages.links import altname_request
+from vifplug.kernel.perform.dispatch import Kernel, perform
+from vifplug.model.mark import CLAIMS, token_in
+from vifplug.operations.claims import AddClaim, RemoveClaim
+
+
+@perform.register
+def _add(operation: AddClaim, kernel: Kernel) -> None:
+    link = kernel.required(operation.device)
+    token = token_in(link.altnames)
+    with kernel.claims.locked():
+        if token:
+            kernel.claims.add(token, operation.mark)
+            return
+        # The file comes first: a folder whose token no device bears is void, and is swept.
+        token = secrets.token_hex(8)
+        kernel.claims.add(token, operation.mark)
+        kernel.netlink.request(altname_request(True, link.index, CLAIMS + token))
+
+
+@perform.register
+def _remove(operation: RemoveClaim, kernel: Kernel) -> None:
+    found = kernel.netlink.link(operation.device)
+    token = token_in(found[1].altnames) if found else None
+    if found is None or token is None:
+        return  # its claims are void with the device, and are swept
+    with kernel.claims.locked():
+        if kernel.claims.remains(token, operation.mark):
+            kernel.claims.remove(token, operation.mark)
+            return
+        # The name goes first, for the same reason.
+        kernel.netlink.request(altname_request(False, found[1].index, CLAIMS + token))
+        kernel.claims.clear(token)

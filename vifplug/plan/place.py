@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a VIF is plugged: one id is in one place, whatever vif_type put it there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vifplug.errors import Conflict
+from vifplug.model.host import Host
+from vifplug.model.link import Link
+from vifplug.model.mark import Mark, Owner, derived_name
+from vifplug.plan.removal import Kinds
+from vifplug.switch import Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a host has a VIF.
+
+    ``vif_type`` and ``process`` are empty where another program put it there. ``bridge`` is the
+    bridge or other device that it joins, ``device`` what shows it.
+    """
+
+    vif_type: str
+    process: str
+    bridge: str | None
+    device: str
+
+    def __str__(self) -> str:
+        way = f"vif_type {self.vif_type}" if self.vif_type else "another program"
+        way += f" ({self.process})" if self.process else ""
+        on = f" on {self.bridge}" if self.bridge and self.bridge != self.device else ""
+        return f"is plugged{on} by {way}"
+
+
+def names_of(vif_id: str, kinds: Kinds, owners: Iterable[Owner]) -> tuple[str, ...]:
+    """Return the names and marks by which a VIF's own devices are looked for, without a dump."""
+    names = [derived_name(prefix, vif_id) for kind in kinds for prefix in kind.derived]
+    roles = tuple(dict.fromkeys(role for kind in kinds for role in kind.own_roles))
+    return (*dict.fromkeys(names), *(owner.mark(role) for owner in owners for role in roles))
+
+
+def places(
+    vif_id: str, interface_id: str | None, host: Host, kinds: Kinds, names: Iterable[str]
+) -> Iterator[Place]:
+    """Yield where a host has a VIF; ``names`` are those of :func:`names_of`."""
+    own = dict(_own(vif_id, host, kinds, names))
+    for name, link in own.items():
+        mark = next((mark for mark in link.marks if mark.vif_id == vif_id), None)
+        master = _bridge_above(link, own, host)
+        if mark or master:
+            yield _place(mark, master, name)
+    for device, claim in host.claims_of(vif_id):
+        if any(claim.role in kind.joining_roles for kind in kinds):
+            yield _place(claim, device, device)
+    for trace in host.traces(vif_id, interface_id):
+        if trace.bridge and trace.main and not trace.dead:
+            yield Place(
+                vif_type=trace.vif_type,
+                process=trace.process,
+                bridge=trace.bridge,
+                device=next(iter((*trace.devices, *trace.ports)), trace.bridge),
+            )
+
+
+def _own(vif_id: str, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterator[tuple[str, Link]]:
+    """Yield the VIF's own devices: marked, or named after it and of the right kind."""
+    derived = {derived_name(p, vif_id): k for kind in kinds for p, k in kind.derived.items()}
+    for name in names:
+        if name not in derived:
+            if device := host.carrying(name):
+                yield device
+        elif link := host.link(name):
+            ours = any(mark.vif_id == vif_id for mark in link.marks)
+            if ours or (link.kind == derived[name] and not link.marks):
+                yield name, link
+
+
+def _bridge_above(link: Link, own: dict[str, Link], host: Host) -> str | None:
+    """Return the Linux bridge that a device is a port of; not one of the VIF's own."""
+    master = host.link(link.master) if link.master and link.master not in own else None
+    return link.master if master and master.kind == "bridge" else None
+
+
+def _place(mark: Mark | None, bridge: str | None, device: str) -> Place:
+    return Place(
+        vif_type=mark.vif_type if mark else "",
+        process=mark.process if mark else "",
+        bridge=bridge,
+        device=device,
+    )
+
+
+def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Place | None:
+    """Return a place that a VIF has and that is not where its parts put it."""
+    owner = wanted.owner
+    bridges = {bridge for part in wanted.parts for bridge in part.places}
+    own = {name for part in wanted.parts for name in part.devices}
+    interface_id = wanted.interface_id
+    for place in places(owner.vif_id, interface_id, host, kinds, names):
+        other_type = place.vif_type not in ("", owner.vif_type)
+        other_way = place.vif_type != "" and place.process != owner.process
+        other_bridge = bridges and place.bridge and place.bridge not in bridges | own
+        if other_type or other_way or other_bridge:
+            return place
+    return None
+
+
+def require_one_place(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> None:
+    """Raise Conflict where a host has a VIF elsewhere than its parts put it."""
+    place = elsewhere(wanted, host, kinds, names)
+    if place is not None:
+        needed = "to unplug it first, or --move"
+        raise Conflict(wanted.owner.vif_id, place.device, str(place), needed)

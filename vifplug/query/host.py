@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the running host: its facts, its devices, and the switches of some plugins."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vifplug.kernel import namespace
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.model.host import Host
+from vifplug.model.vif import VIF
+from vifplug.query import facts, libvirt
+from vifplug.query.cards import RunningFunctions
+from vifplug.query.links import RunningLinks
+
+LOG = logging.getLogger(__name__)
+
+_FORGET = 10.0
+"""Seconds after which the host's facts (libvirt's, the options') are looked up again."""
+
+_OTHERS_WAIT = 1.0
+"""Seconds that a switch may take to tell of VIFs of another plugin's types."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchReader:
+    """A switch to be read: the module that reads it, the plugin's options, and the VIFs.
+
+    ``vifs`` None stands for all that the switch has. ``own``: some VIF is of its plugin's types.
+    """
+
+    module: str
+    options: Mapping[str, Any]
+    vifs: Sequence[VIF] | None
+    own: bool = True
+
+
+class HostReader:
+    """Reads the host of this network namespace. Its facts are kept for a while."""
+
+    def __init__(
+        self, group: Any, *, sysfs: Path, told: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """``group`` are the options of ``[vifplug]``; ``told()`` facts replace what is looked up."""
+        self._group, self._sysfs, self._told = group, sysfs, told
+        self._facts: Host | None = None
+        self._facts_until = 0.0
+
+    def links(self) -> RunningLinks:
+        """Return the devices of this network namespace, none of which is read yet."""
+        return RunningLinks(ClaimsFolder(self._group.lock_path))
+
+    def devices(self, *, batch: bool = False) -> Host:
+        """Return the host's devices alone, without facts; in a ``batch`` all are read at once."""
+        links = self.links()
+        if batch:
+            links.read_all()
+        return Host(links=links)
+
+    def read(
+        self,
+        *,
+        batch: bool = False,
+        names: Iterable[str] = (),
+        told: Mapping[str, Any] | None = None,
+        wait: float = libvirt.LIBVIRT_WAIT,
+    ) -> Host:
+        """Return the running host.
+
+        ``batch`` reads all devices in one dump, else those of some ``names`` come in one go;
+        ``wait`` is how many seconds libvirt may take to answer. Raises InvalidHost.
+        """
+        links = self.links()
+        if batch:
+            links.read_all()
+        links.expect(names)
+        functions = RunningFunctions(self._sysfs)
+        return dataclasses.replace(self._known(told, wait), links=links, pci=functions)
+
+    def _known(self, told: Mapping[str, Any] | None, wait: float) -> Host:
+        if told:
+            return facts.find(self._group, {**self._told(), **told}, wait=wait)
+        if self._facts is None or time.monotonic() > self._facts_until:
+            self._facts = facts.find(self._group, self._told(), wait=wait)
+            self._facts_until = time.monotonic() + _FORGET
+        return self._facts
+
+    def fresh(self, host: Host) -> Host:
+        """Return a host with its devices read again; what is known of switches is dropped."""
+        return dataclasses.replace(host, links=self.links(), switches={})
+
+    def with_switches(
+        self, host: Host, readers: Iterable[SwitchReader], *, deadline: float
+    ) -> Host:
+        """Return the running host with the snapshots of some switches.
+
+        A host that somebody has described is left as it is.
+        """
+        if not isinstance(host.links, RunningLinks):
+            return host
+        for reader in readers:
+            if reader.vifs is not None and not reader.vifs:
+                continue
+            until = deadline if reader.own else min(deadline, time.monotonic() + _OTHERS_WAIT)
+            module = importlib.import_module(reader.module)
+            snapshot = module.read(reader.options, reader.vifs, host, deadline=until)
+            if snapshot is not None:
+                switches = {**host.switches, snapshot.key: snapshot}
+                host = dataclasses.replace(host, switches=switches)
+        return host
+
+    @staticmethod
+    def problems(host: Host) -> tuple[str, ...]:
+        """Return the claims that could not be read, and why."""
+        return host.links.problems if isinstance(host.links, RunningLinks) else ()
+
+    def folder(self) -> Path:
+        """Return the folder of this network namespace's locks."""
+        return namespace.folder(self._group.lock_path)

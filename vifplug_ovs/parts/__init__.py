@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VIF on Open vSwitch needs: rows of its database, and devices of the kernel. Pure."""
+
+from vifplug.parts import CORE, Part
+from vifplug_ovs.parts.bridge import DATAPATHS, Bridge, Claim, OwnBridge
+from vifplug_ovs.parts.hybrid import FilterBridge, Veth
+from vifplug_ovs.parts.port import PATCH, QOS_TYPES, SOCKET, Port
+from vifplug_ovs.parts.removal import removal
+from vifplug_ovs.parts.representor import Representor, representor_of
+
+KINDS: tuple[type[Part], ...] = (
+    *CORE,
+    FilterBridge,
+    Veth,
+    Representor,
+    Bridge,
+    OwnBridge,
+    Port,
+    Claim,
+)
+"""The kinds of part that the plugin uses, in the order in which they are un-made."""
+
+__all__ = [
+    "DATAPATHS",
+    "KINDS",
+    "PATCH",
+    "QOS_TYPES",
+    "SOCKET",
+    "Bridge",
+    "Claim",
+    "FilterBridge",
+    "OwnBridge",
+    "Port",
+    "Representor",
+    "Veth",
+    "removal",
+    "representor_of",
+]
