@@ -7,11 +7,17 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.kernel import inside
 
 pytest.register_assert_rewrite("tests.faults.matrix", "tests.faults.every_step")
+# A busy machine is no fault of the example that it was busy with.
+hypothesis.settings.register_profile(
+    "vifplug", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("vifplug")
 _ELSEWHERE = pytest.StashKey[int]()
 
 

@@ -215,7 +215,7 @@ class NetworkNamespace(PlainFixture):
 
     @contextlib.contextmanager
     def _announcements(self) -> Iterator[Callable[[], bool]]:
-        """Return what tells whether devices, addresses, routes or rules changed since last asked."""
+        """Return what tells if devices, addresses, routes or rules changed since it was asked."""
         with self.entered():
             listening = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         with listening:
