@@ -6,12 +6,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
+from tests import parallel
 from tests.kernel import inside
 
 pytest.register_assert_rewrite("tests.faults.matrix", "tests.faults.every_step")
+# A busy machine is no fault of the example that it was busy with.
+hypothesis.settings.register_profile(
+    "vifplug", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("vifplug")
 _ELSEWHERE = pytest.StashKey[int]()
 
 
@@ -21,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(inside.Reporter(Path(os.environ[inside.REPORT])))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> parallel.Scheduling:
+    """Share the tests out among several processes, if -n asks for them."""
+    return parallel.Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs another kernel: tests/kernel/test_other_kernel.py runs it there."""
     left_out = [] if inside.is_one() else inside.elsewhere(items)
@@ -28,21 +42,58 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
     config.stash[_ELSEWHERE] = sum(not inside.test_of(item) for item in left_out)
+    if parallel.is_worker(config):
+        items.sort(key=parallel.turn)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str | list[str]:
     """Say that there are tests for another kernel, since this run may not have selected theirs."""
-    number = config.stash[_ELSEWHERE]
+    number = config.stash.get(_ELSEWHERE, 0)
+    return _elsewhere(number) if number else []
+
+
+def _elsewhere(number: int) -> str:
     where = "tests/kernel/test_other_kernel.py"
-    return f"{number} need what this kernel lacks; they are run by {where}" if number else []
+    return f"{number} need what this kernel lacks; they are run by {where}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one, if one did, what faults were tried."""
+    if parallel.is_worker(session.config):
+        matrix = sys.modules.get("tests.faults.matrix")
+        parallel.tell(
+            session.config,
+            elsewhere=session.config.stash.get(_ELSEWHERE, 0),
+            points=[[*key, number] for key, number in matrix.POINTS.items()] if matrix else [],
+            wrong=[[*key, number] for key, number in matrix.WRONG.items()] if matrix else [],
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what the processes tell."""
+    found = parallel.told(node)
+    if not found:
+        return
+    node.config.stash[_ELSEWHERE] = found["elsewhere"]  # each has collected all
+    if found["points"]:
+        from tests.faults import matrix  # which imports all of vifplug
+
+        for counter, rows in ((matrix.POINTS, found["points"]), (matrix.WRONG, found["wrong"])):
+            counter.update({(call, fault): number for call, fault, number in rows})
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """In CI a skipped test is a failure: there, everything that tests need must be had."""
     skipped = terminalreporter.stats.get("skipped", [])
     if os.environ.get("VIFPLUG_NO_SKIPS") and skipped:
         terminalreporter.write_line(f"{len(skipped)} skipped where nothing may be", red=True)
         terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    several = bool(config.getoption("numprocesses", None))
+    if several and config.stash.get(_ELSEWHERE, 0):
+        terminalreporter.write_line(_elsewhere(config.stash[_ELSEWHERE]))
     matrix = sys.modules.get("tests.faults.matrix")
     if matrix and matrix.POINTS:
         terminalreporter.write_sep("=", "faults tried (docs/reliability.md)")

@@ -122,6 +122,12 @@ def good(plugin: str) -> list[Case]:
     return [case for case in cases(plugin) if "error.txt" not in case.expected()]
 
 
+def distinct_interfaces(plugin: str) -> list[Case]:
+    """Return a case for each interface that a plugin's cases lead to; many have an equal one."""
+    found = {case.expected()["interface.xml"]: case for case in reversed(good(plugin))}
+    return sorted(found.values(), key=lambda case: case.name)
+
+
 def on_a_kernel(cases: list[Case]) -> list[Any]:
     """Return those that a network namespace can show, as parameters, marked for what they need.
 

@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from vifplug import GenericVIFDriver, VifplugError
 
+HANGS = 30.0
+"""Seconds that no call with a shorter deadline takes, however busy the machine: it would hang."""
+
 Work = Callable[[GenericVIFDriver, int], object]
 """What a process does with a driver of its own and its number."""
 

@@ -84,7 +84,7 @@ def test_a_mutated_vif_is_a_vif_or_an_error(data: Any) -> None:
 
 
 @given(mutated(), st.booleans(), st.booleans(), st.sampled_from(["kvm", "qemu", "lxc"]))
-@settings(max_examples=400, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 def test_what_is_accepted_plans_and_renders_or_is_refused(
     data: Any, create_tap: bool, firewall: bool, virt_type: str
 ) -> None:

@@ -24,7 +24,7 @@ from oslo_privsep.priv_context import Method
 
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from tests.faults.dumps import differences
-from tests.processes import in_processes
+from tests.processes import HANGS, in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.apply import means
 from vifplug.daemon import locks as vifplug_locks
@@ -105,7 +105,7 @@ def test_a_daemon_killed_in_a_call_is_a_clear_error_and_the_next_call_works(
     start = time.monotonic()
     with pytest.raises((PrivilegeError, DeadlineExceeded)):
         driver.plug(None, bridge_vif(1), timeout=3)
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < HANGS
     assert driver.plug(None, bridge_vif(1)).changed
 
 
@@ -120,7 +120,7 @@ def test_a_hung_daemon_that_takes_no_large_request_is_an_error_at_the_deadline(
     try:
         start = time.monotonic()
         found = driver.plug_all([(None, vif) for vif in many], timeout=1.5)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < HANGS
         assert all(isinstance(one, DeadlineExceeded) for one in found)
         assert [one.vif_id for one in found] == [vif.id for vif in many]  # type: ignore[union-attr]
     finally:
@@ -141,7 +141,7 @@ def test_a_hung_libvirtd_does_not_hold_a_plug_past_its_deadline(
         start = time.monotonic()
         with contextlib.suppress(DeadlineExceeded):
             GenericVIFDriver().plug(None, bridge_vif(1), timeout=0.5)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < HANGS
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.name.startswith("privsep"):
             thread.join(timeout=10)
@@ -216,7 +216,7 @@ def test_a_held_lock_ends_the_wait_at_the_deadline_and_names_its_holder(
         start = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=f"held by process {os.getpid()}") as error:
             driver.plug(None, vif, timeout=0.5)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < HANGS
         assert error.value.outcome == "failed"
     assert differences(before, namespace.everything()) == []
     assert driver.plug(None, vif).changed
@@ -376,25 +376,30 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
 
 
 @pytest.mark.parametrize(
-    ("helper", "words"),
+    ("helper", "words", "timeout"),
     [
-        ("/bin/false", "ended with status 1"),
-        ("/bin/true", "ended with status 0 and started no daemon"),
-        ("sh -c 'exec sleep 1000' --", "started no daemon in time"),
-        ("/nonexistent/helper", "No such file or directory"),
-        ("sh -c 'echo a password is required >&2; exit 1' --", "a password is required"),
+        ("/bin/false", "ended with status 1", HANGS),
+        ("/bin/true", "ended with status 0 and started no daemon", HANGS),
+        ("sh -c 'exec sleep 1000' --", "started no daemon in time", 0.5),
+        ("/nonexistent/helper", "No such file or directory", HANGS),
+        ("sh -c 'echo a password is required >&2; exit 1' --", "a password is required", HANGS),
     ],
 )
 def test_a_daemon_that_cannot_start_is_a_clear_error_within_the_deadline(
-    helper: str, words: str, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    helper: str,
+    words: str,
+    timeout: float,
+    namespace: NetworkNamespace,
+    conf: Config,
+    driver: GenericVIFDriver,
 ) -> None:
     privileged.context.stop()
     conf.config(group="vifplug_bridge_privileged", helper_command=helper)
     start = time.monotonic()
     with pytest.raises(PrivilegeError, match=words) as error:
-        driver.plug(None, bridge_vif(), timeout=0.5)
+        driver.plug(None, bridge_vif(), timeout=timeout)
     assert "helper_command" in error.value.mend
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < HANGS
     assert driver.list() == []
     conf.config(group="vifplug_bridge_privileged", helper_command=None)
     assert driver.plug(None, bridge_vif()).changed

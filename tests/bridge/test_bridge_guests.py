@@ -17,7 +17,7 @@ from oslo_config.fixture import Config
 from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
 from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
-from tests.planning import Case, good
+from tests.planning import Case, distinct_interfaces
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import (
     Capture,
@@ -160,6 +160,6 @@ def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
     driver.unplug(instance, vif)
 
 
-@pytest.mark.parametrize("case", good("bridge"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces("bridge"), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())

@@ -12,7 +12,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from oslo_config import cfg
 from oslo_privsep.priv_context import Method
 
 from tests.faults.dumps import differences
-from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, TIMEOUT, UNDONE, Saboteur
+from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteur
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.daemon.context import Context
 from vifplug.errors import UnplugFailed, VifplugError
@@ -29,6 +29,12 @@ from vifplug.operations.operation import Operation
 from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace
 from vifplug_ovs.order import in_order
+
+SETTLES_WITHIN = 5.0
+"""Seconds that a host gets to become what it was: some of it follows in the kernel's own time."""
+
+TRIES = 6
+"""How often a step that must come too late is tried until its time was right."""
 
 POINTS: Counter[tuple[str, str]] = Counter()
 WRONG: Counter[tuple[str, str]] = Counter()
@@ -58,6 +64,10 @@ class Scene:
     host: NetworkNamespace
     driver: GenericVIFDriver
     before: dict[str, Any]
+    after: dict[str, Any] = field(default_factory=dict)
+    """The host as it was when the VIF was last seen to have left nothing."""
+    timeout: float = 0.1
+    """Seconds that a call gets whose step comes too late."""
 
     @property
     def vif(self) -> VIF:
@@ -65,7 +75,10 @@ class Scene:
 
     def as_before(self) -> None:
         """Require that the host is what it was, in full."""
-        assert differences(self.before, self.everything()) == []
+        until = time.monotonic() + SETTLES_WITHIN
+        while (found := differences(self.before, self.everything())) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert found == []
 
     def everything(self) -> dict[str, Any]:
         """Return all that the host has."""
@@ -81,13 +94,26 @@ class Scene:
 
     def leaves_nothing(self) -> None:
         """Require that nothing of the VIF is left, and all addresses and routes of the host are."""
-        after = self.everything()
-        assert self.vif.id not in str(after)
-        taps = {link["ifname"] for link in self.host.ip_json("link", "show", "type", "tun")}
-        assert self.vif.devname not in taps
-        assert not {name for name in taps if self.vif.id[:11] in name}
+        until = time.monotonic() + SETTLES_WITHIN
+        while (found := self._left(self.everything())) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert found == []
         assert self.vif.id not in {one.id for one in self.driver.list()}
-        assert differences(kept(self.before, after), kept(after, self.before)) == []
+
+    def _left(self, after: dict[str, Any]) -> list[str]:
+        """Return what a dump still has of the VIF, and what of the host's addressing differs."""
+        self.after = after
+        taps = {name for name, link in after["links"].items()
+                if link.get("linkinfo", {}).get("info_kind") == "tun"}  # fmt: skip
+        found = [name for name in taps if name == self.vif.devname or self.vif.id[:11] in name]
+        found += [line for line in differences({}, after) if self.vif.id in line]
+        return found + differences(kept(self.before, after), kept(after, self.before))
+
+    def with_another_daemon(self) -> None:
+        """Start the daemon anew, on the host that is there."""
+        self.saboteur.rest()
+        self.subject.context.stop()
+        self.subject.context.start(Method.FORK)
 
 
 def kept(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +146,20 @@ def scene(subject: Subject, saboteur: Saboteur, host: NetworkNamespace) -> Itera
         yield Scene(subject, saboteur, host, driver, subject.dump(host))
 
 
+def scenes(subject: Subject, saboteur: Saboteur) -> Iterator[Scene]:
+    """Return scenes without end, each with a daemon of its own.
+
+    The host stays the same for as long as it is what it was at first, in full. What a plug and an
+    unplug change for good (drift that was repaired) needs a host made anew.
+    """
+    while True:
+        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+            yield at
+            while not differences(at.before, at.after):
+                at.with_another_daemon()
+                yield at
+
+
 @contextlib.contextmanager
 def point(call: str, fault: str) -> Iterator[None]:
     """Count a point that is tried, and whether something was wrong."""
@@ -141,10 +181,7 @@ def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
             at.before = at.everything()
         for position in range(count):
             with point("plug", fault):
-                saboteur.arm(position, fault)
-                failed = _failed_plug(at, fault)
-                assert saboteur.hits == 1
-                saboteur.rest()
+                failed = _failed_plug(at, position, fault)
                 if failed is None:  # the kernel had it so by itself: nothing was missing
                     assert fault == UNDONE
                     assert not at.driver.check(None, at.vif)
@@ -174,17 +211,50 @@ def _counted(at: Scene) -> int:
     return count
 
 
-def _failed_plug(at: Scene, fault: str) -> str | None:
+def _failed_plug(at: Scene, position: int, fault: str) -> str | None:
     """Plug; return the step at which it failed, or None."""
+    match _sabotaged(at, "plug", position, fault):
+        case None:
+            return None
+        case PlugFailed() as error:
+            assert error.left == ()
+            assert fault != LATE
+            return error.step
+        case DeadlineExceeded() as error:
+            assert (fault, error.outcome) == (LATE, "failed")
+            return error.step
+        case other:
+            raise other
+
+
+def _sabotaged(at: Scene, call: str, position: int, fault: str) -> VifplugError | None:
+    """Plug, or plug and then unplug, with a step that goes wrong; return what that raised.
+
+    A step that comes too late must begin before the deadline, and the daemon must take back what
+    it did before the caller stops to wait. If this machine was too slow for that, try again with
+    twice the time.
+    """
+    for _ in range(TRIES):
+        if call == "unplug":
+            at.saboteur.rest()
+            at.driver.plug(None, at.vif)
+        at.saboteur.arm(position, fault, lateness=at.timeout)
+        found = _error(at, call, at.timeout if fault == LATE else None)
+        unknown = isinstance(found, DeadlineExceeded) and found.outcome == "unknown"
+        if fault != LATE or (at.saboteur.hits and not unknown):
+            break
+        _wait_for_the_daemon()
+        at.timeout *= 2
+    assert at.saboteur.hits == 1
+    at.saboteur.rest()
+    return found
+
+
+def _error(at: Scene, call: str, timeout: float | None) -> VifplugError | None:
     try:
-        at.driver.plug(None, at.vif, timeout=TIMEOUT if fault == LATE else None)
-    except PlugFailed as error:
-        assert error.left == ()
-        assert fault != LATE
-        return error.step
-    except DeadlineExceeded as error:
-        assert (fault, error.outcome) == (LATE, "failed")
-        return error.step
+        getattr(at.driver, call)(None, at.vif, timeout=timeout)
+    except VifplugError as error:
+        return error
     return None
 
 
@@ -207,16 +277,11 @@ def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
         at.leaves_nothing()
         for position in range(count):
             with point("unplug", fault):
-                saboteur.rest()
-                at.driver.plug(None, at.vif)
-                saboteur.arm(position, fault)
-                timeout = TIMEOUT if fault == LATE else None
-                with contextlib.suppress(UnplugFailed):
-                    at.driver.unplug(None, at.vif, timeout=timeout)
-                    # The last step may come late, and what was not done be done by another.
+                failed = _sabotaged(at, "unplug", position, fault)
+                if failed is None:  # the last step came late, or another did what was not done
                     assert fault in (LATE, UNDONE)
-                assert saboteur.hits == 1
-                saboteur.rest()
+                elif not isinstance(failed, UnplugFailed):
+                    raise failed
                 at.driver.unplug(None, at.vif)
                 at.leaves_nothing()
         return count
@@ -224,9 +289,8 @@ def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
 
 def killed_daemons(subject: Subject, saboteur: Saboteur, fault: str, call: str) -> int:
     """The daemon killed at every step: the next plug converges, the next unplug leaves nothing."""
-    position = 0
-    while True:
-        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+    with contextlib.closing(scenes(subject, saboteur)) as found:
+        for position, at in enumerate(found):
             if call == "unplug":
                 at.driver.plug(None, at.vif)
             saboteur.arm(position, fault)
@@ -242,14 +306,13 @@ def killed_daemons(subject: Subject, saboteur: Saboteur, fault: str, call: str) 
                     at.driver.unplug(None, at.vif)
                     at.leaves_nothing()
                 at.works()
-        position += 1
+    raise AssertionError("there is always another scene")
 
 
 def killed_callers(subject: Subject, saboteur: Saboteur) -> int:
     """The caller killed at every step of a plug: the daemon finishes, and the VIF is plugged."""
-    position = 0
-    while True:
-        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
+    with contextlib.closing(scenes(subject, saboteur)) as found:
+        for position, at in enumerate(found):
             at.subject.context.stop()
             saboteur.arm(position, ORPHANED)
             caller = multiprocessing.Process(target=_plug, args=(at,))
@@ -265,7 +328,7 @@ def killed_callers(subject: Subject, saboteur: Saboteur) -> int:
                 saboteur.rest()
                 at.subject.context.start(Method.FORK)
                 at.works()
-        position += 1
+    raise AssertionError("there is always another scene")
 
 
 def _plug(at: Scene) -> None:
@@ -277,7 +340,7 @@ def _plug(at: Scene) -> None:
 
 def _wait_for_the_daemon() -> None:
     """Wait until the daemon, which nobody can call any more, has freed its locks."""
-    locks, until = Path(cfg.CONF.vifplug.lock_path), time.monotonic() + 10
+    locks, until = Path(cfg.CONF.vifplug.lock_path), time.monotonic() + 60
     while list(locks.rglob("*.lock")) and time.monotonic() < until:
         time.sleep(0.005)
 

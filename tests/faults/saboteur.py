@@ -21,8 +21,6 @@ BEFORE, AFTER, ORPHANED = "daemon killed before", "daemon killed after", "caller
 FAULTS = (REFUSED, HALF, UNDONE, LATE)
 KILLS = (BEFORE, AFTER)
 _ALL = (*FAULTS, *KILLS, ORPHANED)
-TIMEOUT = 0.2
-"""Seconds that a call gets whose step comes too late."""
 
 _NONE = -1
 _GETS = (GETLINK, 22, 26)
@@ -40,6 +38,7 @@ class Saboteur:
         self._fault = multiprocessing.Value("i", 0)
         self._count = multiprocessing.Value("i", 0)
         self._hits = multiprocessing.Value("i", 0)
+        self._lateness = multiprocessing.Value("d", 0.0)
         self.messages = messages
         self._perform, self._exchange = means.perform, Netlink.exchange
         self._send, self._confirm = (database and database.send), (database and database.confirm)
@@ -83,7 +82,7 @@ class Saboteur:
             case "not done":
                 return None
             case "too late":
-                time.sleep(TIMEOUT)
+                time.sleep(self._lateness.value)
                 return do()
             case "caller killed":
                 os.kill(os.getppid(), signal.SIGKILL)
@@ -97,8 +96,9 @@ class Saboteur:
                 do()
         raise KernelError(errno.EPERM, f"sabotaged: {name}")
 
-    def arm(self, position: int, fault: str) -> None:
-        """Have the next call's step of this position go wrong."""
+    def arm(self, position: int, fault: str, *, lateness: float = 0.0) -> None:
+        """Have the next call's step of this position go wrong; one that is late, by so much."""
+        self._lateness.value = lateness
         self._fault.value = _ALL.index(fault)
         self._count.value = self._hits.value = 0
         self._at.value = position

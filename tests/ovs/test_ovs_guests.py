@@ -18,7 +18,7 @@ from oslo_config.fixture import Config
 from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import Case, good
+from tests.planning import Case, distinct_interfaces
 from vifplug import GenericVIFDriver
 from vifplug.testing import (
     Capture,
@@ -149,6 +149,6 @@ def test_a_spoofed_address_gets_no_further_than_the_hybrids_bridge(
     driver.unplug(None, vif)
 
 
-@pytest.mark.parametrize("case", good("ovs"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces("ovs"), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())

@@ -20,7 +20,7 @@ from vifplug.model.mark import Owner
 from vifplug.sources import SOURCES
 from vifplug.wiring import plan
 
-SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 OURS = planning.good("bridge") + planning.good("ovs")
 
 

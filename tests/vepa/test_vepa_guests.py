@@ -15,7 +15,7 @@ import pytest
 
 from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
-from tests.planning import Case, good
+from tests.planning import Case, distinct_interfaces
 from tests.vepa.vifs import claims, direct_vif, macvtap
 from vifplug import Conflict, GenericVIFDriver
 from vifplug.testing import (
@@ -185,6 +185,6 @@ def test_reflective_relay_is_what_lets_neighbours_on_a_vepa_meet(mode: str, rela
             assert tuple(frames.count(frame) for frame in sent) == TRUTH[mode, relay]
 
 
-@pytest.mark.parametrize("case", good("vepa"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces("vepa"), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())

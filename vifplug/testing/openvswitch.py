@@ -184,17 +184,25 @@ class OpenVSwitch(PlainFixture):
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table of the database, maps as dicts and sets as lists."""
-        found = json.loads(self.vsctl("--format=json", "list", table))
-        return [
-            {head: _plain(cell) for head, cell in zip(found["headings"], row, strict=True)}
-            for row in found["data"]
-        ]
+        return self._rows(table)[table]
+
+    def _rows(self, *tables: str) -> dict[str, list[dict[str, Any]]]:
+        words = [word for table in tables for word in ("--", "list", table)]
+        # Each command's answer is a line.
+        answers = self.vsctl("--format=json", *words).splitlines()
+        return {
+            table: [
+                {head: _plain(cell) for head, cell in zip(found["headings"], row, strict=True)}
+                for row in found["data"]
+            ]
+            for table, found in zip(tables, map(json.loads, answers), strict=True)
+        }
 
     def everything(self) -> dict[str, Any]:
         """Return all that is configured, by table and name, without what vswitchd reports."""
-        tables = ("Bridge", "Port", "Interface", "QoS", "Queue")
-        return {table: {str(row.get("name", row["_uuid"])): _configured(row)
-                        for row in self.rows(table)} for table in tables}  # fmt: skip
+        found = self._rows("Bridge", "Port", "Interface", "QoS", "Queue")
+        return {table: {str(row.get("name", row["_uuid"])): _configured(row) for row in rows}
+                for table, rows in found.items()}  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PATH": _path(), **self.environment}
