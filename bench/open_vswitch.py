@@ -23,10 +23,11 @@ from measuring import ROOT, RUNS, Row, peer, timed
 from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver
+from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel, perform
 from vifplug.operations.links import MakeLink, SetLink
 from vifplug.operations.operation import Operation
-from vifplug.perform import perform
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import opts
@@ -149,7 +150,7 @@ class Bare:
     """
 
     def __init__(self, ovs: OpenVSwitch) -> None:
-        self._netlink = Netlink()
+        self._kernel = Kernel(Netlink(), ClaimsFolder("/nowhere"))
         self._database = Connection(ovs.endpoint, deadline=_later())
 
     def plug(self, process: str, number: int) -> float:
@@ -165,8 +166,8 @@ class Bare:
         def plug() -> None:
             self._database.transact(rows, deadline=_later())
             for operation in BARE[process](name):
-                perform(self._netlink, operation)
-            free = self._netlink.let_go  # a tap is the guest's to open
+                perform(operation, self._kernel)
+            free = self._kernel.let_go  # a tap is the guest's to open
             if first_error(self._database.transact([wait], deadline=_later(), meanwhile=free)):
                 raise TimeoutError(f"{name}t has no ofport")
 

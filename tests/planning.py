@@ -19,9 +19,13 @@ from vifplug.errors import VifplugError
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF
-from vifplug.wiring import Plan, Wiring, plan
+from vifplug.plan.compare import Plan, plan
+from vifplug.plan.place import names_of, require_one_place
+from vifplug.switch import Wanted
+from vifplug.wiring import Wiring
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
 from vifplug_ovs.plugin import OvsPlugin
+from vifplug_ovs.snapshot import Ovs
 from vifplug_ovs.vhostuser import VhostUserPlugin
 from vifplug_vepa.hostdev import HostdevPlugin
 from vifplug_vepa.hw_veb import HwVebPlugin
@@ -41,6 +45,19 @@ PLUGINS = {
     "tap": TapPlugin,
     "vhostuser": VhostUserPlugin,
 }
+
+KINDS = tuple(dict.fromkeys(kind for plugin in PLUGINS.values() for kind in plugin.kinds))
+SNAPSHOTS = tuple({plugin.snapshot for plugin in PLUGINS.values() if plugin.snapshot})
+
+
+def _names(vif_id: str) -> tuple[str, ...]:
+    """Return the names by which a VIF is looked for, wherever it is plugged."""
+    owners = (
+        Owner(vif_id=vif_id, vif_type=vif_type, process=process)
+        for vif_type, plugin in PLUGINS.items()
+        for process in plugin.processes
+    )
+    return names_of(vif_id, KINDS, owners)
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class Case:
 
     @property
     def host(self) -> Host:
-        return Host.from_dict(self.read("host.json"))
+        return Host.from_dict(self.read("host.json"), SNAPSHOTS)
 
     @property
     def wiring(self) -> Wiring:
@@ -76,7 +93,10 @@ class Case:
         return Owner(vif_id=self.vif.id, vif_type=self.vif.vif_type, process=self.wiring.process)
 
     def plan(self) -> Plan:
-        return plan(self.owner, self.wiring, self.host)
+        wiring, host = self.wiring, self.host
+        wanted = Wanted(owner=self.owner, parts=wiring.parts, interface_id=self.vif.interface_id)
+        require_one_place(wanted, host, KINDS, _names(self.vif.id))
+        return plan(self.owner, wiring, host)
 
     def expected(self) -> dict[str, str]:
         names = ("plan.txt", "interface.xml", "error.txt")
@@ -112,7 +132,7 @@ def on_the_kernels_datapath() -> list[Case]:
 
 def datapath_of(case: Case) -> str:
     """Return the one datapath that a case's bridges have; "" if it is not one."""
-    ovs = case.host.ovs
+    ovs = case.host.switch(Ovs)
     found = {bridge.datapath_type for bridge in ovs.bridges.values()} if ovs else set()
     return found.pop() if len(found) == 1 else ""
 

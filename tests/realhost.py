@@ -6,13 +6,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from oslo_config import cfg
 from oslo_config.fixture import Config
 
 from tests.planning import PLUGINS, Case
 from vifplug import GenericVIFDriver
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel, perform
 from vifplug.model.host import Host
 from vifplug.model.link import Link
+from vifplug.operations import AddClaim
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug_ovs.snapshot import Ovs
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 CONF = Path("/proc/sys/net")
@@ -84,15 +90,26 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
     namespace.ip("link", "set", name, "mtu", str(link.mtu))
     for altname in link.altnames:
         namespace.ip("link", "property", "add", "dev", name, "altname", altname)
+    if link.claims:
+        _claim(name, link.claims)
     if link.up:
         namespace.ip("link", "set", name, "up")
     for address in link.addresses:
         namespace.ip("addr", "add", address, "dev", name)
 
 
+def _claim(name: str, claims: tuple[str, ...]) -> None:
+    """Claim a device as a privileged daemon would."""
+    with Netlink() as netlink:
+        kernel = Kernel(netlink, ClaimsFolder(cfg.CONF.vifplug.lock_path))
+        for claim in claims:
+            perform(AddClaim(device=name, claim=claim), kernel)
+
+
 def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
     """Make every OVS bridge of the host with its ports and claims; the datapath is userspace's."""
-    for name, bridge in host.ovs.bridges.items() if host.ovs else ():
+    snapshot = host.switch(Ovs)
+    for name, bridge in snapshot.bridges.items() if snapshot else ():
         ovs.add_bridge(name)
         # Else it follows the smallest of its ports, in its own time.
         ovs.vsctl("set", "Interface", name, "mtu_request=1400")

@@ -17,7 +17,7 @@ from tests.planning import PLUGINS, good
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
 from vifplug.parts import CORE, build
-from vifplug.wiring import plan
+from vifplug.plan.compare import plan
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=40),

@@ -65,6 +65,7 @@ class OvsPlugin(VIFPlugin):
     kinds = KINDS
     processes = PROCESSES
     switch = "reader"
+    snapshot = Ovs
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)

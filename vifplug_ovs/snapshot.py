@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from vifplug import fields
-from vifplug.errors import OVSDBError
+from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
@@ -139,6 +139,11 @@ class Ovs(Snapshot):
     ovn: Ovn | None = declared(Record(Ovn), default=None)
     qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
+
+    @property
+    def failure(self) -> OVSDBError | None:
+        """The error for a caller that needs the database, where it can't be read."""
+        return OVSDBError(NO_VIF, self.endpoint, self.error) if self.error else None
 
     def planning(self) -> PlannedOvs:
         return PlannedOvs.on(self)

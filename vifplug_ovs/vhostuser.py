@@ -55,6 +55,7 @@ class VhostUserPlugin(VIFPlugin):
     opts = opts.OPTS
     kinds = KINDS
     switch = "reader"
+    snapshot = Ovs
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details: VhostUserDetails = self.details_of(vif)

@@ -37,6 +37,7 @@ class QbgPlugin(DirectPlugin):
         "instance_id",
     )
     switch = "reader"
+    snapshot = Lldpad
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         mode = self.details_of(vif).macvtap_mode

@@ -28,7 +28,7 @@ from tests.processes import HANGS, in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.apply import means
 from vifplug.daemon import locks as vifplug_locks
-from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel
 from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace
 from vifplug_bridge import privileged
@@ -170,7 +170,7 @@ def test_a_plug_that_fails_leaves_the_bridge_that_another_has_just_joined(
     perform, begun = means.perform, multiprocessing.Event()
     joins = f"set {tap_of(bridge_vif(0))} master br100"
 
-    def fails_late(netlink: Netlink, operation: Operation) -> None:
+    def fails_late(operation: Operation, kernel: Kernel) -> None:
         if str(operation) == joins:
             # Meanwhile somebody who knows no locks, as libvirtd, makes a tap in the bridge.
             for line in ("tuntap add tap-other mode tap", "link set tap-other master br100"):
@@ -178,7 +178,7 @@ def test_a_plug_that_fails_leaves_the_bridge_that_another_has_just_joined(
             begun.set()
             time.sleep(0.3)
             raise OSError("sabotaged")
-        perform(netlink, operation)
+        perform(operation, kernel)
 
     monkeypatch.setattr(means, "perform", fails_late)
     privileged.context.stop()
@@ -258,8 +258,8 @@ def test_a_caller_killed_in_mid_step_leaves_a_whole_plug_and_no_daemon(
     conf.config(group="vifplug_bridge", create_tap=True)
     perform, begun = means.perform, multiprocessing.Event()
 
-    def slowly(netlink: Netlink, operation: Operation) -> None:
-        perform(netlink, operation)
+    def slowly(operation: Operation, kernel: Kernel) -> None:
+        perform(operation, kernel)
         begun.set()
         time.sleep(0.1)
 

@@ -24,11 +24,12 @@ from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteu
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.daemon.context import Context
 from vifplug.errors import UnplugFailed, VifplugError
+from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
-from vifplug.operations.operation import Operation
-from vifplug.perform import perform
+from vifplug.kernel.perform import Kernel, perform
+from vifplug.operations import Operation, SwitchOperation
+from vifplug.switch import Order
 from vifplug.testing import NetworkNamespace
-from vifplug_ovs.order import in_order
 
 SETTLES_WITHIN = 5.0
 """Seconds that a host gets to become what it was: some of it follows in the kernel's own time."""
@@ -45,14 +46,14 @@ class Subject:
     """A VIF, what makes its host real in a namespace, and the context of its daemon.
 
     ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
-    ``racing``: rows and devices are made at once.
+    ``order`` puts its operations in the order of its switch, where it has one.
     """
 
     vif: VIF
     prepare: Callable[[NetworkNamespace, contextlib.ExitStack], GenericVIFDriver]
     context: Context
     dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
-    racing: bool = False
+    order: Callable[[Sequence[Operation]], Order] = lambda all: Order(before=tuple(all))
 
 
 @dataclass
@@ -185,7 +186,7 @@ def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
                 if failed is None:  # the kernel had it so by itself: nothing was missing
                     assert fault == UNDONE
                     assert not at.driver.check(None, at.vif)
-                    if any(operation.in_database for operation in planned):
+                    if any(isinstance(operation, SwitchOperation) for operation in planned):
                         break  # the switch did it; to take that back is more than an undo
                     _take_back(planned)
                 elif fault in (REFUSED, HALF) and not saboteur.messages:
@@ -200,7 +201,7 @@ def _steps(operations: Sequence[Operation], subject: Subject) -> list[Operation]
 
     A database takes all of its in one, for which it is asked, and which it confirms.
     """
-    order = in_order(operations, racing=subject.racing)
+    order = subject.order(operations)
     return [*order.before, *order.inside[:1], *order.meanwhile, *order.inside[:1]]
 
 
@@ -260,9 +261,10 @@ def _error(at: Scene, call: str, timeout: float | None) -> VifplugError | None:
 
 def _take_back(operations: Sequence[Operation]) -> None:
     with Netlink() as netlink:
+        kernel = Kernel(netlink, ClaimsFolder(cfg.CONF.vifplug.lock_path))
         for operation in reversed(operations):
             if back := operation.undo():
-                perform(netlink, back)
+                perform(back, kernel)
 
 
 def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from vifplug.apply import means
 from vifplug.kernel.messages.links import GETLINK
 from vifplug.kernel.netlink import KernelError, Netlink, Request
+from vifplug.kernel.perform import Kernel
 from vifplug.operations.operation import Operation
 
 REFUSED, HALF, UNDONE, LATE = "refused", "done but failed", "not done", "too late"
@@ -44,9 +45,9 @@ class Saboteur:
         self._send, self._confirm = (database and database.send), (database and database.confirm)
         self._lost = False
 
-    def perform(self, netlink: Netlink, operation: Operation) -> None:
-        """Stand in for :func:`vifplug.perform.perform`."""
-        self._step(lambda: self._perform(netlink, operation), str(operation))
+    def perform(self, operation: Operation, kernel: Kernel) -> None:
+        """Stand in for :func:`vifplug.kernel.perform.perform`."""
+        self._step(lambda: self._perform(operation, kernel), str(operation))
 
     def send(self, database: Any, groups: Sequence[Sequence[Operation]]) -> None:
         """Stand in for a database's ``send``: to ask for a transaction is one step."""

@@ -21,7 +21,7 @@ from tests.processes import HANGS
 from vifplug import DeadlineExceeded, OVSDBError, PlugFailed, VifplugError
 from vifplug.testing.openvswitch import SERVER, SWITCH
 from vifplug_ovs import privileged
-from vifplug_ovs.vswitchd import OpenDatabase
+from vifplug_ovs.vswitchd import OpenSwitch
 
 SHORT = 0.8
 """Seconds that a call gets which can't succeed."""
@@ -37,9 +37,9 @@ def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None
         writes = method == "transact" and any(
             isinstance(o, dict) and o["op"] not in ("select", "wait") for o in params[0]
         )
-        first = writes and not hasattr(OpenDatabase, "seen")
+        first = writes and not hasattr(OpenSwitch, "seen")
         if first:
-            OpenDatabase.seen = True  # type: ignore[attr-defined]
+            OpenSwitch.seen = True  # type: ignore[attr-defined]
             act("before")
         number = send(connection, method, *params, deadline=deadline)
         if first:

@@ -21,18 +21,17 @@ from vifplug_ovs.opts import OPTS
 from vifplug_ovs.ovsdb import pool as kept
 from vifplug_ovs.ovsdb.connection import Connection
 from vifplug_ovs.ovsdb.endpoint import Endpoint
-from vifplug_ovs.reader import look
+from vifplug_ovs.reader import read
 
 OPTIONS = {opt.dest: opt.default for opt in OPTS}
 
 
 def said(endpoint: str, *, seconds: float = 2) -> str:
     """Return why a look at an endpoint found nothing."""
-    host = look(OPTIONS | {"ovsdb_connection": endpoint}, None, Host(),
+    ovs = read(OPTIONS | {"ovsdb_connection": endpoint}, None, Host(),
                 deadline=time.monotonic() + seconds)  # fmt: skip
-    assert host.ovs is not None
-    assert host.ovs.endpoint == endpoint
-    return host.ovs.error or ""
+    assert ovs.endpoint == endpoint
+    return ovs.error or ""
 
 
 @contextlib.contextmanager
@@ -141,10 +140,9 @@ def test_an_answer_in_pieces_and_questions_in_between(tmp_path: Path) -> None:
 
 
 def test_the_real_one_answers(br_int: OpenVSwitch) -> None:
-    host = look(OPTIONS | {"ovsdb_connection": br_int.endpoint}, None, Host(),
+    ovs = read(OPTIONS | {"ovsdb_connection": br_int.endpoint}, None, Host(),
                 deadline=time.monotonic() + 5)  # fmt: skip
-    assert host.ovs is not None
-    assert (host.ovs.error, host.ovs.version, set(host.ovs.bridges)) == (None, "3.1.0", {"br-int"})
+    assert (ovs.error, ovs.version, set(ovs.bridges)) == (None, "3.1.0", {"br-int"})
 
 
 def test_the_real_one_refuses(br_int: OpenVSwitch) -> None:

@@ -7,6 +7,7 @@ What each fault must leave is in tests/faults/matrix.py; the database is compare
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
 from vifplug_ovs.operations.ports import RemovePort, Settle
 from vifplug_ovs.order import in_order
-from vifplug_ovs.vswitchd import OpenDatabase
+from vifplug_ovs.vswitchd import OpenSwitch
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -49,10 +50,10 @@ def distinct() -> list[Case]:
 
 @pytest.fixture
 def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    found = Saboteur(database=OpenDatabase)
+    found = Saboteur(database=OpenSwitch)
     monkeypatch.setattr(means, "perform", found.perform)
-    monkeypatch.setattr(OpenDatabase, "send", lambda *words: found.send(*words))
-    monkeypatch.setattr(OpenDatabase, "confirm", lambda *words: found.confirm(*words))
+    monkeypatch.setattr(OpenSwitch, "send", lambda *words: found.send(*words))
+    monkeypatch.setattr(OpenSwitch, "confirm", lambda *words: found.confirm(*words))
     return found
 
 
@@ -94,4 +95,6 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.M
         return found | {"ovs": running[0].everything()}
 
     with configured(tmp_path, opts) as config:
-        yield matrix.Subject(case.vif, prepared, privileged.context, dump, racing=always)
+        yield matrix.Subject(
+            case.vif, prepared, privileged.context, dump, order=partial(in_order, racing=always)
+        )

@@ -17,7 +17,7 @@ from tests.realhost import make_ovs_real, prepare
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import privileged
-from vifplug_ovs.vswitchd import OpenDatabase
+from vifplug_ovs.vswitchd import OpenSwitch
 
 PROCESSES = ("manual", "automatic", "hybrid")
 
@@ -153,13 +153,13 @@ def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
     br_int: OpenVSwitch, driver: GenericVIFDriver, process: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     br_int.add_bridge("br-two")
-    send = OpenDatabase.send
+    send = OpenSwitch.send
 
-    def deletes_a_bridge_first(database: OpenDatabase, groups: Any) -> None:
+    def deletes_a_bridge_first(database: OpenSwitch, groups: Any) -> None:
         br_int.vsctl("--if-exists", "del-br", "br-two")
         send(database, groups)
 
-    monkeypatch.setattr(OpenDatabase, "send", deletes_a_bridge_first)
+    monkeypatch.setattr(OpenSwitch, "send", deletes_a_bridge_first)
     fork(privileged)
     vifs = [ovs_vif(0), ovs_vif(1, bridge="br-two"), ovs_vif(2)]
     first, second, third = driver.plug_all([(None, vif) for vif in vifs])

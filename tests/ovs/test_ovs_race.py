@@ -21,7 +21,7 @@ from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.apply import means
-from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel
 from vifplug.operations.links import MakeLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace, OpenVSwitch
@@ -85,10 +85,10 @@ def test_a_switch_that_was_quicker_than_its_device_takes_it_and_is_given_time(
 ) -> None:
     real = means.perform
 
-    def takes_long(netlink: Netlink, operation: Operation) -> None:
+    def takes_long(operation: Operation, kernel: Kernel) -> None:
         if isinstance(operation, MakeLink):
             time.sleep(0.3)
-        real(netlink, operation)
+        real(operation, kernel)
 
     monkeypatch.setattr(means, "perform", takes_long)
     monkeypatch.setattr(privileged, "races", defaultdict(Race))

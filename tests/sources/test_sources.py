@@ -17,8 +17,8 @@ from tests.sources.cases import CASES, GOOD, Case
 from tests.test_vif import json_values, paths
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
+from vifplug.plan.compare import plan
 from vifplug.sources import SOURCES
-from vifplug.wiring import plan
 
 SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 OURS = planning.good("bridge") + planning.good("ovs")

@@ -18,8 +18,8 @@ from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.apply import means
+from vifplug.kernel.perform import Kernel, WrongDevice
 from vifplug.operations.operation import Operation
-from vifplug.perform import Refused
 from vifplug.query.cards import RunningFunctions
 
 IDS = tuple(f"0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b{number:02x}" for number in range(4))
@@ -160,10 +160,10 @@ def _faults(driver: GenericVIFDriver, pf: str, vfs: list[str]) -> None:
     for number in range(len(steps)):
         tries = iter(range(100))
 
-        def perform(netlink: Any, o: Operation, at: int = number, n: Any = tries) -> None:
+        def perform(o: Operation, kernel: Kernel, at: int = number, n: Any = tries) -> None:
             if next(n) == at:
-                raise Refused("sabotage")
-            whole(netlink, o)
+                raise WrongDevice("sabotage")
+            whole(o, kernel)
 
         means.perform = perform
         driver.close()

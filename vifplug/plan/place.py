@@ -28,10 +28,11 @@ class Place:
     device: str
 
     def __str__(self) -> str:
-        way = f"vif_type {self.vif_type}" if self.vif_type else "another program"
-        way += f" ({self.process})" if self.process else ""
-        on = f" on {self.bridge}" if self.bridge and self.bridge != self.device else ""
-        return f"is plugged{on} by {way}"
+        way = f"vif_type {self.vif_type}" if self.vif_type else "put there by another program"
+        way += f", {self.process}" if self.process else ""
+        if self.bridge in (None, self.device):
+            return f"has this VIF already ({way})"
+        return f"is on {self.bridge} already ({way})"
 
 
 def names_of(vif_id: str, kinds: Kinds, owners: Iterable[Owner]) -> tuple[str, ...]:
@@ -111,5 +112,5 @@ def require_one_place(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[
     """Raise Conflict where a host has a VIF elsewhere than its parts put it."""
     place = elsewhere(wanted, host, kinds, names)
     if place is not None:
-        needed = "to unplug it first, or --move"
+        needed = "this VIF in one place: unplug it there, or plug with --move"
         raise Conflict(wanted.owner.vif_id, place.device, str(place), needed)
