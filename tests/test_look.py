@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from vifplug.query.links import RunningLinks
+from tests.claims import running_links
 from vifplug.testing import NetworkNamespace
 
 LONG = "an-alternative-name-longer-than-a-device-may-have"
@@ -15,10 +15,10 @@ def test_a_device_is_found_by_its_own_name_only() -> None:
         for altname in ("other", LONG):
             namespace.ip("link", "property", "add", "dev", "br9", "altname", altname)
         names = ["br9", "other", LONG, "nowhere"]
-        together = RunningLinks()
+        together = running_links()
         together.expect(names)
         together.read_ahead()
-        one_by_one = RunningLinks()
+        one_by_one = running_links()
         for links in (together, one_by_one):
             assert [name in links for name in names] == [True, False, False, False]
             assert links["br9"].altnames == ("other", LONG)
@@ -29,13 +29,13 @@ def test_a_device_is_found_by_its_own_name_only() -> None:
         assert together.carrying(LONG), "also by an alternative name"
         together.expect(["br9", "other"])
         assert "br9" in together
-        assert "br9" not in RunningLinks()
+        assert "br9" not in running_links()
 
 
 def test_what_is_expected_is_read_with_what_is_asked_for_first() -> None:
     with NetworkNamespace(enter=True) as namespace:
         namespace.ip("link", "add", "name", "br9", "type", "bridge")
-        links = RunningLinks()
+        links = running_links()
         links.expect(["br9", "br8"])
         assert "lo" in links
         namespace.ip("link", "add", "name", "br8", "type", "bridge")

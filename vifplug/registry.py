@@ -87,17 +87,15 @@ class Registry:
         for entry in importlib.metadata.entry_points(group=GROUP):
             self._entries.setdefault(entry.name, []).append(entry)
         self._plugins: dict[str, VIFPlugin] = {}
+        self._vif_types = tuple(sorted(self._entries))
+        switches = {entry.name for entry in importlib.metadata.entry_points(group=SWITCHES)}
+        self.switch_types = tuple(sorted(switches & set(self._entries)))
+        """One vif_type of each plugin whose switch may have something of any VIF."""
 
     @property
     def vif_types(self) -> tuple[str, ...]:
         """The vif_types that some distribution claims."""
-        return tuple(sorted(self._entries))
-
-    @property
-    def switch_types(self) -> tuple[str, ...]:
-        """One vif_type of each plugin whose switch may have something of any VIF."""
-        entries = importlib.metadata.entry_points(group=SWITCHES)
-        return tuple(sorted({entry.name for entry in entries} & set(self._entries)))
+        return self._vif_types
 
     @property
     def loaded(self) -> tuple[VIFPlugin, ...]:

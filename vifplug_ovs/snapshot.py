@@ -6,15 +6,16 @@ The fields' names are those of the database's columns, see ovs-vswitchd.conf.db(
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 from vifplug import fields
 from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.model.host import Host
-from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
+from vifplug.model.mark import Mark, Owner, derived_name
 from vifplug.switch import Snapshot, Trace
 from vifplug_ovs.names import OWN_BRIDGE
 
@@ -80,13 +81,6 @@ class OvsPort:
         return self.by_libvirt and not self.error
 
 
-Ports = Mapping[str, tuple[str, OvsPort]]
-"""Ports by name, each with the name of its bridge."""
-
-Claims = Sequence[tuple[str, Mark, str]]
-"""Claims, each with the bridge's name before it and the noted interface id after it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class OvsBridge:
     """A bridge, the claims on it (from claim to interface id), and those of its ports we know.
@@ -104,6 +98,51 @@ class OvsBridge:
     def mark(self) -> Mark | None:
         """The mark that we gave a VIF's own bridge; None for a shared one."""
         return Mark.parse(self.marks.get(MARK, ""))
+
+
+class _Index:
+    """The ports and claims of each VIF: a batch need not go over all ports for each of its VIFs."""
+
+    def __init__(self, bridges: Mapping[str, OvsBridge]) -> None:
+        self.marked: dict[str, dict[str, tuple[str, OvsPort]]] = {}
+        self.bearing: dict[str, dict[str, tuple[str, OvsPort]]] = {}
+        self.claims: dict[str, dict[tuple[str, str], str]] = {}
+        for name, bridge in bridges.items():
+            self.put_bridge(name, None, bridge)
+
+    def put_bridge(self, name: str, before: OvsBridge | None, after: OvsBridge | None) -> None:
+        """Replace a bridge with all that is on it."""
+        for port_name, port in before.ports.items() if before else ():
+            self.put_port(name, port_name, port, None)
+        for claim in before.claims if before else ():
+            self.put_claim(name, claim, None)
+        for port_name, port in after.ports.items() if after else ():
+            self.put_port(name, port_name, None, port)
+        for claim, noted in after.claims.items() if after else ():
+            self.put_claim(name, claim, noted)
+
+    def put_port(
+        self, bridge: str, name: str, before: OvsPort | None, after: OvsPort | None
+    ) -> None:
+        """Replace a port of a bridge."""
+        if before:
+            self.marked.get(before.marks.get(VIF_ID, ""), {}).pop(name, None)
+            self.bearing.get(before.external_ids.get(IFACE_ID, ""), {}).pop(name, None)
+        if after and VIF_ID in after.marks:
+            self.marked.setdefault(after.marks[VIF_ID], {})[name] = bridge, after
+        if after and IFACE_ID in after.external_ids:
+            self.bearing.setdefault(after.external_ids[IFACE_ID], {})[name] = bridge, after
+
+    def put_claim(self, bridge: str, claim: str, interface_id: str | None) -> None:
+        """Replace a claim on a bridge."""
+        mark = Mark.parse(claim)
+        if mark is None:
+            return
+        claims = self.claims.setdefault(mark.vif_id, {})
+        if interface_id is None:
+            claims.pop((bridge, claim), None)
+        else:
+            claims[bridge, claim] = interface_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,30 +204,25 @@ class Ovs(Snapshot):
                 return bridge_name, bridge.ports[name]
         return None
 
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index(self.bridges)
+
     def bearing(self, interface_id: str) -> dict[str, tuple[str, OvsPort]]:
         """Return by name the ports with this iface-id, whoever made them, and their bridges."""
-        return {
-            name: (bridge, port)
-            for bridge, name, port in self.ports()
-            if port.external_ids.get(IFACE_ID) == interface_id
-        }
+        return dict(self._index.bearing.get(interface_id, {}))
 
     def marked(self, vif_id: str) -> dict[str, tuple[str, OvsPort]]:
         """Return by name the ports that carry this VIF's mark, and their bridges."""
-        return {
-            name: (bridge, port)
-            for bridge, name, port in self.ports()
-            if port.marks.get(VIF_ID) == vif_id
-        }
+        return dict(self._index.marked.get(vif_id, {}))
 
     def claims(self, vif_id: str) -> list[tuple[str, Mark, str]]:
         """Return the bridges that a VIF claims, its claims and the interface ids noted there."""
-        start = f"{PREFIX}{vif_id}:"
+        claims = self._index.claims.get(vif_id, {})
         return [
-            (name, mark, interface_id)
-            for name, bridge in self.bridges.items()
-            for key, interface_id in bridge.claims.items()
-            if key.startswith(start) and (mark := Mark.parse(key))
+            (bridge, mark, noted)
+            for (bridge, claim), noted in claims.items()
+            if (mark := Mark.parse(claim))
         ]
 
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
@@ -212,15 +246,21 @@ class Ovs(Snapshot):
         return name
 
     def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterator[Trace]:
-        if vif_id is None:
-            return self._traces_of_ours()
-        return self._traces_of(vif_id, self.of(vif_id, interface_id), self.claims(vif_id))
+        for each in self._ours() if vif_id is None else (vif_id,):
+            yield from self._traces_of(each, interface_id)
 
-    def _traces_of(self, vif_id: str, ports: Ports, claims: Claims) -> Iterator[Trace]:
+    def _ours(self) -> Iterable[str]:
+        """Return the ids of the VIFs of which we made something."""
+        own = (bridge.marks.get(VIF_ID) for bridge in self.bridges.values())
+        vif_ids = (*self._index.marked, *self._index.claims, *own, *self.qos)
+        return dict.fromkeys(vif_id for vif_id in vif_ids if vif_id)
+
+    def _traces_of(self, vif_id: str, interface_id: str | None) -> Iterator[Trace]:
         """Yield what the database has of a VIF: its ports, its claims, its own bridge, its QoS."""
+        ports = self.of(vif_id, interface_id)
         for name, (bridge, port) in ports.items():
             yield _trace_of_port(vif_id, bridge, name, port)
-        for bridge, claim, _ in claims:
+        for bridge, claim, _ in self.claims(vif_id):
             yield Trace(
                 vif_id=vif_id, vif_type=claim.vif_type, process=claim.process, bridge=bridge
             )
@@ -235,34 +275,6 @@ class Ovs(Snapshot):
             )
         if not ports and vif_id in self.qos:
             yield Trace(vif_id=vif_id)
-
-    def _traces_of_ours(self) -> Iterator[Trace]:
-        """Yield the traces of each VIF of which we made something, in one walk over the ports."""
-        claims: dict[str, list[tuple[str, Mark, str]]] = {}
-        vif_ids = dict.fromkeys(
-            port.marks[VIF_ID] for _, _, port in self.ports() if VIF_ID in port.marks
-        )
-        for name, bridge in self.bridges.items():
-            if VIF_ID in bridge.marks:
-                vif_ids[bridge.marks[VIF_ID]] = None
-            for key, noted in bridge.claims.items():
-                if mark := Mark.parse(key):
-                    claims.setdefault(mark.vif_id, []).append((name, mark, noted))
-        vif_ids |= dict.fromkeys((*claims, *self.qos))
-        bearers = {noted: vif_id for vif_id, each in claims.items() for _, _, noted in each}
-        bearers |= {
-            port.external_ids[IFACE_ID]: port.marks[VIF_ID]
-            for _, _, port in self.ports()
-            if VIF_ID in port.marks and IFACE_ID in port.external_ids
-        }
-        bearers |= {vif_id: vif_id for vif_id in vif_ids}
-        ports: dict[str, dict[str, tuple[str, OvsPort]]] = {vif_id: {} for vif_id in vif_ids}
-        for bridge_name, name, port in self.ports():
-            vif_id = port.marks.get(VIF_ID) or bearers.get(port.external_ids.get(IFACE_ID, ""))
-            if vif_id is not None:
-                ports[vif_id][name] = bridge_name, port
-        for vif_id in vif_ids:
-            yield from self._traces_of(vif_id, ports[vif_id], claims.get(vif_id, ()))
 
 
 def _trace_of_port(vif_id: str, bridge: str, name: str, port: OvsPort) -> Trace:
@@ -307,16 +319,20 @@ class PlannedOvs(Ovs):
 
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:
         """Note a bridge as made or changed, or as gone."""
+        self._index.put_bridge(name, self.bridge(name), bridge)
         _put(self.bridges, name, bridge)
 
     def put_port(self, bridge: str, name: str, port: OvsPort | None) -> None:
         """Note a port as made or changed, or as gone."""
         if bridge in self.bridges:
-            _put(self.bridges[bridge].ports, name, port)
+            ports = self.bridges[bridge].ports
+            self._index.put_port(bridge, name, ports.get(name), port)
+            _put(ports, name, port)
 
     def put_claim(self, bridge: str, claim: str, interface_id: str | None) -> None:
         """Note a claim as made, or as gone."""
         if bridge in self.bridges:
+            self._index.put_claim(bridge, claim, interface_id)
             _put(self.bridges[bridge].claims, claim, interface_id)
 
 

@@ -11,6 +11,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.test_bridge_kernel import bridge_vif, tap_of
+from tests.claims import kept_of
 from tests.faults.dumps import differences
 from vifplug import VIF, Conflict, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
@@ -64,8 +65,7 @@ def test_the_device_goes_with_its_last_vif(
     one, two = tagged(conf, 0), tagged(conf, 1)
     driver = GenericVIFDriver()
     driver.plug_all([(None, one), (None, two)])
-    (link,) = namespace.ip_json("link", "show", "vlan100")
-    claims = [name for name in link["altnames"] if ":uses-vlan:" in name]
+    claims = [name for name in kept_of("vlan100") if ":uses-vlan:" in name]
     assert {claim.split(":")[1] for claim in claims} == {one.id, two.id}
     driver.unplug(None, one)
     assert namespace.ip_json("link", "show", "vlan100")

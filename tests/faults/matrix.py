@@ -19,6 +19,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_privsep.priv_context import Method
 
+from tests.claims import every_claim
 from tests.faults.dumps import differences
 from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteur
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
@@ -82,8 +83,8 @@ class Scene:
         assert found == []
 
     def everything(self) -> dict[str, Any]:
-        """Return all that the host has."""
-        return self.subject.dump(self.host)
+        """Return all that the host has, and the claims on its devices."""
+        return {**self.subject.dump(self.host), "claims": every_claim()}
 
     def works(self) -> None:
         """Require that plug converges and unplug leaves nothing, and no other's address went."""
@@ -144,7 +145,9 @@ def scene(subject: Subject, saboteur: Saboteur, host: NetworkNamespace) -> Itera
         subject.context.stop()
         subject.context.start(Method.FORK)
         stack.callback(subject.context.stop)
-        yield Scene(subject, saboteur, host, driver, subject.dump(host))
+        at = Scene(subject, saboteur, host, driver, {})
+        at.before = at.everything()
+        yield at
 
 
 def scenes(subject: Subject, saboteur: Saboteur) -> Iterator[Scene]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
+from tests.claims import kept_of
 from tests.configured import configured
 from tests.faults import matrix
 from tests.faults.dumps import differences
@@ -59,8 +60,7 @@ def driver(driver: GenericVIFDriver, card: SimulatedCard) -> Iterator[GenericVIF
 def state(namespace: NetworkNamespace, device: str) -> tuple[bool, list[str]]:
     """Return whether a device is up, and our names on it."""
     (link,) = namespace.ip_json("link", "show", "dev", device)
-    names = [name for name in link.get("altnames", ()) if name.startswith("vifplug:")]
-    return "UP" in link["flags"], names
+    return "UP" in link["flags"], kept_of(device)
 
 
 @on_the_kernels_datapath

@@ -16,6 +16,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from tests.claims import kept_of
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.apply import means
 from vifplug.kernel.perform import Kernel, WrongDevice
@@ -46,8 +47,7 @@ def functions(pf: str) -> list[Any]:
 
 
 def marks(pf: str) -> list[str]:
-    (link,) = json.loads(run("ip", "-j", "link", "show", pf))
-    return [name for name in link.get("altnames", []) if name.startswith("vifplug:")]
+    return kept_of(pf)
 
 
 def said(call: Callable[[], Any]) -> str:

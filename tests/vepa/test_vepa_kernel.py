@@ -352,8 +352,8 @@ def test_a_vlan_device_is_made_marked_shared_and_goes_with_its_last_vif(
     assert len(claims(namespace, "eth1.100")) == 3
     assert claims(namespace) == [
         "vifplug:shared::woken:eth1",
-        f"vifplug:{one.id}::uses-lower.fa163e112200.vlan:macvtap",
-        f"vifplug:{two.id}::uses-lower.fa163e112201.vlan:macvtap",
+        f"vifplug:{one.id}::uses-vlan:macvtap",
+        f"vifplug:{two.id}::uses-vlan:macvtap",
     ]
     assert not driver.check(None, one)
     # Passthrough would take the frames of all of them.

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.claims import kept_of
 from vifplug import VIF
 from vifplug.testing import NetworkNamespace
 
@@ -46,6 +47,5 @@ def macvtap(namespace: NetworkNamespace, vif: VIF, mode: str = "vepa", *, on: st
 
 
 def claims(namespace: NetworkNamespace, device: str = "eth1") -> list[str]:
-    """Return the names of ours on a device."""
-    (link,) = namespace.ip_json("link", "show", device)
-    return [name for name in link.get("altnames", []) if name.startswith("vifplug:")]
+    """Return the names of ours on a device, and the claims on it."""
+    return kept_of(device)

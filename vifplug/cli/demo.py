@@ -59,8 +59,11 @@ class Demo(Command):
             driver = GenericVIFDriver()
             cfg.CONF.set_override("lock_path", folder, group=opts.GROUP)
             vifs = [VIF.from_dict(data) for data in VIFS]
+            plugin = driver.ready(None, vifs[0]).plugin
             for option in ("create_tap", "remove_unused"):
-                driver.ready(None, vifs[0]).plugin.options[option] = True
+                # The caller's plugin has its options already; the daemon is a fork, and reads ours.
+                plugin.options[option] = True
+                cfg.CONF.set_override(option, True, group=plugin.group)
             try:
                 return DONE if _show(driver, vifs) else FAILED
             finally:

@@ -24,6 +24,8 @@ from vifplug.kernel import namespace
 from vifplug.model.mark import Mark
 
 _FOLDER, _FILE = 0o755, 0o644
+_PASSAGE = 0o711
+"""The mode of the folders above, which the locks share: others may pass through, not list them."""
 _LOCK_WAIT = 5.0
 """Seconds for which a daemon waits for another one that writes a claim."""
 
@@ -144,6 +146,8 @@ class ClaimsFolder:
 
     def _open(self) -> int:
         try:
+            for parent in (self.folder.parent.parent, self.folder.parent):
+                parent.mkdir(mode=_PASSAGE, exist_ok=True)
             self._make(self.folder)
             return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:

@@ -124,10 +124,10 @@ def _to_be_removed(kernel: Kernel, operation: RemoveLink) -> int | None:
     if found is None:
         return None
     name, link = found
-    marks = [str(mark) for mark in link.marks]
-    if operation.mark is not None and operation.mark not in marks:
+    if operation.mark is not None and operation.mark not in link.altnames:
         return None  # another's, made in our place
-    if operation.mark is None and (marks or link.kind != operation.kind):
+    marked = link.marks or link.shared_marks
+    if operation.mark is None and (marked or link.kind != operation.kind):
         raise WrongDevice(f"{name} is not the {operation.kind} that was to be removed")
     if operation.unless_used and _used(kernel, name, link, operation):
         if operation.or_fail:
