@@ -12,6 +12,8 @@ from vifplug.wiring import plan
 from vifplug_ovs import parts as ovs
 from vifplug_vepa import parts as vepa
 
+pytestmark = pytest.mark.unit
+
 ALL = cases("bridge") + cases("ovs") + cases("vepa")
 GOOD = good("bridge") + good("ovs") + good("vepa")
 

@@ -19,6 +19,8 @@ from vifplug.mark import Owner
 from vifplug.parts import CORE, build
 from vifplug.wiring import plan
 
+pytestmark = pytest.mark.unit
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),

@@ -20,6 +20,8 @@ from vifplug.mark import Owner
 from vifplug.sources import SOURCES
 from vifplug.wiring import plan
 
+pytestmark = pytest.mark.unit
+
 SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 OURS = planning.good("bridge") + planning.good("ovs")
 
