@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests import parallel
 from tests.kernel import inside
+from vifplug.testing import NetworkNamespace
 
 pytest.register_assert_rewrite("tests.faults.matrix", "tests.faults.every_step")
 # A busy machine is no fault of the example that it was busy with.
@@ -21,6 +23,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("vifplug")
 _ELSEWHERE = pytest.StashKey[int]()
+
+
+@pytest.fixture
+def namespace() -> Iterator[NetworkNamespace]:
+    """A host's network, which the test and the daemons that it forks are in."""
+    with NetworkNamespace(enter=True) as entered:
+        yield entered
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,8 +16,8 @@ from oslo_config.fixture import Config
 from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs import races
+from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
-from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.apply import means

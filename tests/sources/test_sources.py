@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import planning
+from tests.documents import json_values, paths
 from tests.planning import PLUGINS
 from tests.sources.cases import CASES, GOOD, Case
-from tests.test_vif import json_values, paths
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.mark import Owner
 from vifplug.sources import SOURCES
