@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
+# make unit: what needs neither root nor a daemon, in a minute.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test unit lint bench clean
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -16,6 +17,10 @@ test:
 	@tools/needs
 	@tools/install .tox/tox tox
 	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run
+
+unit:
+	@tools/install .tox/tox tox
+	@.tox/tox/bin/tox run -e unit
 
 lint:
 	@tools/install .tox/tox tox

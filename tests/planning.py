@@ -121,6 +121,22 @@ def by_socket(case: Case) -> bool:
     return case.vif.vif_type == "vhostuser"
 
 
+def on_the_userspace_datapath() -> list[Case]:
+    """Return the cases that a kernel without its own datapath for OVS can show.
+
+    Left out are those where a guest runs, and those in which nothing is to be done here.
+    """
+    return [
+        case
+        for case in good("ovs")
+        if case.host.ovs
+        and all(bridge.datapath_type == "netdev" for bridge in case.host.ovs.bridges.values())
+        and not any(link.carrier for link in case.host.links.values())
+        and not case.host.pci
+        and case.wiring.parts
+    ]
+
+
 def on_the_kernels_datapath() -> list[Case]:
     """Return the cases whose bridges are all the kernel's, where no network card is needed."""
     return [

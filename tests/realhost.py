@@ -138,8 +138,8 @@ def wait_for_bridges(namespace: NetworkNamespace, ovs: OpenVSwitch) -> None:
     the userspace datapath takes away that one's own device.
     """
     # An undo waits for nobody: first, what was asked of vswitchd until now.
-    ovs.vsctl("set", "Open_vSwitch", ".", f"external_ids:asked={time.monotonic_ns()}")
-    bridges = set(ovs.vsctl("list-br").split())
+    asked = f"external_ids:asked={time.monotonic_ns()}"
+    bridges = set(ovs.vsctl("set", "Open_vSwitch", ".", asked, "--", "list-br").split())
     datapath = set() if bridges else {"ovs-netdev"}
     until = time.monotonic() + 10
     while time.monotonic() < until:

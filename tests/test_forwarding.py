@@ -12,7 +12,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.conftest import conf, driver  # noqa: F401 (fixtures)
-from tests.bridge.test_bridge_kernel import bridge_vif
+from tests.bridge.vifs import bridge_vif
 from tests.cli.conftest import COMMAND
 from vifplug import GenericVIFDriver
 from vifplug.query.firewall import dropping

@@ -10,6 +10,8 @@ from vifplug.parts import build
 from vifplug.plan.compare import plan
 from vifplug.testing import validate
 
+pytestmark = pytest.mark.unit
+
 ALL = cases("bridge") + cases("ovs") + cases("vepa")
 GOOD = good("bridge") + good("ovs") + good("vepa")
 

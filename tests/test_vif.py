@@ -13,30 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from tests.documents import json_values, paths
 from tests.planning import PLUGINS, good
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
 from vifplug.parts import CORE, build
 from vifplug.plan.compare import plan
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=40),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
-    max_leaves=12,
-)
+pytestmark = pytest.mark.unit
+
 GOOD = good("bridge") + good("ovs")
 valid = st.sampled_from([case.read("vif.json") for case in GOOD])
-
-
-def paths(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of every value in a document."""
-    if isinstance(data, dict):
-        pairs = list(data.items())
-    elif isinstance(data, list):
-        pairs = list(enumerate(data))
-    else:
-        return [at]
-    return [at, *(path for key, value in pairs for path in paths(value, (*at, key)))]
 
 
 @st.composite

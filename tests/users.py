@@ -6,6 +6,8 @@ sudo knows nobody there; without sudo it has a service's ambient capability.
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import stat
 import sys
@@ -35,6 +37,27 @@ class User:
 
     def vifplug(self, *words: str) -> str:
         return self.run(str(VIFPLUG), "--config-file", str(self.folder / "conf"), *words)
+
+
+def user_of(
+    plugin: str, way: str, host: NetworkNamespace, folder: Path, vif: object, *lines: str
+) -> User:
+    """Return a user who may plug by one of the ways, and has a VIF in ``vif.json``.
+
+    ``lines`` are more of the configuration.
+    """
+    helper, how = WAYS[way]
+    locks, conf = folder / "locks", folder / "conf"
+    locks.mkdir(mode=0o711)
+    if way == "ambient":  # a unit's RuntimeDirectory=
+        os.chown(locks, NOBODY, NOBODY)
+    folder.chmod(0o755)
+    command = f"helper_command = {helper} --config-file {conf}"
+    facts = ("libvirt_version = 9.0.0", "virt_type = qemu")
+    said = ("[vifplug]", f"lock_path = {locks}", *facts, *lines, f"[{plugin}_privileged]", command)
+    conf.write_text("".join(f"{line}\n" for line in said))
+    (folder / "vif.json").write_text(json.dumps(vif))
+    return User(host, folder, how)
 
 
 _SUDOERS = f"""
@@ -73,3 +96,23 @@ WAYS = {
         "--bounding-set=-all,+net_admin",
     ),
 }
+
+# What a user may see of the daemon that was started for it.
+LOOK = """
+import json, pathlib, sys
+from oslo_config import cfg
+import vifplug
+config, file = sys.argv[1:]
+cfg.CONF([], project="vifplug", default_config_files=[config])
+driver = vifplug.GenericVIFDriver()
+vif = vifplug.VIF.from_dict(json.loads(pathlib.Path(file).read_text()))
+driver.plug(None, vif)
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\\0")
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    except OSError:
+        continue
+    if config.encode() in words and any(b"privsep-helper" in word for word in words[:2]):
+        print(json.dumps({key: value.split() for key, value in status.items()}))
+"""

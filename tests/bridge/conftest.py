@@ -16,12 +16,6 @@ from vifplug_bridge import opts, privileged
 
 
 @pytest.fixture
-def namespace() -> Iterator[NetworkNamespace]:
-    with NetworkNamespace(enter=True) as entered:
-        yield entered
-
-
-@pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
     """The process' configuration, with locks in the test's own folder."""
     with configured(tmp_path, opts) as config:

@@ -22,8 +22,8 @@ from oslo_config import cfg
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
-from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
-from tests.faults.dumps import differences
+from tests.bridge.vifs import IDS, bridge_vif, tap_of
+from tests.faults.dumps import differences, lasting
 from tests.processes import HANGS, in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.apply import means
@@ -315,8 +315,7 @@ def test_a_helpers_daemon_killed_while_idle_or_hung_is_an_error_in_time_and_repl
         helped.plug(None, bridge_vif(2), timeout=0.3)
     assert error.value.outcome == "unknown"
     os.kill(hung, signal.SIGCONT)
-    time.sleep(0.3)
-    assert differences(before, namespace.everything()) == []
+    assert lasting(before, namespace.everything) == []
     os.kill(hung, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (hung, signal.SIGKILL)).start()
     with pytest.raises((PrivilegeError, DeadlineExceeded)):
@@ -370,8 +369,7 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
         assert error.value.outcome == "unknown"
     finally:
         os.kill(pid, signal.SIGCONT)
-    time.sleep(0.3)
-    assert differences(before, namespace.everything()) == []
+    assert lasting(before, namespace.everything) == []
     assert driver.plug(None, bridge_vif(1)).changed
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.test_bridge_kernel import IDS, bridge_vif, tap_of
+from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
 from tests.planning import Case, distinct_interfaces

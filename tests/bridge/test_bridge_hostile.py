@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.test_bridge_kernel import IDS, bridge_vif
+from tests.bridge.vifs import IDS, bridge_vif
 from tests.faults.dumps import differences
 from vifplug import GenericVIFDriver, PrivilegeError
 from vifplug.kernel.namespace import network_namespace

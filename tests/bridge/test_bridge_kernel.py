@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
+from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.planning import Case, good, on_a_kernel
@@ -19,23 +20,6 @@ from tests.realhost import prepare
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
 from vifplug_bridge import privileged
-
-IDS = (
-    "0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11",
-    "1c7bae1f-8b4d-4b7f-8e66-4a2a1b4d3c22",
-    "2d8cbf20-9c5e-4c80-9f77-5b3b2c5e4d33",
-)
-
-
-def bridge_vif(number: int = 0, **network: object) -> VIF:
-    network = {"bridge": "br100", "should_create_bridge": True, "mtu": 1450, **network}
-    address = f"fa:16:3e:11:22:{number:02x}"
-    data = {"id": IDS[number], "vif_type": "bridge", "address": address, "network": network}
-    return VIF.from_dict(data)
-
-
-def tap_of(vif: VIF) -> str:
-    return f"tap{vif.id[:11]}"
 
 
 def arrives(end: TapEnd, frame: bytes, *, seconds: float = 5) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.test_bridge_kernel import bridge_vif, tap_of
+from tests.bridge.vifs import bridge_vif, tap_of
 from tests.faults import matrix
 from tests.faults.dumps import differences
 from tests.faults.matrix import Subject

@@ -4,54 +4,21 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import vif
-from tests.users import AS_NOBODY, NOBODY, VIFPLUG, WAYS, User, reachable
+from tests.users import AS_NOBODY, LOOK, VIFPLUG, WAYS, User, reachable, user_of
 from vifplug.testing import NetworkNamespace
 
 NET_ADMIN = 1 << 12
 
-# What a user may see of the daemon that was started for it.
-LOOK = """
-import json, pathlib, sys
-from oslo_config import cfg
-import vifplug
-config, file = sys.argv[1:]
-cfg.CONF([], project="vifplug", default_config_files=[config])
-driver = vifplug.GenericVIFDriver()
-vif = vifplug.VIF.from_dict(json.loads(pathlib.Path(file).read_text()))
-driver.plug(None, vif)
-for process in pathlib.Path("/proc").glob("[0-9]*"):
-    try:
-        words = (process / "cmdline").read_bytes().split(b"\\0")
-        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    except OSError:
-        continue
-    if config.encode() in words and any(b"privsep-helper" in word for word in words[:2]):
-        print(json.dumps({key: value.split() for key, value in status.items()}))
-"""
-
 
 @pytest.fixture(params=WAYS)
 def user(request: pytest.FixtureRequest, namespace: NetworkNamespace, tmp_path: Path) -> User:
-    helper, how = WAYS[request.param]
-    locks = tmp_path / "locks"
-    locks.mkdir(mode=0o711)
-    if request.param == "ambient":  # a unit's RuntimeDirectory=
-        os.chown(locks, NOBODY, NOBODY)
-    tmp_path.chmod(0o755)
-    conf = tmp_path / "conf"
-    conf.write_text(
-        f"[vifplug]\nlock_path = {locks}\nlibvirt_version = 9.0.0\nvirt_type = qemu\n"
-        f"[vifplug_bridge_privileged]\nhelper_command = {helper} --config-file {conf}\n"
-    )
-    (tmp_path / "vif.json").write_text(json.dumps(vif()))
-    return User(namespace, tmp_path, how)
+    return user_of("vifplug_bridge", request.param, namespace, tmp_path, vif())
 
 
 def test_a_user_plugs_checks_lists_and_unplugs(user: User) -> None:

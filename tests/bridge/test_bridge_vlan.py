@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from oslo_config.fixture import Config
 
-from tests.bridge.test_bridge_kernel import bridge_vif, tap_of
+from tests.bridge.vifs import bridge_vif, tap_of
 from tests.claims import kept_of
 from tests.faults.dumps import differences
 from vifplug import VIF, Conflict, GenericVIFDriver

@@ -80,3 +80,11 @@ def vif(vif_id: str = ID, **more: Any) -> dict[str, Any]:
     network = {"bridge": "br100", "should_create_bridge": True, **more.pop("network", {})}
     address = "fa:16:3e:11:22:33"
     return {"id": vif_id, "vif_type": "bridge", "address": address, "network": network, **more}
+
+
+def ovs_vif(vif_id: str = ID, **more: Any) -> dict[str, Any]:
+    """Return a VIF on Open vSwitch, as vif() does."""
+    network = {"bridge": "br-int", "should_create_bridge": None, **more.pop("network", {})}
+    asked = {"vif_type": "ovs", "network": network, **more}
+    asked.setdefault("instance", {"name": "instance-00000001"})
+    return {key: value for key, value in vif(vif_id, **asked).items() if value is not None}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tests.cli.conftest import ID, Shell, vif
+from tests.cli.conftest import ID, Shell, ovs_vif
 from tests.faults.dumps import differences
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 
@@ -26,13 +26,6 @@ def ovs(namespace: NetworkNamespace, vifplug: Shell) -> Iterator[OpenVSwitch]:
         found.add_bridge("br-int")
         vifplug.configure("vifplug_ovs", ovsdb_connection=found.endpoint)
         yield found
-
-
-def ovs_vif(vif_id: str = ID, **more: Any) -> dict[str, Any]:
-    network = {"bridge": "br-int", "should_create_bridge": None, **more.pop("network", {})}
-    asked = {"vif_type": "ovs", "network": network, **more}
-    asked.setdefault("instance", {"name": "instance-00000001"})
-    return {key: value for key, value in vif(vif_id, **asked).items() if value is not None}
 
 
 PROCESSES = {

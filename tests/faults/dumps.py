@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -21,3 +23,11 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
                  for one, other in zip(before, after, strict=False) if one != other]  # fmt: skip
         return [*gone, *new] or moved[:2] or [f"{path}: {len(before)} -> {len(after)}"]
     return [] if before == after else [f"{path}: {before!r} -> {after!r}"]
+
+
+def lasting(before: Any, look: Callable[[], Any], within: float = 30) -> list[str]:
+    """Return what differs from a dump, once nothing does or ``within`` seconds are over."""
+    until = time.monotonic() + within
+    while (found := differences(before, look())) and time.monotonic() < until:
+        time.sleep(0.02)
+    return found

@@ -67,7 +67,7 @@ class Saboteur:
     def exchange(
         self, netlink: Netlink, requests: Sequence[Request]
     ) -> list[tuple[list[bytes], KernelError | None]]:
-        """Stand in for :meth:`vifplug.netlink.Netlink.exchange`."""
+        """Stand in for :meth:`vifplug.kernel.netlink.Netlink.exchange`."""
         if all(kind in _GETS for kind, _, _ in requests):
             return self._exchange(netlink, requests)
         found: list[list[tuple[list[bytes], KernelError | None]]] = []

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.bridge.conftest import conf, driver, namespace  # noqa: F401 (fixtures)
+from tests.bridge.conftest import conf, driver  # noqa: F401 (fixtures)
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
 
@@ -41,7 +41,7 @@ def test_a_tap_has_a_guests_end() -> None:
 
 
 def test_the_driver_plugs_and_unplugs(
-    namespace: NetworkNamespace,  # noqa: F811
+    namespace: NetworkNamespace,
     driver: GenericVIFDriver,  # noqa: F811
 ) -> None:
     network = {"bridge": "br100", "should_create_bridge": True, "mtu": 1450}

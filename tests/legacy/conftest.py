@@ -18,12 +18,6 @@ from vifplug_ovs import privileged as ovs_side
 
 
 @pytest.fixture
-def namespace() -> Iterator[NetworkNamespace]:
-    with NetworkNamespace(enter=True) as entered:
-        yield entered
-
-
-@pytest.fixture
 def ovs(namespace: NetworkNamespace) -> Iterator[OpenVSwitch]:
     """An Open vSwitch with the bridge br-int."""
     with OpenVSwitch(namespace) as running:

@@ -36,6 +36,8 @@ from vifplug.testing import validate
 from vifplug_bridge import opts as bridge_opts
 from vifplug_ovs import opts as ovs_opts
 
+pytestmark = pytest.mark.unit
+
 NOOP = "nova.virt.firewall.NoopFirewallDriver"
 NWFILTER = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 LINKS = {

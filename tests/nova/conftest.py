@@ -18,19 +18,23 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return environments.built(tmp_path_factory.mktemp("nova-wheels"))
 
 
+def _nova(release: int, wheels: list[Path], *names: str) -> Iterator[Environment]:
+    """Yield a Nova with those of our wheels whose names begin so, or all."""
+    ours = [wheel for wheel in wheels if wheel.name.startswith(names or "")]
+    with environments.copied(environments.made(release), ours) as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def nova34(wheels: list[Path]) -> Iterator[Environment]:
     """Nova 34.0.0 with all of ours."""
-    with environments.copied(environments.made(34), wheels) as found:
-        yield found
+    yield from _nova(34, wheels)
 
 
 @pytest.fixture(scope="session")
 def nova34_alone(wheels: list[Path]) -> Iterator[Environment]:
     """Nova 34.0.0 with our driver and no plugin."""
-    ours = [wheel for wheel in wheels if wheel.name.startswith(("vifplug-", "vifplug_nova-"))]
-    with environments.copied(environments.made(34), ours) as found:
-        yield found
+    yield from _nova(34, wheels, "vifplug-", "vifplug_nova-")
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +46,10 @@ def nova20() -> Path:
 @pytest.fixture(scope="session")
 def nova33_bridge(wheels: list[Path]) -> Iterator[Environment]:
     """Nova 33.0.2 after ``pip install vifplug_bridge``, and nothing else of ours."""
-    ours = [wheel for wheel in wheels if wheel.name.startswith(("vifplug-", "vifplug_bridge-"))]
-    with environments.copied(environments.made(33), ours) as found:
-        yield found
+    yield from _nova(33, wheels, "vifplug-", "vifplug_bridge-")
 
 
 @pytest.fixture(scope="session")
 def nova33(wheels: list[Path]) -> Iterator[Environment]:
     """Nova 33.0.2, the last that knows Linux bridges, with all of ours."""
-    with environments.copied(environments.made(33), wheels) as found:
-        yield found
+    yield from _nova(33, wheels)

@@ -14,12 +14,15 @@ from oslo_config.fixture import Config
 
 from tests.configured import configured, forked
 from tests.faults.dumps import differences
+from tests.faults.saboteur import Saboteur
 from tests.ovs.races import racing
 from tests.ovs.vifs import ovs_vif
 from tests.planning import by_socket, datapath_of
 from vifplug import GenericVIFDriver
+from vifplug.apply import means
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
+from vifplug_ovs.vswitchd import OpenSwitch
 
 Everything = tuple[dict[str, Any], dict[str, Any]]
 
@@ -64,12 +67,6 @@ class Host:
 
 
 @pytest.fixture
-def namespace() -> Iterator[NetworkNamespace]:
-    with NetworkNamespace(enter=True) as entered:
-        yield entered
-
-
-@pytest.fixture
 def ovs(request: pytest.FixtureRequest, namespace: NetworkNamespace) -> Iterator[OpenVSwitch]:
     """An Open vSwitch without a bridge; with DPDK for a case that needs it, or the marker dpdk.
 
@@ -105,6 +102,16 @@ def driver(conf: Config) -> Iterator[GenericVIFDriver]:
     """A driver whose daemon is a fork of the test."""
     with forked(privileged) as found:
         yield found
+
+
+@pytest.fixture
+def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
+    """A saboteur whose steps are the database's too."""
+    found = Saboteur(database=OpenSwitch)
+    monkeypatch.setattr(means, "perform", found.perform)
+    monkeypatch.setattr(OpenSwitch, "send", lambda *words: found.send(*words))
+    monkeypatch.setattr(OpenSwitch, "confirm", lambda *words: found.confirm(*words))
+    return found
 
 
 WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, racing", "hybrid, racing")

@@ -57,6 +57,7 @@ def answering(path: Path, answer: bytes) -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     "text",
     ["", "garbage", "unix:", "unix:relative", "tcp:", "tcp:host", "tcp:host:0", "tcp:host:99999",
@@ -68,11 +69,13 @@ def test_what_is_no_endpoint(text: str) -> None:
     assert "allowed: unix:PATH" in said(text)
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("text", ["unix:/run/x.sock", "tcp:127.0.0.1:6640", "tcp:[::1]:6640"])
 def test_what_is_one(text: str) -> None:
     assert Endpoint.parse(text).text == text
 
 
+@pytest.mark.unit
 def test_nobody_listens(tmp_path: Path) -> None:
     assert "No such file or directory" in said(f"unix:{tmp_path}/none")
     with socket.socket(socket.AF_UNIX) as left:
@@ -94,6 +97,7 @@ def test_a_socket_that_refuses_permission(ovs: OpenVSwitch) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -112,6 +116,7 @@ def test_something_else_answers(answer: bytes, words: str, tmp_path: Path) -> No
         assert words in said(endpoint)
 
 
+@pytest.mark.unit
 def test_an_answer_in_pieces_and_questions_in_between(tmp_path: Path) -> None:
     path = tmp_path / "sock"
     heard = []

@@ -19,18 +19,20 @@ from tests.faults.every_step import (  # noqa: F401 - collected here
     test_a_daemon_killed_at_any_step,
     test_a_fault_at_any_step,
 )
-from tests.faults.saboteur import Saboteur
 from tests.ovs import races
-from tests.ovs.test_ovs_kernel import on_the_userspace_datapath
-from tests.planning import Case, by_socket, datapath_of, on_the_kernels_datapath
+from tests.planning import (
+    Case,
+    by_socket,
+    datapath_of,
+    on_the_kernels_datapath,
+    on_the_userspace_datapath,
+)
 from tests.realhost import make_ovs_real, prepare, wait_for_bridges
 from vifplug import GenericVIFDriver
-from vifplug.apply import means
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
-from vifplug_ovs.operations.ports import RemovePort, Settle
+from vifplug_ovs.operations import RemovePort, Settle
 from vifplug_ovs.order import in_order
-from vifplug_ovs.vswitchd import OpenSwitch
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -46,15 +48,6 @@ def distinct() -> list[Case]:
         if not any(isinstance(one, (RemovePort, Settle)) for one in operations):
             found[tuple((type(one), getattr(one, "attribute", "")) for one in operations)] = case
     return [case for known, case in found.items() if known]
-
-
-@pytest.fixture
-def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    found = Saboteur(database=OpenSwitch)
-    monkeypatch.setattr(means, "perform", found.perform)
-    monkeypatch.setattr(OpenSwitch, "send", lambda *words: found.send(*words))
-    monkeypatch.setattr(OpenSwitch, "confirm", lambda *words: found.confirm(*words))
-    return found
 
 
 def racing() -> list[Any]:

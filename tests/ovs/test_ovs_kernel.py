@@ -10,9 +10,15 @@ from oslo_config.fixture import Config
 
 from tests.configured import fork
 from tests.faults.dumps import differences
+from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import Case, by_socket, good, on_the_kernels_datapath
+from tests.planning import (
+    Case,
+    by_socket,
+    on_the_kernels_datapath,
+    on_the_userspace_datapath,
+)
 from tests.realhost import make_ovs_real, prepare
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
@@ -20,22 +26,6 @@ from vifplug_ovs import privileged
 from vifplug_ovs.vswitchd import OpenSwitch
 
 PROCESSES = ("manual", "automatic", "hybrid")
-
-
-def on_the_userspace_datapath() -> list[Case]:
-    """Return the cases that this kernel, without its own datapath for OVS, can show.
-
-    Left out are those where a guest runs, and those in which nothing is to be done here.
-    """
-    return [
-        case
-        for case in good("ovs")
-        if case.host.ovs
-        and all(bridge.datapath_type == "netdev" for bridge in case.host.ovs.bridges.values())
-        and not any(link.carrier for link in case.host.links.values())
-        and not case.host.pci
-        and case.wiring.parts
-    ]
 
 
 @pytest.fixture(params=PROCESSES)
@@ -125,11 +115,6 @@ def test_the_hybrids_devices_are_deaf_and_dumb(
     sysctls = namespace.everything()["sysctls"]
     assert sysctls[f"net/ipv4/conf/{qbr}/arp_ignore"] == "1"
     assert sysctls[f"net/ipv4/conf/{qbr}/arp_announce"] == "2"
-
-
-def configuration(ovs: OpenVSwitch) -> int:
-    """Return how many transactions have asked vswitchd for a new configuration."""
-    return int(ovs.vsctl("--no-wait", "get", "Open_vSwitch", ".", "next_cfg"))
 
 
 @on_both_datapaths

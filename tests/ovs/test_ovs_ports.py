@@ -11,8 +11,8 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.faults.dumps import differences
+from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
-from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.realhost import wait_for_bridges
 from vifplug import Conflict, GenericVIFDriver

@@ -16,8 +16,8 @@ from oslo_config.fixture import Config
 from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.ovs import races
+from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
-from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver, PlugFailed
 from vifplug.apply import means
@@ -120,6 +120,7 @@ def test_a_port_that_the_switch_does_not_take_is_told_at_once_and_undone(
         driver.close()
 
 
+@pytest.mark.unit
 def test_who_has_lost_rests_for_longer_each_time() -> None:
     race = Race()
     assert [race.enter() for _ in range(3)] == [True, True, True]
@@ -128,6 +129,7 @@ def test_who_has_lost_rests_for_longer_each_time() -> None:
         assert [race.enter() for _ in range(rest + 2)] == [False] * rest + [True, True]
 
 
+@pytest.mark.unit
 def test_a_slow_switch_gets_a_head_start_and_who_is_taken_for_one_wrongly_less_easily() -> None:
     race = Race()
     race.acknowledged(0.001)
@@ -148,6 +150,7 @@ def test_a_slow_switch_gets_a_head_start_and_who_is_taken_for_one_wrongly_less_e
         assert race.slow
 
 
+@pytest.mark.unit
 def test_only_what_is_made_for_a_row_is_made_while_the_database_is_at_work_on_it() -> None:
     tap = MakeLink(device="tap0", kind="tap", mark="m")
     other = MakeLink(device="tap1", kind="tap", mark="m")
@@ -165,6 +168,7 @@ def test_only_what_is_made_for_a_row_is_made_while_the_database_is_at_work_on_it
         assert in_order((tap, up), racing=racing).before == (tap, up), "no database, no other order"
 
 
+@pytest.mark.unit
 def test_what_is_set_at_the_end_is_set_in_one_go_and_taken_back_so() -> None:
     pair = MakeLink(device="qvb0", kind="veth", mark="m", peer="tap0", peer_mark="n")
     row = Settle(device="tap0", bridge="br-int")

@@ -20,9 +20,8 @@ from tests.faults.every_step import (  # noqa: F401 - collected here
     test_a_fault_at_any_step,
 )
 from tests.ovs.cards import SimulatedCard
+from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_the_kernels_datapath
-from tests.ovs.test_ovs_faults import saboteur  # noqa: F401 (a fixture)
-from tests.ovs.test_ovs_kernel import configuration
 from tests.ovs.vifs import IDS
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF
 from vifplug.testing import NetworkNamespace, OpenVSwitch

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ID
-from tests.cli.test_cli_ovs import ovs_vif
+from tests.cli.conftest import ID, ovs_vif
 from tests.faults.dumps import differences
-from tests.users import NOBODY, WAYS, User
+from tests.users import NOBODY, WAYS, User, user_of
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.namespace import CommandFailed
 
@@ -25,22 +23,10 @@ def user(
     tmp_path: Path,
 ) -> User:
     """Somebody who may plug by one of two ways, but may not look at the database."""
-    helper, how = WAYS[request.param]
-    locks = tmp_path / "locks"
-    locks.mkdir(mode=0o711)
-    if request.param == "ambient":  # a unit's RuntimeDirectory=
-        os.chown(locks, NOBODY, NOBODY)
-    tmp_path.chmod(0o755)
     br_int.rundir.chmod(0o755)  # /run/openvswitch is open, the socket in it is not
-    conf = tmp_path / "conf"
-    conf.write_text(
-        f"[vifplug]\nlock_path = {locks}\nlibvirt_version = 9.0.0\nvirt_type = qemu\n"
-        f"[vifplug_ovs]\novsdb_connection = {br_int.endpoint}\n"
-        f"[vifplug_ovs_privileged]\nhelper_command = {helper} --config-file {conf}\n"
-    )
     asked = ovs_vif(details={"ovs_hybrid_plug": True})
-    (tmp_path / "vif.json").write_text(json.dumps(asked))
-    return User(namespace, tmp_path, how)
+    found = ("[vifplug_ovs]", f"ovsdb_connection = {br_int.endpoint}")
+    return user_of("vifplug_ovs", request.param, namespace, tmp_path, asked, *found)
 
 
 def test_a_member_of_the_sockets_group_plugs_and_unplugs(user: User, br_int: OpenVSwitch) -> None:

@@ -10,8 +10,8 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.faults.dumps import differences
-from tests.ovs.test_ovs_guests import DISCOVERED
-from tests.ovs.test_ovs_kernel import configuration
+from tests.guests import DISCOVERED
+from tests.ovs.databases import configuration
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.cli import main

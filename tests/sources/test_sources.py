@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import planning
+from tests.documents import json_values, paths
 from tests.planning import PLUGINS
 from tests.sources.cases import CASES, GOOD, Case
-from tests.test_vif import json_values, paths
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
 from vifplug.plan.compare import plan
 from vifplug.sources import SOURCES
+
+pytestmark = pytest.mark.unit
 
 SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 OURS = planning.good("bridge") + planning.good("ovs")

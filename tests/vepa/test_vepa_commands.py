@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.test_bridge_user import LOOK
 from tests.cli.conftest import COMMAND, Shell
-from tests.users import AS_NOBODY, HELPER, NOBODY, User
+from tests.users import AS_NOBODY, HELPER, LOOK, NOBODY, User
 from tests.vepa.conftest import remove_macvtaps
 from tests.vepa.vifs import CASES, IDS, card, claims, direct_vif, macvtap
 from vifplug.testing import IndexRange, NetworkNamespace
