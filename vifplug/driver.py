@@ -24,6 +24,7 @@ from vifplug.daemon import locks
 from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
 from vifplug.errors import (
     NO_VIF,
+    Conflict,
     InvalidVIF,
     PluginFailed,
     SwitchError,
@@ -38,8 +39,9 @@ from vifplug.model.host import BATCH, Host
 from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF, Instance
 from vifplug.plan.compare import Plan, is_there, plan
+from vifplug.plan.move import leave
 from vifplug.plan.owners import owners, types_of
-from vifplug.plan.place import names_of, require_one_place
+from vifplug.plan.place import elsewhere, leaves, names_of, places, require_one_place
 from vifplug.plan.plugged import Plugged, plugged
 from vifplug.plan.removal import removal
 from vifplug.plan.wired import Ready, Wired
@@ -260,13 +262,75 @@ class GenericVIFDriver:
         """Return a plan for each VIF, or the error."""
         host = view.host.planning()
         return [
-            vif if isinstance(vif, VifplugError) else _or_error(partial(self._plan, vif, host))
+            vif
+            if isinstance(vif, VifplugError)
+            else _or_error(partial(self._plan, vif, host, move))
             for vif in vifs
         ]
 
-    def _plan(self, vif: Wired, host: Host) -> Plan:
-        require_one_place(vif.wanted, host, self._known_kinds(vif.plugin), vif.elsewhere)
+    def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
+        vif = self._placed(vif, host, move)
         return plan(vif.owner, vif.wiring, host)
+
+    def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
+        """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
+
+        A host that is being planned then has it no more where it was. Raises Conflict, unless it
+        may ``move``.
+        """
+        kinds = self._known_kinds(vif.plugin)
+        if not move:
+            require_one_place(vif.wanted, host, kinds, vif.elsewhere)
+            return vif
+        fresh = self._anew(vif, host.trial())
+        if fresh is None or not leaves(fresh.wanted, host, kinds, vif.elsewhere):
+            place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
+            return dataclasses.replace(vif, move=True) if place else vif
+        mover = self._mover(fresh, host)
+        moved = self._anew(vif, host.planning()) or fresh
+        return dataclasses.replace(moved, move=True, mover=mover)
+
+    def _anew(self, vif: Wired, host: Host) -> Wired | None:
+        """Return a VIF wired for a host that has it no more, which this notes on the host.
+
+        None where the host has it nowhere.
+        """
+        kinds = self._known_kinds(vif.plugin)
+        interface_id = vif.vif.interface_id
+        where = next(places(vif.vif.id, interface_id, host, kinds, vif.elsewhere), None)
+        if where is None:
+            return None
+        departure = Departure(vif_id=vif.vif.id, interface_id=interface_id)
+        in_switch = [
+            operation
+            for plugin in self._with_a_switch()
+            for operation in plugin.leave(departure, host)
+        ]
+        leaving = leave(vif.vif.id, host, kinds, in_switch)
+        anew = self.wire(Ready(vif=vif.vif, plugin=vif.plugin), host)
+        leaving.marked_for(anew.owner, host)
+        notes = (f"moves: {where.device} {where}", *anew.wiring.notes)
+        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
+
+    def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
+        """Return the plugin that brings a VIF over: it must know the old place and the new one.
+
+        Raises Conflict where none does.
+        """
+        leaving = [
+            plugin
+            for plugin in self._with_a_switch()
+            if plugin.snapshot
+            and (snapshot := host.switches.get(plugin.snapshot.key))
+            and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
+        ]
+        mover = leaving[0] if leaving else vif.plugin
+        strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
+        if strange or len(leaving) > 1:
+            needed = "unplug it there first: these two can't be moved in one plug"
+            found = f"is where {mover.vif_type} has put it"
+            raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
+        return mover
 
     def plug_wired(
         self,
@@ -281,10 +345,13 @@ class GenericVIFDriver:
         to_plug: dict[int, Wired] = {}
         for position, vif in enumerate(vifs):
             try:
-                if self._is_plugged(vif, view):
-                    outcomes[position] = _unchanged(vif)
-                elif isinstance(vif, Wired):
-                    to_plug[position] = vif
+                if isinstance(vif, VifplugError):
+                    raise vif
+                placed = self._placed(vif, view.host, move)
+                if not placed.move and self._is_plugged(placed, view):
+                    outcomes[position] = _unchanged(placed)
+                else:
+                    to_plug[position] = placed
             except VifplugError as error:
                 outcomes[position] = error
         self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
@@ -298,14 +365,11 @@ class GenericVIFDriver:
                 _log("plug", vif.vif, outcome)
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _is_plugged(self, vif: Wired | VifplugError, view: View) -> bool:
+    def _is_plugged(self, vif: Wired, view: View) -> bool:
         """Whether a VIF is plugged as asked, and no other caller is at work on it.
 
-        Then no privilege is needed to say so. Raises the VIF's error, and Conflict.
+        Then no privilege is needed to say so. Raises Conflict.
         """
-        if isinstance(vif, VifplugError):
-            raise vif
-        require_one_place(vif.wanted, view.host, self._known_kinds(vif.plugin), vif.elsewhere)
         if not is_there(vif.owner, vif.wiring, view.host):
             return False
         names = locks.names(vif.vif.id, vif.shared)
@@ -594,8 +658,7 @@ def _result(vif: Wired, *, changed: bool, devices: Iterable[str]) -> Result:
     )
 
 
-def _unchanged(vif: Wired | VifplugError) -> Result:
-    assert isinstance(vif, Wired)  # noqa: S101 - an error has been raised before
+def _unchanged(vif: Wired) -> Result:
     return _result(vif, changed=False, devices=vif.wiring.devices)
 
 
@@ -625,7 +688,7 @@ def _log(word: str, vif: VIF | None, outcome: Result | VifplugError) -> None:
 def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:
     groups: dict[str, dict[int, Wired]] = {}
     for position, vif in vifs.items():
-        groups.setdefault(vif.plugin.privileged(), {})[position] = vif
+        groups.setdefault(vif.module, {})[position] = vif
     return groups.items()
 
 

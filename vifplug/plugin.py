@@ -20,8 +20,10 @@ from vifplug.errors import InvalidVIF
 from vifplug.model.host import Host
 from vifplug.model.snapshot import Snapshot
 from vifplug.model.vif import VIF
+from vifplug.operations.operation import SwitchOperation
 from vifplug.parts import CORE, Part
 from vifplug.result import Check
+from vifplug.switch import Departure
 from vifplug.wiring import Wiring
 
 __all__ = ["API_VERSION", "GROUP", "SWITCHES", "Check", "NoDetails", "VIFPlugin"]
@@ -79,6 +81,10 @@ class VIFPlugin(abc.ABC):
         Pure: no input or output but the arguments; what it must know of the host, it asks
         ``host``. The VIF has passed :meth:`check`. May raise InvalidVIF or Conflict.
         """
+
+    def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
+        """Return what takes a VIF out of the plugin's switch, for the plan of a move. Pure."""
+        return ()
 
     def doctor(self, host: Host) -> Iterable[Check]:
         """Return what this plugin needs of a host and whether it is there. Pure as well."""

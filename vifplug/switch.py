@@ -107,6 +107,10 @@ class Switch(abc.ABC):
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
         """Read everything that belongs to these VIFs; return, per VIF, what removes it."""
 
+    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
+        """Return what takes a VIF out that moves to another place; each with its undo."""
+        return self.removals([vif])[0]
+
     @abc.abstractmethod
     def send(self, groups: Sequence[Sequence[SwitchOperation]]) -> None:
         """Ask for the changes of some VIFs, in one transaction where the switch has any.
@@ -137,9 +141,9 @@ class Switch(abc.ABC):
         """Make one change by itself, as part of an undo, also a little past the deadline."""
 
     def order(self, operations: Sequence[Operation], *, alone: Wanted | None) -> Order:
-        """Return the order of one VIF's operations; ``alone`` is that VIF where the call has no other.
+        """Return the order of one VIF's operations; by default the kernel's come first.
 
-        By default the kernel's changes come before the switch's.
+        ``alone`` is that VIF where the call has no other.
         """
         inside = tuple(each for each in operations if isinstance(each, SwitchOperation))
         kernel = tuple(each for each in operations if not isinstance(each, SwitchOperation))

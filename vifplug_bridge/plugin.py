@@ -52,7 +52,7 @@ class BridgePlugin(VIFPlugin):
             *physical,
         ]
         if not self._makes_tap(vif, host, tap_name, bridge):
-            parts.append(Claim(on=bridge))
+            parts += [Claim(on=bridge), *attach.guest_tap(host, tap_name, bridge)]
             interface = attach.on_bridge(vif, guest, bridge, target=tap_name, filterref=filterref)
             return Wiring(parts=tuple(parts), interface=interface, notes=notes)
         guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
@@ -73,7 +73,7 @@ class BridgePlugin(VIFPlugin):
         """Whether plug makes the tap, rather than libvirt."""
         owner = Owner(vif_id=vif.id, vif_type=vif.vif_type)
         link = host.link(tap_name)
-        if link and owner.mark("tap") in link.altnames:
+        if link and any(m.vif_id == vif.id and m.role == "tap" for m in link.marks):
             return True
         if not self.options["create_tap"]:
             return False

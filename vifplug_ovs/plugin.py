@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,13 +14,23 @@ from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
+from vifplug.operations import SwitchOperation
 from vifplug.parts import BridgePort, Part
 from vifplug.plugin import Check, VIFPlugin
+from vifplug.switch import Departure
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts, ownbridge, passthrough
 from vifplug_ovs import ports as switch
 from vifplug_ovs.names import AUTOMATIC, HYBRID, MANUAL, PROCESSES
-from vifplug_ovs.parts import DATAPATHS, KINDS, Bridge, Claim, FilterBridge, Veth
+from vifplug_ovs.parts import (
+    DATAPATHS,
+    KINDS,
+    Bridge,
+    Claim,
+    FilterBridge,
+    Veth,
+    removal,
+)
 from vifplug_ovs.process import choose
 from vifplug_ovs.snapshot import Ovs
 
@@ -66,6 +76,10 @@ class OvsPlugin(VIFPlugin):
     processes = PROCESSES
     switch = "reader"
     snapshot = Ovs
+
+    def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
+        ovs = host.switch(Ovs)
+        return removal(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)
@@ -135,6 +149,7 @@ class OvsPlugin(VIFPlugin):
             Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
             BridgePort(device=qvb, bridge=qbr),
             switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
+            *attach.guest_tap(host, tap, qbr),
         )
         filtered_here = host.firewall and not vif.filtered
         filterref = filter_of(vif, self.options) if filtered_here else None

@@ -61,6 +61,10 @@ def _fresh(
         return Choice(process=MANUAL, why="details.delegate_create")
     if beforehand:
         return Choice(process=MANUAL, why=f"option {beforehand}")
+    tap = host.link(vif.devname or derived_name("tap", vif.id))
+    if tap and tap.kind == "tap" and tap.carrier:
+        # libvirt makes a port when a guest starts, and never for one that runs.
+        return Choice(process=MANUAL, why="its guest runs")
     version = f"libvirt {host.libvirt_version}"
     if host.libvirt_at_least(*_VIRTUALPORT):
         return Choice(process=AUTOMATIC, why=version)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from vifplug.errors import DeadlineExceeded
+from vifplug.errors import Conflict, DeadlineExceeded
 from vifplug.model.mark import derived_name
 from vifplug.operations import Operation, SetLink, SwitchOperation
 from vifplug.switch import Departure, Order, Switch, Wanted
 from vifplug_ovs import parts
-from vifplug_ovs.operations import AddPort, MovePort, Settle
+from vifplug_ovs.operations import AddPort, MovePort, RemoveBridge, RemovePort, Settle
+from vifplug_ovs.operations.ports import INTERFACE_COLUMNS, PORT_COLUMNS
 from vifplug_ovs.order import in_order
 from vifplug_ovs.ovsdb import queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
@@ -61,6 +63,22 @@ class OpenSwitch(Switch):
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
         ovs = self._read([_sought_by_id(vif) for vif in vifs])
         return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
+
+    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
+        """Return what takes a VIF out that moves elsewhere; a removed port can be made again."""
+        return [self._restorable(operation, vif) for operation in self.removals([vif])[0]]
+
+    def _restorable(self, operation: SwitchOperation, vif: Departure) -> SwitchOperation:
+        if isinstance(operation, RemoveBridge):
+            needed = "no bridge of the VIF's own: unplug the VIF there first"
+            raise Conflict(vif.vif_id, f"OVS bridge {operation.device}", "is this VIF's", needed)
+        if not isinstance(operation, RemovePort):
+            return operation
+        port, interface = self._transactions.columns(
+            ("Port", operation.device, PORT_COLUMNS),
+            ("Interface", operation.device, INTERFACE_COLUMNS),
+        )
+        return replace(operation, saved=(port, interface))
 
     def _read(self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None) -> Ovs:
         fresh, self._fresh = self._fresh, None

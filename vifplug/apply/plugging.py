@@ -13,8 +13,9 @@ from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.plan.compare import compare
-from vifplug.plan.place import require_one_place
-from vifplug.switch import Order, Refused, Wanted
+from vifplug.plan.move import in_order, leave
+from vifplug.plan.place import leaves, require_one_place
+from vifplug.switch import Departure, Order, Refused, Wanted
 
 LOG = logging.getLogger(__name__)
 
@@ -26,13 +27,14 @@ class Plugging:
     """A VIF being plugged, and the operations performed so far, oldest first.
 
     ``step`` is the operation at work. ``elsewhere`` are names by which another vif_type may have
-    left the VIF somewhere else.
+    left the VIF somewhere else. ``gone`` removes the devices that a moved VIF needs no more.
     """
 
     wanted: Wanted
     elsewhere: Sequence[str] = ()
     performed: list[Operation] = field(default_factory=list)
     step: str = "the first step"
+    gone: Sequence[Operation] = ()
     outcome: Outcome | None = None
 
     @property
@@ -101,12 +103,36 @@ def _together(vifs: list[Plugging], means: Means) -> None:
 
 def _planned(vif: Plugging, host: Host, means: Means, *, alone: bool) -> Order:
     """Compare a VIF's parts with the host; return its operations in their order."""
-    require_one_place(vif.wanted, host, means.kinds, vif.elsewhere)
-    steps = compare(vif.wanted.owner, vif.wanted.parts, host)
-    operations = [operation for step in steps for operation in step.operations]
+    wanted = vif.wanted
+    if not wanted.move:
+        require_one_place(wanted, host, means.kinds, vif.elsewhere)
+    elif leaves(wanted, host, means.kinds, vif.elsewhere):
+        return _moved(vif, host, means)
+    operations = _operations(wanted, host)
     if means.switch is None:
         return Order(before=tuple(operations))
-    return means.switch.order(operations, alone=vif.wanted if alone else None)
+    return means.switch.order(operations, alone=wanted if alone else None)
+
+
+def _moved(vif: Plugging, host: Host, means: Means) -> Order:
+    """Return the operations that bring a VIF over from another vif_type or process."""
+    wanted = vif.wanted
+    departure = Departure(vif_id=vif.vif_id, interface_id=wanted.interface_id)
+    in_switch = means.switch.leaving(departure) if means.switch else ()
+    leaving = leave(vif.vif_id, host, means.kinds, in_switch)
+    marks = leaving.marked_for(wanted.owner, host)
+    operations = _operations(wanted, host)
+    if means.switch is None:
+        arrival = Order(before=tuple(operations))
+    else:
+        arrival = means.switch.order(operations, alone=None)
+    vif.gone = leaving.gone
+    return in_order(leaving, marks, in_switch, arrival)
+
+
+def _operations(wanted: Wanted, host: Host) -> list[Operation]:
+    steps = compare(wanted.owner, wanted.parts, host)
+    return [operation for step in steps for operation in step.operations]
 
 
 def _performed(vif: Plugging, operations: Sequence[Operation], means: Means) -> bool:
@@ -220,10 +246,10 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
     for vif in changed:
         vif.step = LOOK
         try:
-            left = _left_to_do(vif, host)
+            left = _operations(vif.wanted, host)
             if _undone_by_the_switch(left, means):
                 again = means.look(batch=False)
-                left = _left_to_do(vif, replace(host, links=again.links))
+                left = _operations(vif.wanted, replace(host, links=again.links))
             if left:
                 differs = "; ".join(str(operation) for operation in left)
                 reason = f"the host did not keep what was done: {differs}"
@@ -231,11 +257,21 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
             means.require_time(vif.vif_id, vif.step)
         except (VifplugError, OSError) as error:
             vif.fail(error, means.take_back)
+        else:
+            _clear(vif, means)
 
 
-def _left_to_do(vif: Plugging, host: Host) -> list[Operation]:
-    steps = compare(vif.wanted.owner, vif.wanted.parts, host)
-    return [operation for step in steps for operation in step.operations]
+def _clear(vif: Plugging, means: Means) -> None:
+    """Remove the devices that a moved VIF has left: the VIF itself is where it should be."""
+    left = []
+    for operation in vif.gone:
+        try:
+            means.perform(operation)
+        except Exception as error:
+            left.append(f"{operation}: {words(error)}")
+    if left:
+        reason = "the VIF is moved, but devices of its old place are left"
+        vif.outcome = PlugFailed(vif.vif_id, "the end of the move", reason, left)
 
 
 def _undone_by_the_switch(left: Sequence[Operation], means: Means) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from vifplug.guest.interface import FilterRef, GuestSide, Interface, VirtualPort
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
-from vifplug.parts import MOST_TAP_MTU, Tap, host_side_address
+from vifplug.parts import MOST_TAP_MTU, GuestTap, Tap, host_side_address
 from vifplug.result import Check
 
 # From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
@@ -57,6 +57,12 @@ def made_beforehand(
         managed=False if host.libvirt_at_least(*_REFUSES_TAPS) else None,
         filterref=filterref,
     )
+
+
+def guest_tap(host: Host, name: str, bridge: str) -> tuple[GuestTap, ...]:
+    """Return the part that keeps the tap of a guest that runs in its bridge; none before it runs."""
+    link = host.link(name)
+    return (GuestTap(name=name, bridge=bridge),) if link and link.kind == "tap" else ()
 
 
 def on_bridge(

@@ -172,8 +172,10 @@ class Host:
 
         A host that has them already is returned as it is: its plans build on one another.
         """
-        if isinstance(self.links, Planned):
-            return self
+        return self if isinstance(self.links, Planned) else self.trial()
+
+    def trial(self) -> Host:
+        """Return this host with scratch pads of its own, on top of those that it may have."""
         switches = {key: snapshot.planning() for key, snapshot in self.switches.items()}
         return dataclasses.replace(self, links=Planned(self._links), switches=switches)
 

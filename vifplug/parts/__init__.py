@@ -8,12 +8,13 @@ it is un-made. All of it is pure.
 
 from vifplug.parts.bridge import Bridge, BridgePort
 from vifplug.parts.claim import BRIDGED, Claim
+from vifplug.parts.guest import GuestTap
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
 from vifplug.parts.roles import UPLINK, VLAN_DEVICE, uplink_of
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
 from vifplug.parts.uplink import Uplink, Vlan
 
-CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, Tap, Uplink, Vlan)
+CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, GuestTap, Tap, Uplink, Vlan)
 """The kinds of part that the core itself can make, in the order in which they are un-made."""
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Bridge",
     "BridgePort",
     "Claim",
+    "GuestTap",
     "Leaving",
     "Part",
     "Tap",

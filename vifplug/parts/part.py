@@ -22,7 +22,7 @@ class Part:
     """One thing that must exist on the host, and how it is un-made.
 
     ``kind``            its name in a plan and in a request
-    ``own_roles``       the roles of the marks on the VIF's own devices that it makes
+    ``own_roles``       the roles of the marks on the VIF's own devices that may have any name
     ``claim_roles``     the roles of the claims that it leaves on shared devices
     ``joining_roles``   those of them by which the VIF joins that device, as a bridge
     ``derived``         the prefixes by which a device of this kind may be named after the VIF's id,

@@ -108,6 +108,23 @@ def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) ->
     return None
 
 
+def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bool:
+    """Whether a VIF that moves leaves another vif_type or process; not just another bridge."""
+    owner = wanted.owner
+    way = (owner.vif_type, owner.process)
+    found = places(owner.vif_id, wanted.interface_id, host, kinds, names)
+    return any(
+        (place.vif_type, place.process) != way if place.vif_type else _strange(place, wanted)
+        for place in found
+    )
+
+
+def _strange(place: Place, wanted: Wanted) -> bool:
+    """Whether the place where another program put a VIF is no kind of place that its parts have."""
+    bridges = {bridge for part in wanted.parts for bridge in part.places}
+    return bool(bridges) and place.bridge not in bridges
+
+
 def require_one_place(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> None:
     """Raise Conflict where a host has a VIF elsewhere than its parts put it."""
     place = elsewhere(wanted, host, kinds, names)

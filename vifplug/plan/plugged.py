@@ -63,6 +63,9 @@ def plugged(host: Host, kinds: Kinds) -> list[Plugged]:
     for snapshot in host.switches.values():
         for trace in snapshot.traces():
             vifs.setdefault(trace.vif_id, _Seen()).traces.append(trace)
+    for vif_id, seen in vifs.items():
+        if not seen.traces:  # a port that another program made for a VIF that we know
+            seen.traces += host.traces(vif_id)
     return [_plugged(vif_id, vifs[vif_id], host, kinds) for vif_id in sorted(vifs)]
 
 

@@ -25,6 +25,7 @@ class Wired:
     """A VIF with its plugin, and what the plugin says that it needs on a host.
 
     ``elsewhere`` are the names by which another vif_type may have left it somewhere else.
+    ``move``: it is brought over from there, by the plugin ``mover`` if that is another one.
     """
 
     vif: VIF
@@ -32,6 +33,12 @@ class Wired:
     wiring: Wiring
     elsewhere: tuple[str, ...] = ()
     move: bool = False
+    mover: VIFPlugin | None = None
+
+    @property
+    def module(self) -> str:
+        """The privileged module that plugs it: the plugin's own, or that of the switch it leaves."""
+        return (self.mover or self.plugin).privileged()
 
     @property
     def owner(self) -> Owner:

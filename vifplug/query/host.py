@@ -45,9 +45,7 @@ class SwitchReader:
 class HostReader:
     """Reads the host of this network namespace. Its facts are kept for a while."""
 
-    def __init__(
-        self, group: Any, *, sysfs: Path, told: Callable[[], Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, group: Any, *, sysfs: Path, told: Callable[[], Mapping[str, Any]]) -> None:
         """``group`` are the options of ``[vifplug]``; ``told()`` facts replace what is looked up."""
         self._group, self._sysfs, self._told = group, sysfs, told
         self._facts: Host | None = None

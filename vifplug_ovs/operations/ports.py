@@ -100,12 +100,14 @@ class RemovePort(DeviceOperation):
     """Remove a port, and the QoS rows that are its own: ours, or os-vif's.
 
     ``qos`` is that row, and "" for none. None: the row is not known, so all of the VIF's go.
+    ``saved`` are the port's and the interface's columns as the database writes them, for an undo.
     """
 
     bridge: str
     row: str
     vif_id: str
     qos: str | None = None
+    saved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
     def __str__(self) -> str:
         return f"remove port {self.device} from {self.bridge}"
@@ -113,8 +115,13 @@ class RemovePort(DeviceOperation):
     def foresee(self, host: Host) -> None:
         planned(host).put_port(self.bridge, self.device, None)
 
-    def undo(self) -> None:
-        return None
+    def undo(self) -> Operation | None:
+        if self.saved is None:
+            return None
+        port, interface = self.saved
+        return RestorePort(
+            device=self.device, bridge=self.bridge, columns=port, interface_columns=interface
+        )
 
     def requests(self) -> list[Request]:
         os_vif = str(uuid.uuid5(_OS_VIF_QOS, self.device))
@@ -136,6 +143,39 @@ class RemovePort(DeviceOperation):
             return [delete("QoS", {VIF_ID: self.vif_id})]
         where = by_row(self.qos)
         return [{"op": "delete", "table": "QoS", "where": where}] if self.qos else []
+
+
+PORT_COLUMNS = ("name", "tag", "trunks", "vlan_mode", "other_config", "external_ids", "mac")
+INTERFACE_COLUMNS = ("name", "type", "options", "other_config", "external_ids", "mac",
+                     "mtu_request", "ofport_request", "ingress_policing_rate",
+                     "ingress_policing_burst")  # fmt: skip
+"""The columns of a port and of its interface that others than vswitchd write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePort(DeviceOperation):
+    """Make a port again that was removed, with the columns that it had."""
+
+    bridge: str
+    columns: Mapping[str, Any]
+    interface_columns: Mapping[str, Any]
+    row: str = new_row()
+    interface: str = new_row()
+
+    def __str__(self) -> str:
+        return f"add port {self.device} to {self.bridge} again"
+
+    def undo(self) -> None:
+        return None
+
+    def requests(self) -> list[Request]:
+        port = {**self.columns, "interfaces": ["uuid", self.interface]}
+        return [
+            bridge_is_there(self.bridge),
+            insert("Interface", self.interface, self.interface_columns),
+            insert("Port", self.row, port),
+            mutate("Bridge", named(self.bridge), ["ports", "insert", ["uuid", self.row]]),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import DATABASE, Connection, Lost, Unanswered, first_error
 from vifplug_ovs.ovsdb.endpoint import Keys
 from vifplug_ovs.ovsdb.queries import Sought
-from vifplug_ovs.ovsdb.requests import Request, select
+from vifplug_ovs.ovsdb.requests import Request, named, select
 from vifplug_ovs.snapshot import Ovs
 
 UNDO = 0.6
@@ -120,6 +120,23 @@ class Transactions:
             return queries.read(connection, sought, deadline=self.deadline, meanwhile=meanwhile)
         except Unanswered as error:
             raise self.late("reading the database") from error
+
+    def columns(self, *rows: tuple[str, str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        """Return, per table, name and columns, the row of that name as the database writes it.
+
+        Raises OVSDBError, DeadlineExceeded.
+        """
+        asked = [select(table, named(name), list(columns)) for table, name, columns in rows]
+        try:
+            results = self.connected().transact(asked, deadline=self.deadline)
+        except Unanswered as error:
+            raise self.late("reading the database") from error
+        except Lost as error:
+            raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
+        found = [result["rows"] for result in results]
+        if not all(found):
+            raise OVSDBError(NO_VIF, self._endpoint, f"{rows[0][1]} has gone")
+        return [each[0] for each in found]
 
     def send(self, groups: Groups, question: Callable[[], Sequence[Request]] | None = None) -> None:
         """Ask for all changes in one transaction; see ``vifplug.switch.Switch``.

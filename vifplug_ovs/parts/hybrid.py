@@ -32,7 +32,6 @@ class FilterBridge(Part):
     """A Linux bridge of the VIF's own, on which the host can filter what its guest sends."""
 
     kind: ClassVar[str] = "qbr"
-    own_roles: ClassVar[tuple[str, ...]] = (QBR,)
     derived: ClassVar[Mapping[str, str]] = {QBR: "bridge"}
     crosses_bridge: ClassVar[bool] = True
 
@@ -77,7 +76,6 @@ class Veth(Part):
     """A pair of devices of the VIF's own: a frame that enters at one end leaves at the other."""
 
     kind: ClassVar[str] = "veth"
-    own_roles: ClassVar[tuple[str, ...]] = (QVB, QVO)
     derived: ClassVar[Mapping[str, str]] = {QVB: "veth", QVO: "veth"}
 
     name: str = declared(DEVICE)
