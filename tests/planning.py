@@ -129,8 +129,8 @@ def on_the_userspace_datapath() -> list[Case]:
     return [
         case
         for case in good("ovs")
-        if case.host.ovs
-        and all(bridge.datapath_type == "netdev" for bridge in case.host.ovs.bridges.values())
+        if (ovs := case.host.switch(Ovs))
+        and all(bridge.datapath_type == "netdev" for bridge in ovs.bridges.values())
         and not any(link.carrier for link in case.host.links.values())
         and not case.host.pci
         and case.wiring.parts
