@@ -6,50 +6,39 @@ The one driver of the LibvirtVIFDrivers blueprint: driven by vif_type, nothing t
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
-
-from vifplug import fields, opts
+from vifplug import fields
 from vifplug.daemon import locks
 from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
 from vifplug.errors import (
     NO_VIF,
-    Conflict,
     InvalidVIF,
     PluginFailed,
     SwitchError,
     UnknownVIFType,
-    UnplugFailed,
     VifplugError,
     shown,
 )
 from vifplug.guest.interface import Interface
 from vifplug.kernel.namespace import network_namespace
+from vifplug.leaving import Leaving
 from vifplug.model.host import BATCH, Host
-from vifplug.model.mark import Owner
-from vifplug.model.vif import VIF, Instance
-from vifplug.plan.compare import Plan, is_there, plan
-from vifplug.plan.move import leave
+from vifplug.model.vif import VIF
+from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
-from vifplug.plan.place import elsewhere, leaves, names_of, places, require_one_place
 from vifplug.plan.plugged import Plugged, plugged
 from vifplug.plan.removal import removal
 from vifplug.plan.wired import Ready, Wired
+from vifplug.planner import Pair, Planner, View
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
-from vifplug.query.cards import SYSFS
-from vifplug.query.host import HostReader, SwitchReader
-from vifplug.registry import Registry
+from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
 from vifplug.switch import Departure
 
@@ -57,37 +46,9 @@ __all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
 
 LOG = logging.getLogger(__name__)
 
-_Plans = list[Plan | VifplugError]
-_Plugins = list[VIFPlugin]
-_Ready = list[Ready | VifplugError]
-_Wired = list[Wired | VifplugError]
 
-Pair = tuple[Mapping[str, Any] | None, VIF]
-"""An instance (a mapping with uuid and name, or None for the VIF's own) and its VIF."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """The host as it was read, and the stamp of its locks from just before (see ``locks.idle``)."""
-
-    host: Host
-    since: int | None
-
-
-class GenericVIFDriver:
+class GenericVIFDriver(Planner):
     """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
-
-    def __init__(
-        self, conf: Any = None, *, registry: Registry | None = None, sysfs: Path = SYSFS
-    ) -> None:
-        """``conf`` is an oslo.config configuration; the process' own where not given.
-
-        ``sysfs`` is where that is mounted, which tells of PCI functions.
-        """
-        self._conf = cfg.CONF if conf is None else conf
-        self._group = opts.register(self._conf)
-        self.registry = registry or Registry(options=self._options)
-        self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
     # The API (docs/api.md).
 
@@ -151,7 +112,7 @@ class GenericVIFDriver:
 
     def plan_all(
         self, pairs: Sequence[Pair], *, host: Host | None = None, move: bool = False
-    ) -> _Plans:
+    ) -> list[Plan | VifplugError]:
         """Return a plan for each VIF, in order, each with what those before it will have made."""
         vifs = self.all_ready(pairs)
         view = self.look(_good(vifs), host=host)
@@ -193,144 +154,12 @@ class GenericVIFDriver:
         for snapshot in host.switches.values():
             if snapshot.error and not snapshot.absent:
                 raise _unreadable(snapshot)
-        vifs = plugged(host, _kinds(plugins))
+        vifs = plugged(host, kinds_of(plugins))
         for problem in self.reader.problems(host):
             LOG.warning("%s", problem)
         return vifs
 
-    # The steps of a plan, for callers that show each.
-
-    def ready(self, instance: Mapping[str, Any] | None, vif: VIF) -> Ready:
-        """Return the VIF completed and checked by its plugin. Raises as :meth:`get_config`."""
-        taken = self._taken(instance, vif)
-        plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
-        completed = plugin.completed(taken)
-        plugin.check(completed)
-        return Ready(vif=completed, plugin=plugin)
-
-    def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
-        """Return each VIF as :meth:`ready` returns it, or the error."""
-        return [_or_error(partial(self.ready, *pair)) for pair in pairs]
-
-    def look(
-        self,
-        vifs: Sequence[Ready],
-        *,
-        host: Host | None = None,
-        told: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> View:
-        """Return the host as these VIFs must know it; ``host`` is one that somebody described."""
-        until = self.deadline(None) if deadline is None else deadline
-        since = locks.stamp(self.reader.folder())
-        plugins = [*(vif.plugin for vif in vifs), *self._with_a_switch()]
-        if host is None:
-            names = (name for vif in vifs for name in self._names(vif.vif, plugins))
-            wait = until - time.monotonic()
-            host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
-        host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
-        return View(host=host, since=since)
-
-    def look_again(self, vifs: Sequence[Ready], view: View, *, deadline: float) -> View:
-        """Return a view whose devices and switches are read again."""
-        return self.look(vifs, host=self.reader.fresh(view.host), deadline=deadline)
-
-    def wire(self, ready: Ready, host: Host) -> Wired:
-        """Return what a VIF needs on a host. Raises InvalidVIF, Conflict, PluginFailed."""
-        vif, plugin = ready.vif, ready.plugin
-        try:
-            wiring = plugin.wire(vif, host)
-        except VifplugError:
-            raise
-        except Exception as error:
-            source = type(plugin).__module__.partition(".")[0]
-            why = f"{type(error).__name__}: {error}"
-            raise PluginFailed(vif.id, vif.vif_type, source, why) from error
-        names = self._names(vif, [plugin, *self._with_a_switch()])
-        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=names)
-
-    def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
-        """Return each VIF as :meth:`wire` returns it, or the error."""
-        return [
-            vif if isinstance(vif, VifplugError) else _or_error(partial(self.wire, vif, host))
-            for vif in vifs
-        ]
-
-    def plans(
-        self, vifs: Sequence[Wired | VifplugError], view: View, *, move: bool = False
-    ) -> _Plans:
-        """Return a plan for each VIF, or the error."""
-        host = view.host.planning()
-        return [
-            vif
-            if isinstance(vif, VifplugError)
-            else _or_error(partial(self._plan, vif, host, move))
-            for vif in vifs
-        ]
-
-    def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
-        vif = self._placed(vif, host, move)
-        return plan(vif.owner, vif.wiring, host)
-
-    def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
-        """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
-
-        A host that is being planned then has it no more where it was. Raises Conflict, unless it
-        may ``move``.
-        """
-        kinds = self._known_kinds(vif.plugin)
-        if not move:
-            require_one_place(vif.wanted, host, kinds, vif.elsewhere)
-            return vif
-        fresh = self._anew(vif, host.trial())
-        if fresh is None or not leaves(fresh.wanted, host, kinds, vif.elsewhere):
-            place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
-            return dataclasses.replace(vif, move=True) if place else vif
-        mover = self._mover(fresh, host)
-        moved = self._anew(vif, host.planning()) or fresh
-        return dataclasses.replace(moved, move=True, mover=mover)
-
-    def _anew(self, vif: Wired, host: Host) -> Wired | None:
-        """Return a VIF wired for a host that has it no more, which this notes on the host.
-
-        None where the host has it nowhere.
-        """
-        kinds = self._known_kinds(vif.plugin)
-        interface_id = vif.vif.interface_id
-        where = next(places(vif.vif.id, interface_id, host, kinds, vif.elsewhere), None)
-        if where is None:
-            return None
-        departure = Departure(vif_id=vif.vif.id, interface_id=interface_id)
-        in_switch = [
-            operation
-            for plugin in self._with_a_switch()
-            for operation in plugin.leave(departure, host)
-        ]
-        leaving = leave(vif.vif.id, host, kinds, in_switch)
-        anew = self.wire(Ready(vif=vif.vif, plugin=vif.plugin), host)
-        leaving.marked_for(anew.owner, host)
-        notes = (f"moves: {where.device} {where}", *anew.wiring.notes)
-        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
-
-    def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
-        """Return the plugin that brings a VIF over: it must know the old place and the new one.
-
-        Raises Conflict where none does.
-        """
-        leaving = [
-            plugin
-            for plugin in self._with_a_switch()
-            if plugin.snapshot
-            and (snapshot := host.switches.get(plugin.snapshot.key))
-            and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
-        ]
-        mover = leaving[0] if leaving else vif.plugin
-        strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
-        if strange or len(leaving) > 1:
-            needed = "unplug it there first: these two can't be moved in one plug"
-            found = f"is where {mover.vif_type} has put it"
-            raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
-        return mover
+    # Plugging.
 
     def plug_wired(
         self,
@@ -375,22 +204,6 @@ class GenericVIFDriver:
         names = locks.names(vif.vif.id, vif.shared)
         return locks.idle(self.reader.folder(), names, since=view.since)
 
-    # What the command line needs besides.
-
-    def libvirt(self, *, wait: float = libvirt.LIBVIRT_WAIT) -> libvirt.Libvirt:
-        """Return what libvirt says of itself within some seconds; asked anew each time."""
-        return libvirt.libvirt(self._group.libvirt_uri, wait=wait)
-
-    def whole_host(self) -> Host:
-        """Return the host with everything that the switches of all plugins have."""
-        return self._with_switches(
-            self.reader.read(), None, self._all_plugins(), self.deadline(None)
-        )
-
-    def deadline(self, timeout: float | None) -> float:
-        """Return when a call of so many seconds must have ended, as CLOCK_MONOTONIC tells it."""
-        return time.monotonic() + (self._group.timeout if timeout is None else timeout)
-
     def close(self) -> None:
         """End the privileged daemons that this process started."""
         for plugin in self.registry.loaded:
@@ -398,71 +211,7 @@ class GenericVIFDriver:
             if module is not None:
                 module.context.stop()
 
-    # What the legacy drivers change.
-
-    def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
-        """Return the configured values of a plugin's options."""
-        if not plugin.opts:
-            return {}
-        self._conf.register_opts(plugin.opts, group=plugin.group)
-        group = self._conf[plugin.group]
-        return {opt.dest: group[opt.dest] for opt in plugin.opts}
-
-    def _told(self) -> Mapping[str, Any]:
-        """Return facts of the host that replace what would be looked up."""
-        return {}
-
-    def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
-        """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
-        return _with_instance(instance, vif)
-
-    # Plugins and their switches.
-
-    def _with_a_switch(self) -> _Plugins:
-        """Return the plugins whose switch may have something of any VIF."""
-        return _loaded(self.registry, self.registry.switch_types)
-
-    def _all_plugins(self) -> _Plugins:
-        """Return every plugin that works."""
-        return _loaded(self.registry, self.registry.vif_types)
-
-    def _known_kinds(self, plugin: VIFPlugin) -> Sequence[type[Any]]:
-        return _kinds([plugin, *self._with_a_switch()])
-
-    def _names(self, vif: VIF, plugins: Iterable[VIFPlugin]) -> tuple[str, ...]:
-        """Return the names by which a VIF is looked for, wherever it is plugged."""
-        loaded = tuple(plugins)
-        processes = {plugin.vif_type: plugin.processes for plugin in loaded}
-        every = (
-            Owner(vif_id=vif.id, vif_type=vif_type, process=process)
-            for vif_type in self.registry.vif_types
-            for process in processes.get(vif_type, ("",))
-        )
-        return names_of(vif.id, _kinds(loaded), every)
-
-    def _with_switches(
-        self,
-        host: Host,
-        vifs: Sequence[VIF] | None,
-        plugins: Sequence[VIFPlugin],
-        deadline: float,
-    ) -> Host:
-        """Return the host with the switches of these plugins, as far as some VIFs need them."""
-        others = {plugin.reader() for plugin in self._with_a_switch()}
-        readers: dict[str, SwitchReader] = {}
-        for plugin in plugins:
-            module = plugin.reader()
-            if module is None or module in readers:
-                continue
-            sharing = {p.vif_type for p in plugins if p.reader() == module}
-            own = None if vifs is None else [vif for vif in vifs if vif.vif_type in sharing]
-            readers[module] = SwitchReader(
-                module=module,
-                options=plugin.options,
-                vifs=vifs if module in others else own,
-                own=own is None or bool(own),
-            )
-        return self.reader.with_switches(host, readers.values(), deadline=deadline)
+    # Privileged calls.
 
     def _warn(self, vifs: Sequence[Wired], *, wait: float) -> None:
         """Log what a person should know before a guest starts, each VIF named."""
@@ -482,8 +231,6 @@ class GenericVIFDriver:
                     vif_id,
                     name,
                 )
-
-    # Privileged calls.
 
     def _call(
         self,
@@ -515,7 +262,7 @@ class GenericVIFDriver:
         by_id = any(vif is None for _, vif in vifs)
         known = [vif for _, vif in vifs if vif]
         types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switch_types))
-        plugins = self._all_plugins() if by_id else _loaded(self.registry, types)
+        plugins = self._all_plugins() if by_id else self.registry.some(types)
         host = self._with_switches(host, None if by_id else known, plugins, deadline)
         leaving = [self._leaving(*vif, host, plugins, since) for vif in vifs]
         modules = dict.fromkeys(module for each in leaving for module in each.modules)
@@ -538,17 +285,17 @@ class GenericVIFDriver:
         host: Host,
         plugins: Sequence[VIFPlugin],
         since: int | None,
-    ) -> _Leaving:
+    ) -> Leaving:
         """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
         departure = Departure(vif_id=vif_id, interface_id=vif.interface_id if vif else None)
         types = types_of(departure, host)
         vif_type = vif.vif_type if vif else next(iter(types), "")
-        leaving = _Leaving(departure=departure, vif_type=vif_type, vif=vif)
+        leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
         try:
             marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
             own = self.registry.plugin(vif_type, vif_id=vif_id) if vif else None
             asked = owners(departure, host, [*marked, *plugins], own=own)
-            kinds = _kinds([*marked, *plugins])
+            kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
@@ -562,54 +309,6 @@ class GenericVIFDriver:
         return leaving
 
 
-@dataclass(kw_only=True)
-class _Leaving:
-    """A VIF that is to be unplugged: the privileged modules to ask, and what they answered."""
-
-    departure: Departure
-    vif_type: str
-    vif: VIF | None
-    modules: tuple[str, ...] = ()
-    replies: list[Reply] = dataclasses.field(default_factory=list)
-
-    @property
-    def request(self) -> UnplugVIF:
-        departure = self.departure
-        return UnplugVIF(vif_id=departure.vif_id, interface_id=departure.interface_id)
-
-    @property
-    def outcome(self) -> Result | VifplugError:
-        """What became of the VIF: one answer of all that were asked."""
-        errors = [reply.error for reply in self.replies if reply.error]
-        if len(errors) == 1:
-            return errors[0]
-        if errors:
-            return UnplugFailed(self.departure.vif_id, [str(error) for error in errors])
-        devices = (device for reply in self.replies for device in reply.devices)
-        return Result(
-            id=self.departure.vif_id,
-            vif_type=self.vif_type,
-            process=None,
-            changed=any(reply.changed for reply in self.replies),
-            devices=tuple(dict.fromkeys(devices)),
-        )
-
-
-def _loaded(registry: Registry, types: Iterable[str]) -> list[VIFPlugin]:
-    """Return the plugins of some vif_types; one that fails is reported when its VIFs come."""
-    plugins = []
-    for vif_type in types:
-        try:
-            plugins.append(registry.plugin(vif_type, vif_id=NO_VIF))
-        except VifplugError:
-            continue
-    return plugins
-
-
-def _kinds(plugins: Iterable[VIFPlugin]) -> tuple[type[Any], ...]:
-    return tuple(dict.fromkeys(kind for plugin in plugins for kind in plugin.kinds))
-
-
 def _unreadable(snapshot: Any) -> SwitchError:
     """Return the error that says why a switch can't be read."""
     failure = getattr(snapshot, "failure", None)
@@ -618,14 +317,6 @@ def _unreadable(snapshot: Any) -> SwitchError:
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:
     return [vif for vif in vifs if isinstance(vif, Ready)]
-
-
-def _or_error(do: partial[Any]) -> Any:
-    """Return what a call returns, or the error that it raises."""
-    try:
-        return do()
-    except VifplugError as error:
-        return error
 
 
 def _only(outcomes: Outcomes) -> Result:
@@ -690,14 +381,6 @@ def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired
     for position, vif in vifs.items():
         groups.setdefault(vif.module, {})[position] = vif
     return groups.items()
-
-
-def _with_instance(instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
-    if instance is None:
-        return vif
-    known = {name: instance[name] for name in ("uuid", "name") if name in instance}
-    loaded = fields.load(Instance, known, partial(InvalidVIF, vif.id), at="instance")
-    return dataclasses.replace(vif, instance=loaded)
 
 
 def _uuid(text: str) -> str:

@@ -198,7 +198,7 @@ class PrivilegeError(VifplugError):
 
 
 class SwitchError(VifplugError):
-    """A switch can't be reached, or refused a change. A plugin's own errors of its switch extend it.
+    """A switch can't be reached, or refused a change. A plugin's own errors extend it.
 
     Args: the VIF's id (``-`` where no VIF is concerned), the switch or its endpoint, why.
     """

@@ -7,14 +7,16 @@ win. Here each such plugin is kept and reported, by name and distribution, and h
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stevedore.named import NamedExtensionManager
 
-from vifplug.errors import PluginFailed, UnknownVIFType, VifplugError
+from vifplug.errors import NO_VIF, PluginFailed, UnknownVIFType, VifplugError
+from vifplug.parts import Part
 from vifplug.plugin import API_VERSION, GROUP, SWITCHES, VIFPlugin
 
 EntryPoint = importlib.metadata.EntryPoint
@@ -112,6 +114,17 @@ class Registry:
             plugin.vif_type = vif_type
         return self._plugins[vif_type]
 
+    def some(self, vif_types: Iterable[str]) -> list[VIFPlugin]:
+        """Return the plugins of some vif_types.
+
+        The error of one that can't be used is reported when a VIF of its type is handled.
+        """
+        plugins = []
+        for vif_type in vif_types:
+            with contextlib.suppress(VifplugError):
+                plugins.append(self.plugin(vif_type, vif_id=NO_VIF))
+        return plugins
+
     def claims(self) -> list[EntryClaim]:
         """Return every claim, each loaded, in the order of vif_types."""
         return [claim for vif_type in self.vif_types for claim in self._claims(vif_type)]
@@ -142,6 +155,11 @@ class Registry:
         names = " and ".join(_distribution(entry)[0] for entry in entries)
         error = f"claimed by {len(entries)}: {names}; uninstall all but one"
         return [_claim(entry, duplicate=error) for entry in entries]
+
+
+def kinds_of(plugins: Iterable[VIFPlugin]) -> tuple[type[Part], ...]:
+    """Return the kinds of part that some plugins use, each once."""
+    return tuple(dict.fromkeys(kind for plugin in plugins for kind in plugin.kinds))
 
 
 def _claim(entry: EntryPoint, *, duplicate: str = "") -> EntryClaim:

@@ -58,7 +58,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """A VIF that is to be unplugged. ``interface_id`` is None where the caller knows only the id."""
+    """A VIF that is to be unplugged; ``interface_id`` is None where only the id is known."""
 
     vif_id: str
     interface_id: str | None = None

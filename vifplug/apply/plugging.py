@@ -169,9 +169,8 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
     stopped: list[tuple[Plugging, str, BaseException]] = []
     try:
         means.require_time(plans[0][0].vif_id, plans[0][0].step)
-        for vif, order in plans:
-            for operation in order.inside:
-                LOG.debug("perform: %s", operation)
+        for operation in (each for _, order in plans for each in order.inside):
+            LOG.debug("perform: %s", operation)
         means.switch.send([order.inside for _, order in plans])
         for vif, order in plans:
             if failure := _stopped_by(vif, order.meanwhile, means):

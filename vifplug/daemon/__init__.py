@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plugin's privileged daemon: its start, the calls of it, its locks, what it does with a request."""
+"""A plugin's privileged daemon: its start, calls of it, its locks, and how it serves a request."""

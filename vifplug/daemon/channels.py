@@ -153,5 +153,6 @@ def ignoring_interrupts() -> Iterator[None]:
 
 
 def alive(channel: ClientChannel) -> bool:
+    """Whether the daemon at the other end of a channel has not ended."""
     # oslo.privsep's reader may die of a reset connection and leave ``running`` true.
     return channel.running and channel.reader_thread.is_alive()

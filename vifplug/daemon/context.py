@@ -106,7 +106,7 @@ class Context(priv_context.PrivContext):
             return self.channel
 
     def _forget(self) -> None:
-        """After a fork, forget the parent's daemon, and locks that a thread of the parent may hold."""
+        """After a fork, forget the parent's daemon, and replace locks that a thread may hold."""
         self._process = os.getpid()
         self._readying, self.start_lock = threading.Lock(), threading.Lock()
         if self.channel is not None:

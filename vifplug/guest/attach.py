@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a guest is attached: to a tap made beforehand, or to a bridge where libvirt makes it. Pure."""
+"""How a guest is attached: to a tap made beforehand, or to one that libvirt makes. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def made_beforehand(
 
 
 def guest_tap(host: Host, name: str, bridge: str) -> tuple[GuestTap, ...]:
-    """Return the part that keeps the tap of a guest that runs in its bridge; none before it runs."""
+    """Return the part that keeps a running guest's tap in its bridge; none before it runs."""
     link = host.link(name)
     return (GuestTap(name=name, bridge=bridge),) if link and link.kind == "tap" else ()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an unplug removes: all that carries a VIF's mark, its claims, and what bears its name. Pure."""
+"""What an unplug removes: a VIF's marked devices, its claims, devices named after it. Pure."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Wired:
 
     @property
     def module(self) -> str:
-        """The privileged module that plugs it: the plugin's own, or that of the switch it leaves."""
+        """The privileged module that plugs it: its plugin's, or that of the switch it leaves."""
         return (self.mover or self.plugin).privileged()
 
     @property

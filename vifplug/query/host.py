@@ -46,7 +46,7 @@ class HostReader:
     """Reads the host of this network namespace. Its facts are kept for a while."""
 
     def __init__(self, group: Any, *, sysfs: Path, told: Callable[[], Mapping[str, Any]]) -> None:
-        """``group`` are the options of ``[vifplug]``; ``told()`` facts replace what is looked up."""
+        """``group`` are the options of ``[vifplug]``; facts that are ``told()`` replace others."""
         self._group, self._sysfs, self._told = group, sysfs, told
         self._facts: Host | None = None
         self._facts_until = 0.0

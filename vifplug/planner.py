@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps from a VIF to its plan: ready, looked for, wired, placed, planned. Changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from vifplug import fields, opts
+from vifplug.daemon import locks
+from vifplug.errors import (
+    Conflict,
+    InvalidVIF,
+    PluginFailed,
+    VifplugError,
+)
+from vifplug.model.host import BATCH, Host
+from vifplug.model.mark import Owner
+from vifplug.model.vif import VIF, Instance
+from vifplug.plan.compare import Plan, plan
+from vifplug.plan.move import leave
+from vifplug.plan.place import elsewhere, leaves, names_of, places, require_one_place
+from vifplug.plan.wired import Ready, Wired
+from vifplug.plugin import VIFPlugin
+from vifplug.query import libvirt
+from vifplug.query.cards import SYSFS
+from vifplug.query.host import HostReader, SwitchReader
+from vifplug.registry import Registry, kinds_of
+from vifplug.switch import Departure
+
+LOG = logging.getLogger(__name__)
+
+_Plans = list[Plan | VifplugError]
+_Plugins = list[VIFPlugin]
+_Ready = list[Ready | VifplugError]
+_Wired = list[Wired | VifplugError]
+
+Pair = tuple[Mapping[str, Any] | None, VIF]
+"""An instance (a mapping with uuid and name, or None for the VIF's own) and its VIF."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The host as it was read, and the stamp of its locks from just before (see ``locks.idle``)."""
+
+    host: Host
+    since: int | None
+
+
+class Planner:
+    """Plans VIFs of every type that an installed plugin claims. Safe to share between threads."""
+
+    def __init__(
+        self, conf: Any = None, *, registry: Registry | None = None, sysfs: Path = SYSFS
+    ) -> None:
+        """``conf`` is an oslo.config configuration; the process' own where not given.
+
+        ``sysfs`` is where that is mounted, which tells of PCI functions.
+        """
+        self._conf = cfg.CONF if conf is None else conf
+        self._group = opts.register(self._conf)
+        self.registry = registry or Registry(options=self._options)
+        self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
+
+    # The steps, for callers that show each.
+
+    def ready(self, instance: Mapping[str, Any] | None, vif: VIF) -> Ready:
+        """Return the VIF completed and checked by its plugin. Raises as :meth:`get_config`."""
+        taken = self._taken(instance, vif)
+        plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
+        completed = plugin.completed(taken)
+        plugin.check(completed)
+        return Ready(vif=completed, plugin=plugin)
+
+    def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
+        """Return each VIF as :meth:`ready` returns it, or the error."""
+        return [_or_error(partial(self.ready, *pair)) for pair in pairs]
+
+    def look(
+        self,
+        vifs: Sequence[Ready],
+        *,
+        host: Host | None = None,
+        told: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> View:
+        """Return the host as these VIFs must know it; ``host`` is one that somebody described."""
+        until = self.deadline(None) if deadline is None else deadline
+        since = locks.stamp(self.reader.folder())
+        plugins = [*(vif.plugin for vif in vifs), *self._with_a_switch()]
+        if host is None:
+            names = (name for vif in vifs for name in self._names(vif.vif, plugins))
+            wait = until - time.monotonic()
+            host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
+        host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
+        return View(host=host, since=since)
+
+    def look_again(self, vifs: Sequence[Ready], view: View, *, deadline: float) -> View:
+        """Return a view whose devices and switches are read again."""
+        return self.look(vifs, host=self.reader.fresh(view.host), deadline=deadline)
+
+    def wire(self, ready: Ready, host: Host) -> Wired:
+        """Return what a VIF needs on a host. Raises InvalidVIF, Conflict, PluginFailed."""
+        vif, plugin = ready.vif, ready.plugin
+        try:
+            wiring = plugin.wire(vif, host)
+        except VifplugError:
+            raise
+        except Exception as error:
+            source = type(plugin).__module__.partition(".")[0]
+            why = f"{type(error).__name__}: {error}"
+            raise PluginFailed(vif.id, vif.vif_type, source, why) from error
+        names = self._names(vif, [plugin, *self._with_a_switch()])
+        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=names)
+
+    def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
+        """Return each VIF as :meth:`wire` returns it, or the error."""
+        return [
+            vif if isinstance(vif, VifplugError) else _or_error(partial(self.wire, vif, host))
+            for vif in vifs
+        ]
+
+    def plans(
+        self, vifs: Sequence[Wired | VifplugError], view: View, *, move: bool = False
+    ) -> _Plans:
+        """Return a plan for each VIF, or the error."""
+        host = view.host.planning()
+        return [
+            vif
+            if isinstance(vif, VifplugError)
+            else _or_error(partial(self._plan, vif, host, move))
+            for vif in vifs
+        ]
+
+    def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
+        vif = self._placed(vif, host, move)
+        return plan(vif.owner, vif.wiring, host)
+
+    def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
+        """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
+
+        A host that is being planned then has it no more where it was. Raises Conflict, unless it
+        may ``move``.
+        """
+        kinds = self._known_kinds(vif.plugin)
+        if not move:
+            require_one_place(vif.wanted, host, kinds, vif.elsewhere)
+            return vif
+        fresh = self._anew(vif, host.trial())
+        if fresh is None or not leaves(fresh.wanted, host, kinds, vif.elsewhere):
+            place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
+            return dataclasses.replace(vif, move=True) if place else vif
+        mover = self._mover(fresh, host)
+        moved = self._anew(vif, host.planning()) or fresh
+        return dataclasses.replace(moved, move=True, mover=mover)
+
+    def _anew(self, vif: Wired, host: Host) -> Wired | None:
+        """Return a VIF wired for a host that has it no more, which this notes on the host.
+
+        None where the host has it nowhere.
+        """
+        kinds = self._known_kinds(vif.plugin)
+        interface_id = vif.vif.interface_id
+        where = next(places(vif.vif.id, interface_id, host, kinds, vif.elsewhere), None)
+        if where is None:
+            return None
+        departure = Departure(vif_id=vif.vif.id, interface_id=interface_id)
+        in_switch = [
+            operation
+            for plugin in self._with_a_switch()
+            for operation in plugin.leave(departure, host)
+        ]
+        leaving = leave(vif.vif.id, host, kinds, in_switch)
+        anew = self.wire(Ready(vif=vif.vif, plugin=vif.plugin), host)
+        leaving.marked_for(anew.owner, host)
+        notes = (f"moves: {where.device} {where}", *anew.wiring.notes)
+        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
+
+    def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
+        """Return the plugin that brings a VIF over: it must know the old place and the new one.
+
+        Raises Conflict where none does.
+        """
+        leaving = [
+            plugin
+            for plugin in self._with_a_switch()
+            if plugin.snapshot
+            and (snapshot := host.switches.get(plugin.snapshot.key))
+            and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
+        ]
+        mover = leaving[0] if leaving else vif.plugin
+        strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
+        if strange or len(leaving) > 1:
+            needed = "unplug it there first: these two can't be moved in one plug"
+            found = f"is where {mover.vif_type} has put it"
+            raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
+        return mover
+
+    # The host.
+
+    def libvirt(self, *, wait: float = libvirt.LIBVIRT_WAIT) -> libvirt.Libvirt:
+        """Return what libvirt says of itself within some seconds; asked anew each time."""
+        return libvirt.libvirt(self._group.libvirt_uri, wait=wait)
+
+    def whole_host(self) -> Host:
+        """Return the host with everything that the switches of all plugins have."""
+        return self._with_switches(
+            self.reader.read(), None, self._all_plugins(), self.deadline(None)
+        )
+
+    def deadline(self, timeout: float | None) -> float:
+        """Return when a call of so many seconds must have ended, as CLOCK_MONOTONIC tells it."""
+        return time.monotonic() + (self._group.timeout if timeout is None else timeout)
+
+    # What the legacy drivers change.
+
+    def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
+        """Return the configured values of a plugin's options."""
+        if not plugin.opts:
+            return {}
+        self._conf.register_opts(plugin.opts, group=plugin.group)
+        group = self._conf[plugin.group]
+        return {opt.dest: group[opt.dest] for opt in plugin.opts}
+
+    def _told(self) -> Mapping[str, Any]:
+        """Return facts of the host that replace what would be looked up."""
+        return {}
+
+    def _taken(self, instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
+        """Return a caller's VIF with its instance; the legacy drivers take older kinds too."""
+        return _with_instance(instance, vif)
+
+    # Plugins and their switches.
+
+    def _with_a_switch(self) -> _Plugins:
+        """Return the plugins whose switch may have something of any VIF."""
+        return self.registry.some(self.registry.switch_types)
+
+    def _all_plugins(self) -> _Plugins:
+        """Return every plugin that works."""
+        return self.registry.some(self.registry.vif_types)
+
+    def _known_kinds(self, plugin: VIFPlugin) -> Sequence[type[Any]]:
+        return kinds_of([plugin, *self._with_a_switch()])
+
+    def _names(self, vif: VIF, plugins: Iterable[VIFPlugin]) -> tuple[str, ...]:
+        """Return the names by which a VIF is looked for, wherever it is plugged."""
+        loaded = tuple(plugins)
+        processes = {plugin.vif_type: plugin.processes for plugin in loaded}
+        every = (
+            Owner(vif_id=vif.id, vif_type=vif_type, process=process)
+            for vif_type in self.registry.vif_types
+            for process in processes.get(vif_type, ("",))
+        )
+        return names_of(vif.id, kinds_of(loaded), every)
+
+    def _with_switches(
+        self,
+        host: Host,
+        vifs: Sequence[VIF] | None,
+        plugins: Sequence[VIFPlugin],
+        deadline: float,
+    ) -> Host:
+        """Return the host with the switches of these plugins, as far as some VIFs need them."""
+        others = {plugin.reader() for plugin in self._with_a_switch()}
+        readers: dict[str, SwitchReader] = {}
+        for plugin in plugins:
+            module = plugin.reader()
+            if module is None or module in readers:
+                continue
+            sharing = {p.vif_type for p in plugins if p.reader() == module}
+            own = None if vifs is None else [vif for vif in vifs if vif.vif_type in sharing]
+            readers[module] = SwitchReader(
+                module=module,
+                options=plugin.options,
+                vifs=vifs if module in others else own,
+                own=own is None or bool(own),
+            )
+        return self.reader.with_switches(host, readers.values(), deadline=deadline)
+
+
+def _or_error(do: partial[Any]) -> Any:
+    """Return what a call returns, or the error that it raises."""
+    try:
+        return do()
+    except VifplugError as error:
+        return error
+
+
+def _with_instance(instance: Mapping[str, Any] | None, vif: VIF) -> VIF:
+    if instance is None:
+        return vif
+    known = {name: instance[name] for name in ("uuid", "name") if name in instance}
+    loaded = fields.load(Instance, known, partial(InvalidVIF, vif.id), at="instance")
+    return dataclasses.replace(vif, instance=loaded)
