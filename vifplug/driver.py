@@ -190,8 +190,7 @@ class GenericVIFDriver(Planner):
             for chain in replies[0].dropping:
                 LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
-                outcomes[position] = outcome = _plugged(vif, reply)
-                _log("plug", vif.vif, outcome)
+                outcomes[position] = _plugged(vif, reply)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _is_plugged(self, vif: Wired, view: View) -> bool:
@@ -272,11 +271,7 @@ class GenericVIFDriver(Planner):
             replies = self._call(module, "unplug", requests, deadline)
             for each, reply in zip(group, replies, strict=True):
                 each.replies.append(reply)
-        outcomes = [each.outcome for each in leaving]
-        for each, outcome in zip(leaving, outcomes, strict=True):
-            if each.replies:
-                _log("unplug", each.vif, outcome)
-        return outcomes
+        return [each.outcome for each in leaving]
 
     def _leaving(
         self,
@@ -335,6 +330,7 @@ def _request(vif: Wired) -> PlugVIF:
         parts=tuple(part.to_dict() for part in vif.wiring.parts),
         interface_id=vif.vif.interface_id,
         elsewhere=vif.elsewhere,
+        guest=_guest(vif.vif),
         move=vif.move,
     )
 
@@ -359,21 +355,9 @@ def _plugged(vif: Wired, reply: Reply) -> Result | VifplugError:
     return _result(vif, changed=reply.changed, devices=reply.devices)
 
 
-def _log(word: str, vif: VIF | None, outcome: Result | VifplugError) -> None:
-    """Log what became of a VIF, with its guest."""
-    if isinstance(outcome, VifplugError):
-        LOG.info("%s: %s", word, outcome)
-        return
-    guest = vif.instance.name or vif.instance.uuid if vif else None
-    LOG.info(
-        "%s VIF %s (%s%s): %s: %s",
-        word,
-        outcome.id,
-        outcome.vif_type or "no vif_type",
-        f", guest {guest}" if guest else "",
-        "changed" if outcome.changed else "unchanged",
-        ", ".join(outcome.devices) or "no device of its own",
-    )
+def _guest(vif: VIF | None) -> str | None:
+    """Return the name of a VIF's guest, for the log."""
+    return (vif.instance.name or vif.instance.uuid) if vif else None
 
 
 def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:

@@ -25,8 +25,9 @@ class Leaving:
     @property
     def request(self) -> UnplugVIF:
         """What the daemons are asked."""
-        departure = self.departure
-        return UnplugVIF(vif_id=departure.vif_id, interface_id=departure.interface_id)
+        departure, instance = self.departure, self.vif.instance if self.vif else None
+        guest = (instance.name or instance.uuid) if instance else None
+        return UnplugVIF(vif_id=departure.vif_id, interface_id=departure.interface_id, guest=guest)
 
     @property
     def outcome(self) -> Result | VifplugError:

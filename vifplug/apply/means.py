@@ -63,9 +63,9 @@ class Means:
         snapshot = self.switch.seek(vifs, meanwhile=host.read_ahead)
         return replace(host, switches={**host.switches, snapshot.key: snapshot})
 
-    def perform(self, operation: Operation) -> None:
-        """Do one operation on the kernel."""
-        LOG.debug("perform: %s", operation)
+    def perform(self, operation: Operation, *, vif_id: str) -> None:
+        """Do one operation on the kernel, for the VIF that the log names."""
+        LOG.debug("VIF %s: %s", vif_id, operation)
         perform(operation, self.kernel)
 
     def use_the_time(self) -> None:
@@ -76,6 +76,7 @@ class Means:
 
     def take_back(self, operation: Operation) -> None:
         """Do one operation that undoes another, on the kernel or in the switch."""
+        LOG.debug("undo: %s", operation)
         if isinstance(operation, SwitchOperation) and self.switch:
             self.switch.take_back(operation)
         else:
@@ -85,3 +86,9 @@ class Means:
         """Raise DeadlineExceeded where the deadline has passed."""
         if time.monotonic() > self.deadline:
             raise DeadlineExceeded(vif_id, step, "failed")
+
+
+def log_each(operations: Iterable[Operation], vif_id: str) -> None:
+    """Log the operations that the switch is asked for, one by one."""
+    for operation in operations:
+        LOG.debug("VIF %s: %s", vif_id, operation)

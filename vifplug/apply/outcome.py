@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vifplug.errors import VifplugError
 from vifplug.operations.links import MakeLink, RemoveLink
 from vifplug.operations.operation import LinkOperation, Operation
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +30,6 @@ def undo(done: Sequence[Operation], take_back: Callable[[Operation], None]) -> l
         if back is None:
             continue
         try:
-            LOG.debug("undo: %s", back)
             take_back(back)
         except Exception as error:
             if not _gone_with_its_device(back, done):

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from vifplug.apply.means import Means
+from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
@@ -16,8 +15,6 @@ from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
 from vifplug.plan.place import leaves, require_one_place
 from vifplug.switch import Departure, Order, Refused, Wanted
-
-LOG = logging.getLogger(__name__)
 
 LOOK = "the look at the result"
 
@@ -154,7 +151,7 @@ def _stopped_by(
             means.require_time(vif.vif_id, vif.step)
             # Noted before it is tried, because an operation that failed half-way is undone too.
             vif.performed.append(operation)
-            means.perform(operation)
+            means.perform(operation, vif_id=vif.vif_id)
     except BaseException as error:
         return error
     return None
@@ -169,8 +166,8 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
     stopped: list[tuple[Plugging, str, BaseException]] = []
     try:
         means.require_time(plans[0][0].vif_id, plans[0][0].step)
-        for operation in (each for _, order in plans for each in order.inside):
-            LOG.debug("perform: %s", operation)
+        for vif, order in plans:
+            log_each(order.inside, vif.vif_id)
         means.switch.send([order.inside for _, order in plans])
         for vif, order in plans:
             if failure := _stopped_by(vif, order.meanwhile, means):
@@ -246,7 +243,7 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
         vif.step = LOOK
         try:
             left = _operations(vif.wanted, host)
-            if _undone_by_the_switch(left, means):
+            if _undone_by_the_switch(vif, left, means):
                 again = means.look(batch=False)
                 left = _operations(vif.wanted, replace(host, links=again.links))
             if left:
@@ -265,7 +262,7 @@ def _clear(vif: Plugging, means: Means) -> None:
     left = []
     for operation in vif.gone:
         try:
-            means.perform(operation)
+            means.perform(operation, vif_id=vif.vif_id)
         except Exception as error:
             left.append(f"{operation}: {words(error)}")
     if left:
@@ -273,12 +270,12 @@ def _clear(vif: Plugging, means: Means) -> None:
         vif.outcome = PlugFailed(vif.vif_id, "the end of the move", reason, left)
 
 
-def _undone_by_the_switch(left: Sequence[Operation], means: Means) -> bool:
+def _undone_by_the_switch(vif: Plugging, left: Sequence[Operation], means: Means) -> bool:
     """Repair what the switch itself has changed since; return whether that was all."""
     if not left or not means.switch or not all(map(means.switch.is_its_doing, left)):
         return False
     for operation in left:
-        means.perform(operation)
+        means.perform(operation, vif_id=vif.vif_id)
     return True
 
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vifplug.apply.means import Means
+from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.model.host import BATCH
@@ -18,8 +17,6 @@ from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
 from vifplug.plan.removal import removal, used
 from vifplug.switch import Departure, Refused
-
-LOG = logging.getLogger(__name__)
 
 
 def used_by(vif_id: str, means: Means, *, remove_unused: bool) -> set[str]:
@@ -110,7 +107,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     # With a failure the claims stay: they tell the next unplug what is still to do.
     for vif in busy:
         for unit in () if vif.failures else vif.claims:
-            vif.failures += _all_or_none(unit, means)
+            vif.failures += _all_or_none(unit, means, vif.vif_id)
     claimed = [vif for vif in busy if vif.claims and not vif.failures]
     _still_to_do(claimed, means, remove_unused=False, claims=True)
     return [vif.outcome for vif in leaving]
@@ -131,11 +128,10 @@ def _leave_switch(leaving: Sequence[Unplugging], means: Means) -> None:
     groups = [vif.in_switch for vif in leaving]
     if not any(groups) or means.switch is None:
         return
-    operations = [operation for group in groups for operation in group]
-    for operation in operations:
-        LOG.debug("perform: %s", operation)
+    for vif in leaving:
+        log_each(vif.in_switch, vif.vif_id)
     try:
-        means.require_time(leaving[0].vif_id, str(operations[0]))
+        means.require_time(leaving[0].vif_id, str(next(each for group in groups for each in group)))
         means.switch.send(groups)
         means.switch.confirm()
     except (Refused, VifplugError, OSError) as error:
@@ -161,13 +157,17 @@ def _remove(leaving: Sequence[Unplugging], means: Means) -> None:
     for vif in leaving:
         for unit in vif.links:
             if unit[0] not in vif.own or len(unit) > 1:
-                vif.failures += _all_or_none(unit, means)
+                vif.failures += _all_or_none(unit, means, vif.vif_id)
     own = [operation for vif in leaving for operation in vif.own]
-    if len(leaving) > 1 and own and not _all_or_none((RemoveLinks.of(own),), means):
+    if len(leaving) > 1 and own and not _all_or_none((RemoveLinks.of(own),), means, _ids(leaving)):
         return
     for vif in leaving:
         if vif.own:
-            vif.failures += _all_or_none((RemoveLinks.of(vif.own),), means)
+            vif.failures += _all_or_none((RemoveLinks.of(vif.own),), means, vif.vif_id)
+
+
+def _ids(leaving: Sequence[Unplugging]) -> str:
+    return ", ".join(vif.vif_id for vif in leaving)
 
 
 def _still_to_do(
@@ -191,7 +191,7 @@ def _still_to_do(
             vif.failures.append(words(error))
 
 
-def _all_or_none(unit: Unit, means: Means) -> list[str]:
+def _all_or_none(unit: Unit, means: Means, vif_id: str) -> list[str]:
     """Do all of a unit or nothing; return what failed, and what could not be undone."""
     performed: list[Operation] = []
     for operation in unit:
@@ -199,7 +199,7 @@ def _all_or_none(unit: Unit, means: Means) -> list[str]:
             if time.monotonic() > means.deadline:
                 raise TimeoutError("the deadline passed")
             performed.append(operation)
-            means.perform(operation)
+            means.perform(operation, vif_id=vif_id)
         except Exception as error:
             return [f"{operation}: {words(error)}", *undo(performed, means.take_back)]
     return []

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from importlib.metadata import EntryPoint
+from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +37,14 @@ COMMANDS = {
 
 _MOST = 1 << 20
 """Bytes of a configuration file."""
+
+
+_STAMPED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_LIBRARIES = ("stevedore", "oslo", "oslo_privsep", "oslo_config", "cliff")
+"""Whose own lines are left out, unless --debug asks for them."""
+
+_JOURNAL = Path("/run/systemd/journal/dev-log")
 
 
 class _Commands(CommandManager):
@@ -89,20 +98,30 @@ class App(cliff.app.App):
         return bool(self.options.debug or self.options.verbose_level > self.DEFAULT_VERBOSE_LEVEL)
 
     def configure_logging(self) -> None:
-        """Send warnings to standard error, one line each; with -v everything, with -q errors."""
-        quiet = self.options.verbose_level == 0
-        level = logging.ERROR if quiet else logging.WARNING
+        """Send warnings to standard error, one line each; with -v everything, with -q errors.
+
+        A log file and the journal also get what became of each VIF.
+        """
         logging.raiseExceptions = False  # a log file on a full disk is no reason for a traceback
-        handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-        if self.options.log_file:
-            try:
-                handlers.append(logging.FileHandler(self.options.log_file))
-            except OSError as error:
-                self.parser.error(f"--log-file {self.options.log_file}: {error.strerror}")
-        for handler in handlers:
-            handler.setFormatter(_Words())
-        level = logging.DEBUG if self.verbose else level
-        logging.basicConfig(handlers=handlers, level=level, force=True)
+        quiet = self.options.verbose_level == 0
+        shown = logging.DEBUG if self.verbose else logging.ERROR if quiet else logging.WARNING
+        kept = logging.DEBUG if self.verbose else logging.INFO
+        screen = _prepared(logging.StreamHandler(sys.stderr), shown, _Words())
+        handlers = [screen, *self._log_file(kept), *_journal(logging.INFO)]
+        logging.basicConfig(handlers=handlers, level=logging.NOTSET, force=True)
+        logging.getLogger().setLevel(min(handler.level for handler in handlers))
+        if not self.options.debug:
+            for library in _LIBRARIES:
+                logging.getLogger(library).setLevel(logging.WARNING)
+
+    def _log_file(self, level: int) -> list[logging.Handler]:
+        name = self.options.log_file
+        if not name:
+            return []
+        try:
+            return [_prepared(logging.FileHandler(name), level, logging.Formatter(_STAMPED))]
+        except OSError as error:
+            self.parser.error(f"--log-file {name}: {error.strerror}")
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; unlike cliff, complain on standard error."""
@@ -128,6 +147,26 @@ class App(cliff.app.App):
             cfg.CONF([], project="vifplug", default_config_files=files)
         except (cfg.Error, OSError, ValueError) as error:
             self.parser.exit(REFUSED, f"vifplug: configuration: {_one_line(error)}\n")
+
+
+def _prepared(
+    handler: logging.Handler, level: int, formatter: logging.Formatter
+) -> logging.Handler:
+    handler.setLevel(level)
+    handler.setFormatter(formatter)
+    return handler
+
+
+def _journal(level: int) -> list[logging.Handler]:
+    """Return the way to the journal where there is one, and standard error does not go there."""
+    if "JOURNAL_STREAM" in os.environ or not _JOURNAL.is_socket():
+        return []
+    try:
+        handler = SysLogHandler(str(_JOURNAL), SysLogHandler.LOG_DAEMON)
+    except OSError:
+        return []
+    handler.ident = "vifplug: "
+    return [_prepared(handler, level, logging.Formatter("%(message)s"))]
 
 
 def one_line(parser: argparse.ArgumentParser) -> None:

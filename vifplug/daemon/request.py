@@ -13,7 +13,7 @@ from typing import Any
 
 from vifplug import fields
 from vifplug.errors import NO_VIF, PlugFailed, VifplugError
-from vifplug.fields import BOOLEAN, DEVICE, UUID, WORD, Many, Table, Text, declared
+from vifplug.fields import BOOLEAN, DEVICE, LINE, UUID, WORD, Many, Table, Text, declared
 from vifplug.model.mark import Owner
 
 _MOST_VIFS = 1 << 16
@@ -28,7 +28,8 @@ class PlugVIF:
 
     ``parts`` are plain data: the daemon builds them with the kinds that its plugin allows.
     ``elsewhere`` are names of devices by which the VIF may be found where another vif_type left
-    it: they are looked at, never changed. ``move``: bring it over from there.
+    it: they are looked at, never changed. ``move``: bring it over from there. ``guest`` is for the
+    log.
     """
 
     vif_id: str = declared(UUID)
@@ -37,6 +38,7 @@ class PlugVIF:
     parts: tuple[dict[str, Any], ...] = declared(Many(Table()))
     interface_id: str | None = declared(UUID, default=None)
     elsewhere: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    guest: str | None = declared(LINE, default=None)
     move: bool = declared(BOOLEAN, default=False)
 
     @property
@@ -47,10 +49,11 @@ class PlugVIF:
 
 @dataclass(frozen=True, kw_only=True)
 class UnplugVIF:
-    """One VIF to unplug; ``interface_id`` where the caller knows it."""
+    """One VIF to unplug; ``interface_id`` where the caller knows it; ``guest`` is for the log."""
 
     vif_id: str = declared(UUID)
     interface_id: str | None = declared(UUID, default=None)
+    guest: str | None = declared(LINE, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

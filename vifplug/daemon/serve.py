@@ -192,7 +192,7 @@ def _each(
             for (position, _), outcome in zip(group, outcomes, strict=True):
                 vif_id = request.vif_id(position)
                 replies[position] = reply = _reply(outcome, vif_id)
-                _log(word, vif_id, reply)
+                _log(word, request.vifs[position], reply)
         kernel.let_go()
         _sweep(kernel)
     return [reply for reply in replies if reply is not None]
@@ -231,12 +231,18 @@ def _reply(outcome: apply.Outcome | OSError, vif_id: str) -> Reply:
     return Reply(changed=outcome.changed, devices=outcome.devices)
 
 
-def _log(word: str, vif_id: str, reply: Reply) -> None:
+def _log(word: str, vif: Mapping[str, Any], reply: Reply) -> None:
+    """Log what became of a VIF. oslo.privsep hands the line to the caller's log."""
+    way = " ".join(str(vif[key]) for key in ("vif_type", "process") if vif.get(key))
+    about = ", ".join(
+        each for each in (way, f"guest {vif['guest']}" if "guest" in vif else "") if each
+    )
+    title = f"{vif.get('vif_id')}" + (f" ({about})" if about else "")
     if reply.error is not None:
-        LOG.info("%s VIF %s: %s", word, vif_id, reply.error)
+        LOG.info("%s VIF %s: %s", word, title, reply.error)
     else:
         change = "changed" if reply.changed else "unchanged"
-        LOG.info("%s VIF %s: %s: %s", word, vif_id, change, ", ".join(reply.devices) or "-")
+        LOG.info("%s VIF %s: %s: %s", word, title, change, ", ".join(reply.devices) or "no device")
 
 
 def _sweep(kernel: Kernel) -> None:
