@@ -29,6 +29,7 @@ from vifplug.guest.interface import Interface
 from vifplug.kernel.namespace import network_namespace
 from vifplug.leaving import Leaving
 from vifplug.model.host import BATCH, Host
+from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
@@ -152,7 +153,8 @@ class GenericVIFDriver(Planner):
         host = self.reader.devices(batch=True)
         host = self._with_switches(host, None, plugins, self.deadline(None))
         for snapshot in host.switches.values():
-            if snapshot.error and not snapshot.absent:
+            # A plugin that fails has been warned of; it hides no other's VIFs.
+            if snapshot.error and not snapshot.absent and not isinstance(snapshot, Unread):
                 raise _unreadable(snapshot)
         vifs = plugged(host, kinds_of(plugins))
         for problem in self.reader.problems(host):

@@ -24,6 +24,7 @@ from vifplug.errors import (
 )
 from vifplug.model.host import BATCH, Host
 from vifplug.model.mark import Owner
+from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
 from vifplug.plan.compare import Plan, plan
 from vifplug.plan.move import leave
@@ -110,12 +111,15 @@ class Planner:
     def wire(self, ready: Ready, host: Host) -> Wired:
         """Return what a VIF needs on a host. Raises InvalidVIF, Conflict, PluginFailed."""
         vif, plugin = ready.vif, ready.plugin
+        source = type(plugin).__module__.partition(".")[0]
+        switch = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
+        if isinstance(switch, Unread):
+            raise PluginFailed(vif.id, vif.vif_type, source, switch.error)
         try:
             wiring = plugin.wire(vif, host)
         except VifplugError:
             raise
         except Exception as error:
-            source = type(plugin).__module__.partition(".")[0]
             why = f"{type(error).__name__}: {error}"
             raise PluginFailed(vif.id, vif.vif_type, source, why) from error
         names = self._names(vif, [plugin, *self._with_a_switch()])
@@ -280,6 +284,7 @@ class Planner:
             own = None if vifs is None else [vif for vif in vifs if vif.vif_type in sharing]
             readers[module] = SwitchReader(
                 module=module,
+                key=plugin.snapshot.key if plugin.snapshot else module,
                 options=plugin.options,
                 vifs=vifs if module in others else own,
                 own=own is None or bool(own),

@@ -178,8 +178,8 @@ def test_what_is_set_at_the_end_is_set_in_one_go_and_taken_back_so() -> None:
     hub = SetLink(device="qbr0", attribute="up", value=True, before=False)
     *first, last = in_order((hub, pair, up, quiet, master, row), racing=True).meanwhile
     assert first == [pair, quiet]
-    assert last == SetLinks(device="qbr0", these=(hub, up, master))
+    assert last == SetLinks(these=(hub, up, master))
     assert str(last) == "; ".join(map(str, (hub, up, master)))
-    assert last.undo() == SetLinks(device="qvb0", these=(master.undo(), hub.undo()))
-    assert SetLinks(device="qvb0", these=(up,)).undo() is None
+    assert last.undo() == SetLinks(these=(master.undo(), hub.undo()))
+    assert SetLinks(these=(up,)).undo() is None
     assert in_order((pair, up, row), racing=True).meanwhile == (pair, up)

@@ -170,7 +170,7 @@ def vifs(draw: st.DrawFn, *types: str) -> VIF:
 LINKS = {"br100": {"kind": "bridge", "up": True}, "eth1": {"kind": "physical", "up": True}}
 OVS = {"endpoint": "unix:/run/openvswitch/db.sock", "bridges": {"br-int": {}, "br100": {}}}
 HOSTS = [
-    Host.from_dict({"links": LINKS, "ovs": OVS, **more})
+    Host.from_dict({"links": LINKS, "ovs": OVS, **more}, planning.SNAPSHOTS)
     for more in ({}, {"firewall": True, "virt_type": "qemu"}, {"libvirt_version": "0.9.10"})
 ]
 

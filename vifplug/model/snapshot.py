@@ -61,3 +61,15 @@ class Snapshot(abc.ABC):
         ``interface_id`` is the VIF's own, where the caller knows it.
         """
         return ()
+
+
+@dataclass(frozen=True)
+class Unread(Snapshot):
+    """Stands for a switch whose plugin fails to read it: its VIFs fail, and no others.
+
+    ``key`` is that of the plugin's own snapshot, ``error`` says what went wrong.
+    """
+
+    key: str  # type: ignore[misc]
+    error: str
+    absent: bool = False

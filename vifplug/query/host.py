@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vifplug.errors import shown
 from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.host import Host
+from vifplug.model.snapshot import Snapshot, Unread
 from vifplug.model.vif import VIF
 from vifplug.query import facts, libvirt
 from vifplug.query.cards import RunningFunctions
@@ -31,12 +33,13 @@ _OTHERS_WAIT = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class SwitchReader:
-    """A switch to be read: the module that reads it, the plugin's options, and the VIFs.
+    """A switch to be read: the module that reads it, its key, the plugin's options, and the VIFs.
 
     ``vifs`` None stands for all that the switch has. ``own``: some VIF is of its plugin's types.
     """
 
     module: str
+    key: str
     options: Mapping[str, Any]
     vifs: Sequence[VIF] | None
     own: bool = True
@@ -107,8 +110,10 @@ class HostReader:
             if reader.vifs is not None and not reader.vifs:
                 continue
             until = deadline if reader.own else min(deadline, time.monotonic() + _OTHERS_WAIT)
-            module = importlib.import_module(reader.module)
-            snapshot = module.read(reader.options, reader.vifs, host, deadline=until)
+            snapshot = _read(reader, host, until)
+            if reader.key in host.switches:
+                also = f"another plugin has a switch {reader.key!r} too: uninstall one of them"
+                snapshot = Unread(reader.key, f"{reader.module}: {also}")
             if snapshot is not None:
                 switches = {**host.switches, snapshot.key: snapshot}
                 host = dataclasses.replace(host, switches=switches)
@@ -122,3 +127,17 @@ class HostReader:
     def folder(self) -> Path:
         """Return the folder of this network namespace's locks."""
         return namespace.folder(self._group.lock_path)
+
+
+def _read(reader: SwitchReader, host: Host, deadline: float) -> Snapshot | None:
+    """Return a switch's snapshot; one that stands for it where its plugin fails."""
+    try:
+        module = importlib.import_module(reader.module)
+        snapshot = module.read(reader.options, reader.vifs, host, deadline=deadline)
+        if snapshot is None or (isinstance(snapshot, Snapshot) and snapshot.key == reader.key):
+            return snapshot
+        why = f"read() returned {shown(snapshot)}, not its snapshot {reader.key!r}"
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+    LOG.warning("the switch %s can't be read by %s: %s", reader.key, reader.module, why)
+    return Unread(reader.key, f"{reader.module}: {why}")
