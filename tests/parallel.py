@@ -15,8 +15,11 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-LONGEST = ("tests/kernel/test_other_kernel.py", "tests/nova/")
-"""Where the files are that take longest: they begin first."""
+NOVA = "tests/nova/"
+"""A folder whose files share what takes long to make: it goes to one process as a whole."""
+
+LONGEST = ("tests/kernel/test_other_kernel.py", NOVA)
+"""What takes longest, and begins first."""
 
 SHARE_NOTHING = ("_faults.py", "_uplink.py")
 """How the files' names end whose tests go to whatever process is free; they are long as well."""
@@ -34,6 +37,8 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith(NOVA):
+            return NOVA
         return nodeid if file.endswith(SHARE_NOTHING) else file
 
 
