@@ -38,16 +38,18 @@ def choose(
     ``details`` are the VIF's pins, ``pinned`` is the option's. ``beforehand`` names an option that
     works only where the port is made before the guest.
     """
-    fresh = _fresh(vif, host, details, pinned, beforehand)
     plugged = _plugged(vif, host)
     if plugged is None:
-        return fresh
+        runs = _guest_runs(vif, host)
+        return _fresh(vif, host, details, pinned, beforehand, runs=runs)
+    fresh = _fresh(vif, host, details, pinned, beforehand, runs=False)
     return Choice(process=plugged, why="as it is plugged", fresh=fresh.process)
 
 
 def _fresh(
-    vif: VIF, host: Host, details: Mapping[str, bool], pinned: str, beforehand: str
+    vif: VIF, host: Host, details: Mapping[str, bool], pinned: str, beforehand: str, *, runs: bool
 ) -> Choice:
+    """Return how a VIF that is not plugged is connected; ``runs``: its guest runs already."""
     if details["ovs_hybrid_plug"]:
         return Choice(process=HYBRID, why="details.ovs_hybrid_plug")
     if details["ovs_create_tap"]:
@@ -61,14 +63,18 @@ def _fresh(
         return Choice(process=MANUAL, why="details.delegate_create")
     if beforehand:
         return Choice(process=MANUAL, why=f"option {beforehand}")
-    tap = host.link(vif.devname or derived_name("tap", vif.id))
-    if tap and tap.kind == "tap" and tap.carrier:
+    if runs:
         # libvirt makes a port when a guest starts, and never for one that runs.
         return Choice(process=MANUAL, why="its guest runs")
     version = f"libvirt {host.libvirt_version}"
     if host.libvirt_at_least(*_VIRTUALPORT):
         return Choice(process=AUTOMATIC, why=version)
     return Choice(process=MANUAL, why=version)
+
+
+def _guest_runs(vif: VIF, host: Host) -> bool:
+    tap = host.link(vif.devname or derived_name("tap", vif.id))
+    return tap is not None and tap.kind == "tap" and bool(tap.carrier)
 
 
 def _plugged(vif: VIF, host: Host) -> str | None:
