@@ -20,7 +20,7 @@ from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, plan
-from vifplug.plan.place import names_of, require_one_place
+from vifplug.plan.place import Lookup, require_one_place
 from vifplug.switch import Wanted
 from vifplug.wiring import Wiring
 from vifplug_bridge.plugin import BridgePlugin, TapPlugin
@@ -50,14 +50,9 @@ KINDS = tuple(dict.fromkeys(kind for plugin in PLUGINS.values() for kind in plug
 SNAPSHOTS = tuple({plugin.snapshot for plugin in PLUGINS.values() if plugin.snapshot})
 
 
-def _names(vif_id: str) -> tuple[str, ...]:
-    """Return the names by which a VIF is looked for, wherever it is plugged."""
-    owners = (
-        Owner(vif_id=vif_id, vif_type=vif_type, process=process)
-        for vif_type, plugin in PLUGINS.items()
-        for process in plugin.processes
-    )
-    return names_of(vif_id, KINDS, owners)
+LOOKUP = Lookup.of(
+    KINDS, [(vif_type, p) for vif_type, plugin in PLUGINS.items() for p in plugin.processes]
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class Case:
     def plan(self) -> Plan:
         wiring, host = self.wiring, self.host
         wanted = Wanted(owner=self.owner, parts=wiring.parts, interface_id=self.vif.interface_id)
-        require_one_place(wanted, host, KINDS, _names(self.vif.id))
+        require_one_place(wanted, host, KINDS, LOOKUP.names(self.vif.id))
         return plan(self.owner, wiring, host)
 
     def expected(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from vifplug.errors import (
     VifplugError,
 )
 from vifplug.model.host import BATCH, Host
-from vifplug.model.mark import Owner
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
+from vifplug.parts import Part
 from vifplug.plan.compare import Plan, plan
 from vifplug.plan.move import leave
-from vifplug.plan.place import elsewhere, leaves, names_of, places, require_one_place
+from vifplug.plan.place import Lookup, elsewhere, leaves, places, require_one_place
 from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
@@ -69,6 +69,7 @@ class Planner:
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
+        self._lookups: dict[VIFPlugin, tuple[tuple[type[Part], ...], Lookup]] = {}
         self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
     # The steps, for callers that show each.
@@ -79,7 +80,8 @@ class Planner:
         plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
         completed = plugin.completed(taken)
         plugin.check(completed)
-        return Ready(vif=completed, plugin=plugin)
+        names = self._looked_for_by(plugin)[1].names(completed.id)
+        return Ready(vif=completed, plugin=plugin, elsewhere=names)
 
     def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
         """Return each VIF as :meth:`ready` returns it, or the error."""
@@ -98,7 +100,7 @@ class Planner:
         since = locks.stamp(self.reader.folder())
         plugins = [*(vif.plugin for vif in vifs), *self._with_a_switch()]
         if host is None:
-            names = (name for vif in vifs for name in self._names(vif.vif, plugins))
+            names = (name for vif in vifs for name in vif.elsewhere)
             wait = until - time.monotonic()
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
         host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
@@ -122,8 +124,7 @@ class Planner:
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             raise PluginFailed(vif.id, vif.vif_type, source, why) from error
-        names = self._names(vif, [plugin, *self._with_a_switch()])
-        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=names)
+        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=ready.elsewhere)
 
     def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
         """Return each VIF as :meth:`wire` returns it, or the error."""
@@ -183,7 +184,7 @@ class Planner:
             for operation in plugin.leave(departure, host)
         ]
         leaving = leave(vif.vif.id, host, kinds, in_switch)
-        anew = self.wire(Ready(vif=vif.vif, plugin=vif.plugin), host)
+        anew = self.wire(vif.ready, host)
         leaving.marked_for(anew.owner, host)
         notes = (f"moves: {where.device} {where}", *anew.wiring.notes)
         return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
@@ -252,19 +253,22 @@ class Planner:
         """Return every plugin that works."""
         return self.registry.some(self.registry.vif_types)
 
-    def _known_kinds(self, plugin: VIFPlugin) -> Sequence[type[Any]]:
-        return kinds_of([plugin, *self._with_a_switch()])
+    def _known_kinds(self, plugin: VIFPlugin) -> tuple[type[Part], ...]:
+        return self._looked_for_by(plugin)[0]
 
-    def _names(self, vif: VIF, plugins: Iterable[VIFPlugin]) -> tuple[str, ...]:
-        """Return the names by which a VIF is looked for, wherever it is plugged."""
-        loaded = tuple(plugins)
-        processes = {plugin.vif_type: plugin.processes for plugin in loaded}
-        every = (
-            Owner(vif_id=vif.id, vif_type=vif_type, process=process)
-            for vif_type in self.registry.vif_types
-            for process in processes.get(vif_type, ("",))
-        )
-        return names_of(vif.id, kinds_of(loaded), every)
+    def _looked_for_by(self, plugin: VIFPlugin) -> tuple[tuple[type[Part], ...], Lookup]:
+        """Return the kinds by which a plugin's VIFs may be somewhere, and how they are found."""
+        if plugin not in self._lookups:
+            plugins = [plugin, *self._with_a_switch()]
+            processes = {each.vif_type: each.processes for each in plugins}
+            ways = [
+                (vif_type, process)
+                for vif_type in self.registry.vif_types
+                for process in processes.get(vif_type, ("",))
+            ]
+            kinds = kinds_of(plugins)
+            self._lookups[plugin] = kinds, Lookup.of(kinds, ways)
+        return self._lookups[plugin]
 
     def _with_switches(
         self,

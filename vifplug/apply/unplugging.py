@@ -11,6 +11,7 @@ from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.model.host import BATCH
+from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim
 from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
@@ -54,12 +55,17 @@ class Unplugging:
     @property
     def claims(self) -> list[Unit]:
         """What removes the VIF's claims."""
-        return [unit for unit in self.units if isinstance(unit[-1], RemoveClaim)]
+        return [unit for unit in self.units if isinstance(unit[0], RemoveClaim)]
+
+    @property
+    def marks(self) -> list[Unit]:
+        """What removes marks of shared devices that stay."""
+        return [unit for unit in self.units if isinstance(unit[0], RemoveAltname)]
 
     @property
     def links(self) -> list[Unit]:
         """What removes devices and gives back settings."""
-        return [unit for unit in self.units if not isinstance(unit[-1], RemoveClaim)]
+        return [unit for unit in self.units if unit not in (*self.marks, *self.claims)]
 
     @property
     def own(self) -> list[RemoveLink]:
@@ -103,13 +109,18 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     _leave_switch(leaving, means)
     _remove(leaving, means)
     busy = [vif for vif in leaving if vif.changed and not vif.failures]
-    _still_to_do(busy, means, remove_unused=remove_unused)
-    # With a failure the claims stay: they tell the next unplug what is still to do.
-    for vif in busy:
-        for unit in () if vif.failures else vif.claims:
+    _still_to_do(busy, means, remove_unused=remove_unused, marks=False, claims=False)
+    # With a failure the marks and claims stay: they tell the next unplug what is still to do.
+    marked = [vif for vif in busy if vif.marks and not vif.failures]
+    for vif in marked:
+        for unit in vif.marks:
             vif.failures += _all_or_none(unit, means, vif.vif_id)
+    _still_to_do(marked, means, remove_unused=remove_unused, claims=False)
     claimed = [vif for vif in busy if vif.claims and not vif.failures]
-    _still_to_do(claimed, means, remove_unused=False, claims=True)
+    for vif in claimed:
+        for unit in vif.claims:
+            vif.failures += _all_or_none(unit, means, vif.vif_id)
+    _still_to_do(claimed, means, remove_unused=False)
     return [vif.outcome for vif in leaving]
 
 
@@ -171,9 +182,17 @@ def _ids(leaving: Sequence[Unplugging]) -> str:
 
 
 def _still_to_do(
-    leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool, claims: bool = False
+    leaving: Sequence[Unplugging],
+    means: Means,
+    *,
+    remove_unused: bool,
+    marks: bool = True,
+    claims: bool = True,
 ) -> None:
-    """Look at the host again; note what an unplug would still have to do."""
+    """Look at the host again; note what an unplug would still have to do.
+
+    Without ``marks`` or ``claims`` these have still to go.
+    """
     if not leaving:
         return
     vifs = [vif.vif for vif in leaving]
@@ -182,7 +201,7 @@ def _still_to_do(
         host = means.look(batch=len(vifs) >= BATCH)
         for vif, operations in zip(leaving, in_switch, strict=True):
             again = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
-            but: Iterable[Unit] = () if claims else vif.claims
+            but = [*(() if marks else vif.marks), *(() if claims else vif.claims)]
             left: list[Operation] = [o for unit in again if unit not in but for o in unit]
             left += operations
             vif.failures += [f"{operation}: still to do" for operation in left]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link
-from vifplug.model.mark import Mark, Owner, derived_name
+from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
 from vifplug.plan.removal import Kinds
 from vifplug.switch import Wanted
 
@@ -35,17 +35,37 @@ class Place:
         return f"is on {self.bridge} already ({way})"
 
 
-def names_of(vif_id: str, kinds: Kinds, owners: Iterable[Owner]) -> tuple[str, ...]:
-    """Return the names and marks by which a VIF's own devices are looked for, without a dump."""
-    names = [derived_name(prefix, vif_id) for kind in kinds for prefix in kind.derived]
-    roles = tuple(dict.fromkeys(role for kind in kinds for role in kind.own_roles))
-    return (*dict.fromkeys(names), *(owner.mark(role) for owner in owners for role in roles))
+@dataclass(frozen=True)
+class Lookup:
+    """By what a VIF's own devices are looked for, without a dump: names and marks.
+
+    ``prefixes`` are those of names derived from its id. ``endings`` are the ends of marks that its
+    devices may bear whose names are not derived.
+    """
+
+    prefixes: tuple[str, ...]
+    endings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kinds: Kinds, ways: Iterable[tuple[str, str]]) -> Lookup:
+        """Return how VIFs of some ways (vif_type and process) are looked for."""
+        prefixes = dict.fromkeys(prefix for kind in kinds for prefix in kind.derived)
+        roles = dict.fromkeys(role for kind in kinds for role in kind.own_roles)
+        endings = (Owner(vif_id="", vif_type=vif_type, process=process).mark(role)
+                   for vif_type, process in ways for role in roles)  # fmt: skip
+        return cls(tuple(prefixes), tuple(text.removeprefix(PREFIX) for text in endings))
+
+    def names(self, vif_id: str) -> tuple[str, ...]:
+        """Return the names and marks of one VIF."""
+        start = PREFIX + vif_id
+        derived = (derived_name(prefix, vif_id) for prefix in self.prefixes)
+        return (*derived, *(start + ending for ending in self.endings))
 
 
 def places(
     vif_id: str, interface_id: str | None, host: Host, kinds: Kinds, names: Iterable[str]
 ) -> Iterator[Place]:
-    """Yield where a host has a VIF; ``names`` are those of :func:`names_of`."""
+    """Yield where a host has a VIF; ``names`` are those of :class:`Lookup`."""
     own = dict(_own(vif_id, host, kinds, names))
     for name, link in own.items():
         mark = next((mark for mark in link.marks if mark.vif_id == vif_id), None)
@@ -67,15 +87,22 @@ def places(
 
 def _own(vif_id: str, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterator[tuple[str, Link]]:
     """Yield the VIF's own devices: marked, or named after it and of the right kind."""
-    derived = {derived_name(p, vif_id): k for kind in kinds for p, k in kind.derived.items()}
     for name in names:
-        if name not in derived:
+        if name.startswith(PREFIX):
             if device := host.carrying(name):
                 yield device
         elif link := host.link(name):
             ours = any(mark.vif_id == vif_id for mark in link.marks)
-            if ours or (link.kind == derived[name] and not link.marks):
+            if ours or (not link.marks and _is_derived(name, link, vif_id, kinds)):
                 yield name, link
+
+
+def _is_derived(name: str, link: Link, vif_id: str, kinds: Kinds) -> bool:
+    return any(
+        link.kind == kernel_kind and name == derived_name(prefix, vif_id)
+        for kind in kinds
+        for prefix, kernel_kind in kind.derived.items()
+    )
 
 
 def _bridge_above(link: Link, own: dict[str, Link], host: Host) -> str | None:

@@ -14,17 +14,21 @@ from vifplug.wiring import Wiring
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A VIF that its plugin has completed and checked."""
+    """A VIF that its plugin has completed and checked.
+
+    ``elsewhere`` are the names by which another vif_type may have left it somewhere.
+    """
 
     vif: VIF
     plugin: VIFPlugin
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wired:
     """A VIF with its plugin, and what the plugin says that it needs on a host.
 
-    ``elsewhere`` are the names by which another vif_type may have left it somewhere else.
+    ``elsewhere`` is as in :class:`Ready`.
     ``move``: it is brought over from there, by the plugin ``mover`` if that is another one.
     """
 
@@ -34,6 +38,11 @@ class Wired:
     elsewhere: tuple[str, ...] = ()
     move: bool = False
     mover: VIFPlugin | None = None
+
+    @property
+    def ready(self) -> Ready:
+        """The VIF before it was wired for a host."""
+        return Ready(vif=self.vif, plugin=self.plugin, elsewhere=self.elsewhere)
 
     @property
     def module(self) -> str:

@@ -105,9 +105,10 @@ class RunningLinks(Links):
             name = self._names_by_altname().get(altname)
             link = self._kept[name] if name else None
             return (name, link) if name and link else None
-        known = next(((n, k) for n, k in self._kept.items() if k and altname in k.altnames), None)
-        if known:
-            return known
+        if altname not in self._carrying:
+            read = ((n, k) for n, k in self._kept.items() if k and altname in k.altnames)
+            if known := next(read, None):
+                return known
         self._look_for(altname, self._carrying)
         name = self._carrying[altname]
         kept = self._kept[name] if name else None
