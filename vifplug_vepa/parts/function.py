@@ -60,7 +60,8 @@ class VirtualFunction(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         now = self._settings(owner, host)
-        changes: list[Operation] = []
+        given_back: list[Operation] = []
+        gone: list[Operation] = []
         claimed = False
         for device, claim in host.claims_of(owner.vif_id):
             if claim.role != ROLE:
@@ -68,15 +69,15 @@ class VirtualFunction(Part):
             if device == self.device and self._is_mine(claim):
                 claimed = True
                 continue
-            changes += [o for unit in self.given_back(device, claim, host) for o in unit]
-            changes.append(RemoveClaim(device=device, claim=str(claim)))
+            given_back += [o for unit in self.given_back(device, claim, host) for o in unit]
+            gone.append(RemoveClaim(device=device, claim=str(claim)))
         for claim in host.claims(self.device):
             if claim.vif_id != owner.vif_id and claim.role == ROLE and self._is_mine(claim):
                 user = f"is used by VIF {claim.vif_id}"
                 raise Conflict(owner.vif_id, self.title, user, "a function of its own")
-        if not claimed:
-            saved = owner.claim(ROLE, str(self.number), *_saved(now))
-            changes.append(AddClaim(device=self.device, claim=saved))
+        saved = owner.claim(ROLE, str(self.number), *_saved(now))
+        # The new claim comes first, so that an unplug finds the VIF at any time.
+        added = () if claimed else (AddClaim(device=self.device, claim=saved),)
         wanted = Vf(
             address=self.address,
             vlan=self.vlan,
@@ -84,7 +85,8 @@ class VirtualFunction(Part):
             spoofchk=self.spoofchk if self.spoofchk or now.spoofchk is not None else None,
             trust=self.trust if self.trust or now.trust is not None else None,
         )
-        return (*changes, *set_vf(self.device, self.number, now, wanted))
+        settings = set_vf(self.device, self.number, now, wanted)
+        return (*given_back, *added, *gone, *settings)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:

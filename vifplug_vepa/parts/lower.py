@@ -129,9 +129,8 @@ class Lower(Part):
             if other.lower == device and other.kind != "veth" and not going:
                 return ()
         down = SetLink(device=device, attribute="up", value=False, before=True)
-        # The mark goes last: an unplug that is killed in between can be repeated.
         unmarked = RemoveAltname(device=device, altname=woken)
-        return ((down, unmarked),) if link.up else ((unmarked,),)
+        return ((down,), (unmarked,)) if link.up else ((unmarked,),)
 
     @classmethod
     def stacked(cls, device: str, claim: Mark, host: Host) -> Mapping[str, Link]:
@@ -145,14 +144,11 @@ class Lower(Part):
             return Claim(on=self.device, role=CARRIES_VLAN).operations(owner, host)
         claim = owner.claim(LOWER, self.address.replace(":", ""), self.mode)
         held = [(on, str(c)) for on, c in host.claims_of(owner.vif_id) if c.role == LOWER]
-        changes: list[Operation] = [
-            RemoveClaim(device=on, claim=text)
-            for on, text in held
-            if (on, text) != (self.device, claim)
-        ]
-        if (self.device, claim) not in held:
-            changes.append(AddClaim(device=self.device, claim=claim))
-        return tuple(changes)
+        wanted = (self.device, claim)
+        added = () if wanted in held else (AddClaim(device=self.device, claim=claim),)
+        # The new claim comes first, so that an unplug finds the VIF at any time.
+        gone = (RemoveClaim(device=on, claim=text) for on, text in held if (on, text) != wanted)
+        return (*added, *gone)
 
     def _usable(self, owner: Owner, host: Host) -> Link:
         link = host.link(self.device)
