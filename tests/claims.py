@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from oslo_config import cfg
 
 from vifplug.kernel.claims import ClaimsFolder
@@ -10,14 +14,17 @@ from vifplug.model.mark import CLAIMS
 from vifplug.query.links import RunningLinks
 
 
-def running_links() -> RunningLinks:
-    """Return the devices of the thread's network namespace, with their claims."""
-    return RunningLinks(ClaimsFolder(cfg.CONF.vifplug.lock_path))
+def running_links(lock_path: Path | None = None) -> RunningLinks:
+    """Return the devices of the thread's network namespace, with their claims.
+
+    ``lock_path`` is that of another process, where the test has none configured itself.
+    """
+    return RunningLinks(ClaimsFolder(str(lock_path or cfg.CONF.vifplug.lock_path)))
 
 
-def kept_of(device: str) -> list[str]:
+def kept_of(device: str, lock_path: Path | None = None) -> list[str]:
     """Return the names of ours that a device has, but the one that leads to claims; the claims."""
-    links = running_links()
+    links = running_links(lock_path)
     names = [name for name in links[device].altnames if name.startswith("vifplug:")]
     names = [name for name in names if not name.startswith(CLAIMS)]
     return [*names, *(str(claim) for claim in links.claims(device))]
@@ -28,3 +35,21 @@ def every_claim() -> dict[str, list[str]]:
     links = running_links()
     claims = {name: sorted(str(claim) for claim in links.claims(name)) for name in links}
     return {name: texts for name, texts in claims.items() if texts}
+
+
+def without_tokens(dump: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dump of a namespace in which the name that leads to a device's claims has no token.
+
+    The token is random: what it leads to is :func:`every_claim`'s.
+    """
+    links = {
+        name: {**link, "altnames": [_without_token(altname) for altname in link["altnames"]]}
+        if "altnames" in link
+        else link
+        for name, link in dump["links"].items()
+    }
+    return {**dump, "links": links}
+
+
+def _without_token(altname: str) -> str:
+    return CLAIMS if altname.startswith(CLAIMS) else altname

@@ -36,6 +36,10 @@ def file(shell: Shell, *vifs: dict[str, Any]) -> str:
     return str(path)
 
 
+def kept(shell: Shell, device: str = "eth1") -> list[str]:
+    return claims(shell.namespace, device, lock_path=shell.folder / "locks")
+
+
 def test_every_command_from_the_plan_to_the_last_unplug(shell: Shell) -> None:
     shell.configure("vifplug_vepa", remove_unused=True)
     card(shell.namespace, up=False)
@@ -101,7 +105,7 @@ def test_an_associations_field_that_is_wrong_is_named_before_any_change(
     assert len(lines) == len(vifs)
     for vif, line in zip(vifs, lines, strict=True):
         assert f"VIF {vif['id']}: {field} is " in line and LIMITS[field] in line
-    assert claims(shell.namespace) == [], "nor of the good one among them"
+    assert kept(shell) == [], "nor of the good one among them"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_what_cannot_be_right_is_one_line_and_status_2(
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert said in line and IDS[0] in line
-    assert claims(shell.namespace) == []
+    assert kept(shell) == []
 
 
 def test_no_fake_sysfs_and_no_name_makes_a_card_one_of_port_profiles(
@@ -164,7 +168,7 @@ def test_no_fake_sysfs_and_no_name_makes_a_card_one_of_port_profiles(
         said.append(done.stderr)
     assert "enic has driver ifb; needed: a virtual function, driver enic" in said[0]
     assert "enic is no virtual function" in said[1]
-    assert claims(shell.namespace, "enic") == []
+    assert kept(shell, "enic") == []
 
 
 WAYS = {
@@ -209,7 +213,7 @@ def test_an_ordinary_users_daemon_sees_who_holds_a_macvtap(user: User) -> None:
     assert "macvtap  changed" in user.vifplug("plug", name)
     assert "macvtap0" not in str(user.host.ip_json("link"))
     assert "changed" in user.vifplug("unplug", name)
-    assert claims(user.host) == []
+    assert claims(user.host, lock_path=user.folder / "locks") == []
 
 
 def test_the_daemon_has_the_three_documented_capabilities_and_no_other(user: User) -> None:

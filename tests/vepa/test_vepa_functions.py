@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     argv = [sys.executable, in_the_machine.__file__, "/run/vifplug/answers"]
     shared = tmp_path_factory.mktemp("igb")
-    ended = run_inside(argv, shared=shared, timeout=60, cwd=ROOT, kernel="igb")
+    ended = run_inside(argv, shared=shared, timeout=60, cwd=ROOT, kernel="igb",
+                       env={"PYTHONPATH": str(ROOT)})  # fmt: skip
     assert ended.status == 0, f"{ended.output[-3000:]}\n{ended.console[-1000:]}"
     found: dict[str, Any] = json.loads((ended.folder / "answers").read_text())
     return found

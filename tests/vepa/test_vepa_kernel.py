@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
+from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.processes import in_processes
 from tests.vepa.vifs import IDS, card, claims, direct_vif, macvtap, qbg_vif
@@ -17,7 +18,7 @@ from vifplug import VIF, Conflict, GenericVIFDriver, VifplugError
 from vifplug.testing import NetworkNamespace
 from vifplug_vepa import privileged
 
-SEEN = "import sys; from vifplug import holders; print(holders.look().of(int(sys.argv[1])))"
+SEEN = "import sys; from vifplug.kernel import holders; print(holders.look().of(int(sys.argv[1])))"
 
 
 def names(namespace: NetworkNamespace) -> set[str]:
@@ -61,7 +62,9 @@ def test_a_device_goes_down_with_its_last_vif_and_stays_up_where_nothing_says_so
     assert "UP" not in namespace.ip_json("link", "show", "eth1")[0]["flags"]
     assert claims(namespace) == []
 
+    # The option is the daemon's own, so the daemon has to start again.
     conf.config(group="vifplug_vepa", remove_unused=False)
+    fork(privileged)
     stays = GenericVIFDriver()
     stays.plug(None, one)
     stays.unplug(None, one)
@@ -94,8 +97,13 @@ def test_a_vif_moves_to_another_device(
     card(namespace, "eth2")
     driver.plug(None, direct_vif())
     moved = direct_vif(network={"interface": "eth2"})
-    assert "moved from eth1" in str(driver.plan(None, moved))
-    driver.plug(None, moved)
+    for call in (driver.plan, driver.plug):
+        with pytest.raises(Conflict, match=r"eth1 has this VIF already .* plug with --move"):
+            call(None, moved)
+    assert (len(claims(namespace)), claims(namespace, "eth2")) == (1, [])
+    assert "moved from eth1" in str(driver.plan(None, moved, move=True))
+    assert driver.plug(None, moved, move=True).changed
+    assert not driver.check(None, moved)
     assert (claims(namespace), len(claims(namespace, "eth2"))) == ([], 1)
 
 
@@ -319,9 +327,12 @@ def test_a_device_that_vanishes_between_plan_and_apply(
     namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     card(namespace)
-    seen = driver.host(batch=True)
+    ready = driver.ready(None, direct_vif())
+    seen = driver.look([ready])
+    wired = driver.wire(ready, seen.host)
+    assert seen.host.link("eth1")
     namespace.ip("link", "del", "eth1")
-    (error,) = driver.plug_all([(None, direct_vif())], host=seen)
+    (error,) = driver.plug_wired([wired], seen, driver.deadline(None))
     assert isinstance(error, Conflict)
     assert (error.device, error.found) == ("eth1", "is not there")
 

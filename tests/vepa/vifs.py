@@ -46,6 +46,12 @@ def macvtap(namespace: NetworkNamespace, vif: VIF, mode: str = "vepa", *, on: st
     return int(namespace.ip_json("link", "show", name)[0]["ifindex"])
 
 
-def claims(namespace: NetworkNamespace, device: str = "eth1") -> list[str]:
-    """Return the names of ours on a device, and the claims on it."""
-    return kept_of(device)
+def claims(
+    namespace: NetworkNamespace, device: str = "eth1", *, lock_path: Path | None = None
+) -> list[str]:
+    """Return the names of ours on a device, and the claims on it.
+
+    ``lock_path`` is that of a command or of a user, who have a configuration of their own.
+    """
+    with namespace.entered():
+        return kept_of(device, lock_path)
