@@ -73,8 +73,9 @@ def test_a_guest_whose_tap_libvirt_makes(
 ) -> None:
     driver = GenericVIFDriver()
     vif = dataclasses.replace(bridge_vif(should_create_bridge=False), queues=queues)
-    assert driver.host().found["libvirt_version"] == "found"
-    assert driver.host().virt_type == "qemu", "as this libvirt says: it has no KVM"
+    found = driver.look([]).host
+    assert found.found["libvirt_version"] == "found"
+    assert found.virt_type == "qemu", "as this libvirt says: it has no KVM"
     driver.plug(None, vif)
     with Capture(hypervisor.far, "far") as wire:
         guest = hypervisor.libvirt.start_guest(driver.get_config(None, vif).to_xml())

@@ -206,8 +206,8 @@ def test_a_bridge_that_others_made_is_never_removed(
     namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
     conf.config(group="vifplug_bridge", remove_unused=True)
+    fork(privileged)
     namespace.ip("link", "add", "name", "br100", "type", "bridge")
-    driver = GenericVIFDriver()
     driver.plug(None, bridge_vif())
     driver.unplug(None, bridge_vif())
     assert namespace.ip_json("link", "show", "br100")

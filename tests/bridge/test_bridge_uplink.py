@@ -17,6 +17,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import bridge_vif, tap_of
+from tests.configured import fork
 from tests.faults import matrix
 from tests.faults.dumps import differences
 from tests.faults.matrix import Subject
@@ -81,9 +82,15 @@ def host(namespace: NetworkNamespace, far: NetworkNamespace) -> NetworkNamespace
     return namespace
 
 
-def flat(conf: Config, number: int = 0, **network: object) -> VIF:
-    """A VIF of a network whose bridge has an uplink, and goes with its last user."""
+@pytest.fixture
+def conf(conf: Config) -> Config:
+    """The process' configuration: a bridge goes with its last user."""
     conf.config(group="vifplug_bridge", remove_unused=True)
+    return conf
+
+
+def flat(number: int = 0, **network: object) -> VIF:
+    """A VIF of a network whose bridge has an uplink."""
     return bridge_vif(number, **{"mtu": 1500, "interface": "eth1", **network})
 
 
@@ -99,11 +106,11 @@ def addressing(host: NetworkNamespace, device: str) -> dict[str, Any]:
 
 
 def test_what_the_uplink_has_moves_to_the_bridge_and_back(
-    host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     before, had = host.everything(), addressing(host, "eth1")
     assert len(had["addresses"]) == 10
-    vif = flat(conf)
+    vif = flat()
 
     assert driver.plug(None, vif).changed
     assert differences(had, addressing(host, "br100")) == []
@@ -173,11 +180,11 @@ class Conversation:
 
 
 def test_a_conversation_goes_on_while_the_uplink_joins_and_leaves(
-    host: NetworkNamespace, far: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, far: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     far.ip("address", "add", "192.0.2.1/24", "dev", "eth1")
     far.ip("address", "add", "2001:db8::1/64", "dev", "eth1", "nodad")
-    vif = flat(conf)
+    vif = flat()
     with Conversation(host, far, "192.0.2.7") as one, Conversation(host, far, "2001:db8::7") as two:
         for _ in range(3):
             assert driver.plug(None, vif).changed
@@ -195,7 +202,7 @@ def test_a_guest_reaches_the_wire_through_the_uplink(
     host: NetworkNamespace, far: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
     conf.config(group="vifplug_bridge", create_tap=True)
-    vif, driver = flat(conf), GenericVIFDriver()
+    vif, driver = flat(), GenericVIFDriver()
     driver.plug(None, vif)
     frame = bytes.fromhex("ffffffffffff" + vif.address.replace(":", "") + "88b5") + bytes(46)
     with TapEnd(host, tap_of(vif)) as guest, Capture(far, "eth1") as wire:
@@ -208,10 +215,10 @@ def test_a_guest_reaches_the_wire_through_the_uplink(
 
 
 def test_the_uplink_stays_until_the_last_vif_has_gone(
-    host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     had = addressing(host, "eth1")
-    one, two = flat(conf, 0), flat(conf, 1)
+    one, two = flat(0), flat(1)
     driver.plug(None, one)
     with_one = host.everything()
     assert not driver.plug(None, one).changed
@@ -227,9 +234,9 @@ def test_the_uplink_stays_until_the_last_vif_has_gone(
 def test_the_uplink_stays_where_unused_bridges_stay(
     host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
-    had, vif = addressing(host, "eth1"), flat(conf)
+    had, vif = addressing(host, "eth1"), flat()
     conf.config(group="vifplug_bridge", remove_unused=False)
-    driver = GenericVIFDriver()
+    fork(privileged)  # the option is the daemon's
     driver.plug(None, vif)
     driver.unplug(None, vif)
     assert differences(had, addressing(host, "br100")) == []
@@ -237,9 +244,9 @@ def test_the_uplink_stays_where_unused_bridges_stay(
 
 
 def test_what_came_to_the_uplink_later_moves_at_the_next_plug(
-    host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
-    vif = flat(conf)
+    vif = flat()
     driver.plug(None, vif)
     host.ip("address", "add", "192.0.2.99/24", "dev", "eth1")  # as a DHCP client that was forgotten
     drift = driver.check(None, vif)
@@ -251,11 +258,11 @@ def test_what_came_to_the_uplink_later_moves_at_the_next_plug(
 
 
 def test_an_uplink_that_others_joined_is_left_alone(
-    host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     host.ip("link", "add", "br100", "type", "bridge")
     host.ip("link", "set", "eth1", "master", "br100")
-    vif, before = flat(conf), host.everything()
+    vif, before = flat(), host.everything()
     driver.plug(None, vif)
     during = host.everything()
     for what in ("addresses", "routes"):
@@ -291,14 +298,13 @@ def test_a_device_that_can_be_no_uplink_is_refused_before_any_change(
     interface: str,
     words: str,
     host: NetworkNamespace,
-    conf: Config,
     driver: GenericVIFDriver,
 ) -> None:
     for line in filter(None, prepared.split("; ")):
         host.ip(*line.split())
     before = host.everything()
     with pytest.raises(Conflict, match=words) as error:
-        driver.plug(None, flat(conf, interface=interface))
+        driver.plug(None, flat(interface=interface))
     assert interface in str(error.value)
     assert differences(before, host.everything()) == []
 
@@ -311,16 +317,16 @@ def test_an_address_that_the_bridge_cannot_take_leaves_everything_as_it_was(
         Path("/proc/sys/net/ipv6/conf/br100/disable_ipv6").write_text("1")
     before = host.everything()
     with pytest.raises(PlugFailed, match="copy addresses from eth1 to br100") as error:
-        driver.plug(None, flat(conf))
+        driver.plug(None, flat())
     assert error.value.left == ()
     assert differences(before, host.everything()) == []
 
 
 def test_the_bridge_itself_as_uplink_is_invalid(
-    host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    host: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     with pytest.raises(InvalidVIF, match=r"network\.interface is 'br100'"):
-        driver.plug(None, flat(conf, interface="br100"))
+        driver.plug(None, flat(interface="br100"))
 
 
 def lay_out(namespace: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
@@ -340,7 +346,7 @@ def every_message(conf: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Subjec
     """A saboteur of each single change that is asked of the kernel, some eighty for this uplink."""
     saboteur = Saboteur(messages=True)
     monkeypatch.setattr(Netlink, "exchange", lambda link, asked: saboteur.exchange(link, asked))
-    return Subject(flat(conf), lay_out, privileged.context), saboteur
+    return Subject(flat(), lay_out, privileged.context), saboteur
 
 
 @pytest.mark.parametrize("fault", [REFUSED, HALF])

@@ -35,6 +35,7 @@ from vifplug.legacy import LegacyVIFDriver
 from vifplug.testing import validate
 from vifplug_bridge import opts as bridge_opts
 from vifplug_ovs import opts as ovs_opts
+from vifplug_ovs.snapshot import Ovs
 
 pytestmark = pytest.mark.unit
 
@@ -45,7 +46,7 @@ LINKS = {
     "eth1": {"kind": "physical", "up": True},
 }
 FACTS = {"links": LINKS, "ovs": {"bridges": {"br-int": {}, "br-vms": {}}}}
-HOST = Host.from_dict({**FACTS, "firewall": True})
+HOST = Host.from_dict({**FACTS, "firewall": True}, [Ovs])
 
 ids = pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)
 
@@ -164,7 +165,7 @@ def test_three_drivers_are_all_ovs_and_each_keeps_its_way(
 ) -> None:
     conf.config(group="vifplug_ovs", process="manual" if kind is not MANUAL else "hybrid")
     network, mapping = pair(kind)
-    host = Host.from_dict({**FACTS, **told})
+    host = Host.from_dict({**FACTS, **told}, [Ovs])
     plan = make(kind).plan(INSTANCE, (network, mapping), host=host)
     assert plan.owner.process == kind.pins["process"]
     vif = VIF.from_dict(
@@ -189,10 +190,10 @@ def test_no_firewall_driver_is_a_firewall_where_the_original_looked(
 ) -> None:
     conf.config(group="vifplug", firewall_driver=driver)
     legacy = make(kind)
-    xml = legacy.get_config(INSTANCE, pair(kind), host=legacy.looked(legacy.host(), [])).to_xml()
+    xml = legacy.get_config(INSTANCE, pair(kind), host=legacy.look([]).host).to_xml()
     assert ("<filterref" in xml) == (kind in (BRIDGE, HYBRID) and driver != NOOP)
-    generic = GenericVIFDriver()
-    assert generic.host().firewall == (driver == NWFILTER), "GenericVIFDriver keeps its own rule"
+    generic = GenericVIFDriver().look([]).host
+    assert generic.firewall == (driver == NWFILTER), "GenericVIFDriver keeps its own rule"
 
 
 @pytest.mark.parametrize("kind", [BRIDGE, HYBRID], ids=lambda kind: kind.__name__)

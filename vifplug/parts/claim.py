@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vifplug.fields import DEVICE, WORD, declared
+from vifplug.fields import DEVICE, Choice, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations.claims import AddClaim, RemoveClaim
@@ -29,7 +29,7 @@ class Claim(Part):
     joining_roles: ClassVar[tuple[str, ...]] = ("bridge",)
 
     on: str = declared(DEVICE)
-    role: str = declared(WORD, default="bridge")
+    role: str = declared(Choice(*BRIDGED), default="bridge")
 
     @property
     def title(self) -> str:
