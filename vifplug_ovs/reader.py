@@ -67,7 +67,8 @@ def keys(options: Mapping[str, Any]) -> Keys:
 def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     """Return what is to be read for a VIF: for another plugin's, only rows with its mark or ids."""
     if vif.vif_type not in _OURS:
-        return Sought(vif_id=vif.id, interface_id=vif.interface_id)
+        # Its claim may note another interface id than the VIF tells here.
+        return Sought(vif_id=vif.id, interface_id=vif.interface_id, by_id=True)
     slot = vif.details.get("pci_slot")
     return Sought(
         vif_id=vif.id,
