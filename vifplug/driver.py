@@ -262,7 +262,7 @@ class GenericVIFDriver(Planner):
         host = self.reader.devices(batch=len(vifs) >= BATCH)
         by_id = any(vif is None for _, vif in vifs)
         known = [vif for _, vif in vifs if vif]
-        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switch_types))
+        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
         plugins = self._all_plugins() if by_id else self.registry.some(types)
         host = self._with_switches(host, None if by_id else known, plugins, deadline)
         leaving = [self._leaving(*vif, host, plugins, since) for vif in vifs]

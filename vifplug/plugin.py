@@ -90,6 +90,11 @@ class VIFPlugin(abc.ABC):
         """Return what this plugin needs of a host and whether it is there. Pure as well."""
         return ()
 
+    @classmethod
+    def present(cls, options: Mapping[str, Any]) -> bool:
+        """Whether this host may have the plugin's switch; see ``vifplug.switch.Presence``."""
+        return True
+
     # What follows is the core's; a plugin leaves it as it is.
 
     def completed(self, vif: VIF) -> VIF:

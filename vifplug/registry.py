@@ -90,14 +90,32 @@ class Registry:
             self._entries.setdefault(entry.name, []).append(entry)
         self._plugins: dict[str, VIFPlugin] = {}
         self._vif_types = tuple(sorted(self._entries))
-        switches = {entry.name for entry in importlib.metadata.entry_points(group=SWITCHES)}
-        self.switch_types = tuple(sorted(switches & set(self._entries)))
-        """One vif_type of each plugin whose switch may have something of any VIF."""
+        switches = importlib.metadata.entry_points(group=SWITCHES)
+        self._switches = {e.name: e for e in switches if e.name in self._entries}
+        self._presences: dict[str, Any] = {}
 
     @property
     def vif_types(self) -> tuple[str, ...]:
         """The vif_types that some distribution claims."""
         return self._vif_types
+
+    @property
+    def switch_types(self) -> tuple[str, ...]:
+        """One vif_type of each plugin whose switch may have something of any VIF."""
+        return tuple(sorted(self._switches))
+
+    def switches_here(self) -> tuple[str, ...]:
+        """Return those of the switches' vif_types whose switch this host may have."""
+        return tuple(vif_type for vif_type in self.switch_types if self._is_here(vif_type))
+
+    def _is_here(self, vif_type: str) -> bool:
+        try:
+            if vif_type not in self._presences:
+                self._presences[vif_type] = self._switches[vif_type].load()
+            presence = self._presences[vif_type]
+            return bool(presence.present(self._options(presence)))
+        except Exception:
+            return True  # its plugin is loaded, and says what is wrong
 
     @property
     def loaded(self) -> tuple[VIFPlugin, ...]:

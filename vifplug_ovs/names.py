@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that Neutron's agents, Nova and os-vif know too: of devices, ports and bridges. Pure."""
+"""Names that Neutron's agents, Nova and os-vif know too, and what options may say. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from vifplug.fields import Choice, Text
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
 
@@ -15,6 +16,17 @@ OVS, VHOSTUSER = "ovs", "vhostuser"
 MANUAL, AUTOMATIC, HYBRID = "manual", "automatic", "hybrid"
 PROCESSES = (MANUAL, AUTOMATIC, HYBRID)
 """The ways in which a VIF of vif_type ovs is connected."""
+
+CHOOSE = "choose"
+"""The value of option process that leaves the choice to the plugin."""
+
+DATAPATHS = Choice("system", "netdev")
+QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",
+                   "linux-fq_codel", "linux-netem")  # fmt: skip
+SOCKET = Text(
+    r"(?=.{2,107}$)(?!.*/\.{1,2}(?:/|$))(?:/[A-Za-z0-9_.+@:-]+)+",
+    "the absolute path of a socket: at most 107 of A-Z a-z 0-9 _ . + @ : - /, without . and ..",
+)
 
 OWN_BRIDGE, OWN_PATCH, INTEGRATION_PATCH = "pb", "pbp", "ibp"
 """Prefixes where each port has an own bridge: of the bridge, and of both ends of its patch."""

@@ -9,10 +9,8 @@ from oslo_config import cfg, types
 
 from vifplug.fields import DEVICE
 from vifplug.guest.nwfilter import FILTER_OPTS
-from vifplug_ovs.names import PROCESSES
+from vifplug_ovs.names import CHOOSE, DATAPATHS, PROCESSES, QOS_TYPES, SOCKET
 from vifplug_ovs.ovsdb.endpoint import ALLOWED, Endpoint
-from vifplug_ovs.parts import DATAPATHS, QOS_TYPES, SOCKET
-from vifplug_ovs.process import CHOOSE
 
 GROUP = "vifplug_ovs"
 

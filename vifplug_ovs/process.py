@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.model.vif import VIF
-from vifplug_ovs.names import AUTOMATIC, HYBRID, INTEGRATION_PATCH, MANUAL, PROCESSES
+from vifplug_ovs.names import AUTOMATIC, CHOOSE, HYBRID, INTEGRATION_PATCH, MANUAL, PROCESSES
 from vifplug_ovs.snapshot import IFACE_ID, Ovs
-
-CHOOSE = "choose"
 
 _VIRTUALPORT = (0, 9, 11)
 """The libvirt that first makes OVS ports by itself."""

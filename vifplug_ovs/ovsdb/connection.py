@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -256,6 +255,8 @@ def _dial(endpoint: Endpoint, deadline: float) -> socket.socket:
 
 def _wrapped(plain: socket.socket, keys: Keys, deadline: float) -> socket.socket:
     # OVS' certificates are for the database, not for a host's name (ovs-pki(8)).
+    import ssl  # takes longer than all else here, and few hosts need it
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     try:

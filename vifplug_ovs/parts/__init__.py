@@ -2,9 +2,10 @@
 """What a VIF on Open vSwitch needs: rows of its database, and devices of the kernel. Pure."""
 
 from vifplug.parts import CORE, Part
-from vifplug_ovs.parts.bridge import DATAPATHS, Bridge, Claim, OwnBridge
+from vifplug_ovs.names import DATAPATHS, QOS_TYPES, SOCKET
+from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
 from vifplug_ovs.parts.hybrid import FilterBridge, Veth
-from vifplug_ovs.parts.port import PATCH, QOS_TYPES, SOCKET, Port
+from vifplug_ovs.parts.port import PATCH, Port
 from vifplug_ovs.parts.removal import removal
 from vifplug_ovs.parts.representor import Representor, representor_of
 

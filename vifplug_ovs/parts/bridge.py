@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug.errors import Conflict
-from vifplug.fields import BOOLEAN, DEVICE, UUID, Choice, declared
+from vifplug.fields import BOOLEAN, DEVICE, UUID, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, shared_mark
 from vifplug.operations import Operation
 from vifplug.parts import Part
+from vifplug_ovs.names import DATAPATHS
 from vifplug_ovs.operations import AddBridge, ClaimBridge, MovePort, UnclaimBridge, set_ids
 from vifplug_ovs.snapshot import MARK, VIF_ID, readable
-
-DATAPATHS = Choice("system", "netdev")
 
 
 @dataclass(frozen=True, kw_only=True)

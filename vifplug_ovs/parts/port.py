@@ -8,11 +8,12 @@ from posixpath import dirname
 from typing import ClassVar
 
 from vifplug.errors import Conflict
-from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, Text, declared
+from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations import Operation
 from vifplug.parts import Part
+from vifplug_ovs.names import QOS_TYPES, SOCKET
 from vifplug_ovs.operations import (
     AddPort,
     MovePort,
@@ -24,15 +25,8 @@ from vifplug_ovs.operations import (
 )
 from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, readable
 
-QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",
-                   "linux-fq_codel", "linux-netem")  # fmt: skip
-
 PATCH = "patch"
 _TYPES = Choice("", PATCH, *VHOST_USER)
-SOCKET = Text(
-    r"(?=.{2,107}$)(?!.*/\.{1,2}(?:/|$))(?:/[A-Za-z0-9_.+@:-]+)+",
-    "the absolute path of a socket: at most 107 of A-Z a-z 0-9 _ . + @ : - /, without . and ..",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
