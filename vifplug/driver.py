@@ -6,34 +6,28 @@ The one driver of the LibvirtVIFDrivers blueprint: driven by vif_type, nothing t
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vifplug import fields
 from vifplug.daemon import locks
-from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
 from vifplug.errors import (
     NO_VIF,
     InvalidVIF,
-    PluginFailed,
     SwitchError,
     UnknownVIFType,
     VifplugError,
     shown,
 )
 from vifplug.guest.interface import Interface
-from vifplug.kernel.namespace import network_namespace
-from vifplug.leaving import Leaving
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
-from vifplug.plan.plugged import Plugged, plugged
 from vifplug.plan.removal import removal
 from vifplug.plan.wired import Ready, Wired
 from vifplug.planner import Pair, Planner, View
@@ -42,6 +36,11 @@ from vifplug.query import libvirt
 from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
 from vifplug.switch import Departure
+
+# What only a plug, an unplug or a list needs is imported there: other commands start sooner.
+if TYPE_CHECKING:
+    from vifplug.calls import Leaving
+    from vifplug.plan.plugged import Plugged
 
 __all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
 
@@ -149,6 +148,8 @@ class GenericVIFDriver(Planner):
 
         Raises SwitchError where there is a switch that can't be read.
         """
+        from vifplug.plan.plugged import plugged
+
         plugins = self._all_plugins()
         host = self.reader.devices(batch=True)
         host = self._with_switches(host, None, plugins, self.deadline(None))
@@ -187,12 +188,14 @@ class GenericVIFDriver(Planner):
                 outcomes[position] = error
         self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
         for module, group in _by_module(to_plug):
-            requests = [_request(vif) for vif in group.values()]
-            replies = self._call(module, "plug", requests, deadline)
+            from vifplug import calls
+
+            replies = calls.plug(module, tuple(group.values()), deadline)
             for chain in replies[0].dropping:
                 LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
-                outcomes[position] = _plugged(vif, reply)
+                done = _result(vif, changed=reply.changed, devices=reply.devices)
+                outcomes[position] = reply.error or done
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _is_plugged(self, vif: Wired, view: View) -> bool:
@@ -233,30 +236,13 @@ class GenericVIFDriver(Planner):
                     name,
                 )
 
-    def _call(
-        self,
-        module: str,
-        entrypoint: str,
-        vifs: Sequence[PlugVIF] | Sequence[UnplugVIF],
-        deadline: float,
-    ) -> Sequence[Reply]:
-        """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
-        from vifplug.daemon.call import call  # oslo.privsep: only those who plug need it
-
-        request = Request.of(network_namespace(), deadline, vifs)
-        try:
-            return call(importlib.import_module(module).context, entrypoint, request)
-        except ImportError as error:
-            failed: VifplugError = PluginFailed(NO_VIF, module, module, str(error))
-        except VifplugError as error:
-            failed = error
-        return [Reply(error=failed).about(vif.vif_id) for vif in vifs]
-
     def _unplug(self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None) -> Outcomes:
         """Unplug VIFs: each plugin that has something of one is asked, those with a switch first.
 
         With each VIF's id comes the VIF itself, where the caller knows it.
         """
+        from vifplug import calls
+
         deadline = self.deadline(timeout)
         since = locks.stamp(self.reader.folder())
         host = self.reader.devices(batch=len(vifs) >= BATCH)
@@ -266,13 +252,8 @@ class GenericVIFDriver(Planner):
         plugins = self._all_plugins() if by_id else self.registry.some(types)
         host = self._with_switches(host, None if by_id else known, plugins, deadline)
         leaving = [self._leaving(*vif, host, plugins, since) for vif in vifs]
-        modules = dict.fromkeys(module for each in leaving for module in each.modules)
-        for module in modules:
-            group = [each for each in leaving if module in each.modules]
-            requests = [each.request for each in group]
-            replies = self._call(module, "unplug", requests, deadline)
-            for each, reply in zip(group, replies, strict=True):
-                each.replies.append(reply)
+        for module in dict.fromkeys(module for each in leaving for module in each.modules):
+            calls.unplug(module, [each for each in leaving if module in each.modules], deadline)
         return [each.outcome for each in leaving]
 
     def _leaving(
@@ -284,6 +265,8 @@ class GenericVIFDriver(Planner):
         since: int | None,
     ) -> Leaving:
         """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
+        from vifplug.calls import Leaving
+
         departure = Departure(vif_id=vif_id, interface_id=vif.interface_id if vif else None)
         types = types_of(departure, host)
         vif_type = vif.vif_type if vif else next(iter(types), "")
@@ -302,7 +285,7 @@ class GenericVIFDriver(Planner):
                 raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
             leaving.modules = tuple(plugin.privileged() for plugin in asked)
         except VifplugError as error:
-            leaving.replies.append(Reply(error=error))
+            leaving.errors.append(error)
         return leaving
 
 
@@ -322,21 +305,6 @@ def _only(outcomes: Outcomes) -> Result:
     return outcomes[0]
 
 
-def _request(vif: Wired) -> PlugVIF:
-    """Return what the privileged side must know of a VIF."""
-    owner = vif.owner
-    return PlugVIF(
-        vif_id=owner.vif_id,
-        vif_type=owner.vif_type,
-        process=owner.process,
-        parts=tuple(part.to_dict() for part in vif.wiring.parts),
-        interface_id=vif.vif.interface_id,
-        elsewhere=vif.elsewhere,
-        guest=_guest(vif.vif),
-        move=vif.move,
-    )
-
-
 def _result(vif: Wired, *, changed: bool, devices: Iterable[str]) -> Result:
     return Result(
         id=vif.vif.id,
@@ -349,17 +317,6 @@ def _result(vif: Wired, *, changed: bool, devices: Iterable[str]) -> Result:
 
 def _unchanged(vif: Wired) -> Result:
     return _result(vif, changed=False, devices=vif.wiring.devices)
-
-
-def _plugged(vif: Wired, reply: Reply) -> Result | VifplugError:
-    if reply.error is not None:
-        return reply.error
-    return _result(vif, changed=reply.changed, devices=reply.devices)
-
-
-def _guest(vif: VIF | None) -> str | None:
-    """Return the name of a VIF's guest, for the log."""
-    return (vif.instance.name or vif.instance.uuid) if vif else None
 
 
 def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:

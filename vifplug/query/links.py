@@ -37,7 +37,9 @@ class RunningLinks(Links):
         self._netlink = netlink or Netlink()
         self._claims = claims
         self._claims_on: dict[str, tuple[Mark, ...]] = {}
+        self._claimants: dict[str, set[str]] = {}
         self._claims_of: dict[str, tuple[tuple[str, Mark], ...]] = {}
+        self._marked: dict[str, dict[str, Link]] = {}
         self._kept: dict[str, Link | None] = {}
         self._carrying: dict[str, str | None] = {}
         self._expected: dict[str, None] = {}
@@ -128,8 +130,10 @@ class RunningLinks(Links):
 
     def claimants(self, name: str) -> set[str]:
         """Return the ids of the VIFs that claim a device: one listing of a folder."""
-        token = token_in(self[name].altnames) if name in self else None
-        return self._claims.claimants(token) if token else set()
+        if name not in self._claimants:
+            token = token_in(self[name].altnames) if name in self else None
+            self._claimants[name] = self._claims.claimants(token) if token else set()
+        return self._claimants[name]
 
     def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         """Return a VIF's claims, each with the device that it is on."""
@@ -148,9 +152,10 @@ class RunningLinks(Links):
         """Return the devices that carry a mark of the VIF: one raw dump."""
         if self._complete:
             return super().marked(vif_id)
-        found = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
-        self._kept.update(found)
-        return found
+        if vif_id not in self._marked:
+            self._marked[vif_id] = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
+            self._kept.update(self._marked[vif_id])
+        return self._marked[vif_id]
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return the devices that are ports of this bridge: one filtered dump."""

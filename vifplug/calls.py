@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caller's side of privileged calls: what the daemons are asked, and their one answer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vifplug.daemon.call import call
+from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
+from vifplug.errors import NO_VIF, PluginFailed, UnplugFailed, VifplugError
+from vifplug.kernel.namespace import network_namespace
+from vifplug.model.vif import VIF
+from vifplug.plan.wired import Wired
+from vifplug.result import Result
+from vifplug.switch import Departure
+
+
+def plug(module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]:
+    """Have a plugin's daemon plug VIFs; return one reply for each."""
+    return _asked(module, "plug", [_plug_request(vif) for vif in vifs], deadline)
+
+
+def unplug(module: str, vifs: Sequence[Leaving], deadline: float) -> None:
+    """Have a plugin's daemon unplug VIFs; each notes its reply."""
+    replies = _asked(module, "unplug", [vif.request for vif in vifs], deadline)
+    for vif, reply in zip(vifs, replies, strict=True):
+        vif.replies.append(reply)
+
+
+def _asked(
+    module: str,
+    entrypoint: str,
+    vifs: Sequence[PlugVIF] | Sequence[UnplugVIF],
+    deadline: float,
+) -> Sequence[Reply]:
+    """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
+    request = Request.of(network_namespace(), deadline, vifs)
+    try:
+        return call(importlib.import_module(module).context, entrypoint, request)
+    except ImportError as error:
+        failed: VifplugError = PluginFailed(NO_VIF, module, module, str(error))
+    except VifplugError as error:
+        failed = error
+    return [Reply(error=failed).about(vif.vif_id) for vif in vifs]
+
+
+def _plug_request(vif: Wired) -> PlugVIF:
+    owner = vif.owner
+    return PlugVIF(
+        vif_id=owner.vif_id,
+        vif_type=owner.vif_type,
+        process=owner.process,
+        parts=tuple(part.to_dict() for part in vif.wiring.parts),
+        interface_id=vif.vif.interface_id,
+        elsewhere=vif.elsewhere,
+        guest=_guest(vif.vif),
+        move=vif.move,
+    )
+
+
+def _guest(vif: VIF | None) -> str | None:
+    """Return the name of a VIF's guest, for the log."""
+    return (vif.instance.name or vif.instance.uuid) if vif else None
+
+
+@dataclass(kw_only=True)
+class Leaving:
+    """A VIF that is to be unplugged: the privileged modules to ask, and what they answered."""
+
+    departure: Departure
+    vif_type: str
+    vif: VIF | None
+    modules: tuple[str, ...] = ()
+    replies: list[Reply] = field(default_factory=list)
+    errors: list[VifplugError] = field(default_factory=list)
+
+    @property
+    def request(self) -> UnplugVIF:
+        """What the daemons are asked."""
+        departure = self.departure
+        return UnplugVIF(
+            vif_id=departure.vif_id,
+            interface_id=departure.interface_id,
+            guest=_guest(self.vif),
+        )
+
+    @property
+    def outcome(self) -> Result | VifplugError:
+        """What became of the VIF: one answer of all that were asked."""
+        errors = [*self.errors, *(reply.error for reply in self.replies if reply.error)]
+        if len(errors) == 1:
+            return errors[0]
+        if errors:
+            return UnplugFailed(self.departure.vif_id, [str(error) for error in errors])
+        devices = (device for reply in self.replies for device in reply.devices)
+        return Result(
+            id=self.departure.vif_id,
+            vif_type=self.vif_type,
+            process=None,
+            changed=any(reply.changed for reply in self.replies),
+            devices=tuple(dict.fromkeys(devices)),
+        )
