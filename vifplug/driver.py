@@ -61,7 +61,7 @@ class GenericVIFDriver(Planner):
         UnknownVIFType, PluginFailed, Conflict.
         """
         ready = self.ready(instance, vif)
-        view = self.look([ready], host=host)
+        view = self.look([ready], host=host, everywhere=False)
         return self.wire(ready, view.host).wiring.interface
 
     def plan(

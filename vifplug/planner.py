@@ -23,11 +23,12 @@ from vifplug.errors import (
     VifplugError,
 )
 from vifplug.model.host import BATCH, Host
+from vifplug.model.mark import Owner
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
 from vifplug.parts import Part
 from vifplug.plan.compare import Plan, plan
-from vifplug.plan.move import leave
+from vifplug.plan.move import Leave, leave
 from vifplug.plan.place import Lookup, elsewhere, leaves, places, require_one_place
 from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
@@ -69,7 +70,7 @@ class Planner:
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
-        self._lookups: dict[VIFPlugin, tuple[tuple[type[Part], ...], Lookup]] = {}
+        self._lookups: dict[tuple[VIFPlugin, ...], tuple[tuple[type[Part], ...], Lookup]] = {}
         self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
     # The steps, for callers that show each.
@@ -80,8 +81,7 @@ class Planner:
         plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
         completed = plugin.completed(taken)
         plugin.check(completed)
-        names = self._looked_for_by(plugin)[1].names(completed.id)
-        return Ready(vif=completed, plugin=plugin, elsewhere=names)
+        return Ready(vif=completed, plugin=plugin)
 
     def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
         """Return each VIF as :meth:`ready` returns it, or the error."""
@@ -94,13 +94,18 @@ class Planner:
         host: Host | None = None,
         told: Mapping[str, Any] | None = None,
         deadline: float | None = None,
+        everywhere: bool = True,
     ) -> View:
-        """Return the host as these VIFs must know it; ``host`` is one that somebody described."""
+        """Return the host as these VIFs must know it; ``host`` is one that somebody described.
+
+        ``everywhere``: also what other plugins' switches have of them, which a plan must know.
+        """
         until = self.deadline(None) if deadline is None else deadline
         since = locks.stamp(self.reader.folder())
-        plugins = [*(vif.plugin for vif in vifs), *self._with_a_switch()]
+        plugins = [vif.plugin for vif in vifs]
+        plugins += self._with_a_switch() if everywhere else ()
         if host is None:
-            names = (name for vif in vifs for name in vif.elsewhere)
+            names = (name for vif in vifs for name in self._names(vif)) if everywhere else ()
             wait = until - time.monotonic()
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
         host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
@@ -147,7 +152,7 @@ class Planner:
 
     def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
         vif = self._placed(vif, host, move)
-        return plan(vif.owner, vif.wiring, host)
+        return plan(vif.owner, vif.wiring, host, leaving=vif.leaving)
 
     def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
         """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
@@ -156,6 +161,7 @@ class Planner:
         may ``move``.
         """
         kinds = self._known_kinds(vif.plugin)
+        vif = dataclasses.replace(vif, elsewhere=self._names(vif))
         if not move:
             require_one_place(vif.wanted, host, kinds, vif.elsewhere)
             return vif
@@ -164,8 +170,8 @@ class Planner:
             place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
             return dataclasses.replace(vif, move=True) if place else vif
         mover = self._mover(fresh, host)
-        moved = self._anew(vif, host.planning()) or fresh
-        return dataclasses.replace(moved, move=True, mover=mover)
+        leaving = self._leave(vif, host.planning(), owner=fresh.owner).operations
+        return dataclasses.replace(fresh, move=True, mover=mover, leaving=leaving)
 
     def _anew(self, vif: Wired, host: Host) -> Wired | None:
         """Return a VIF wired for a host that has it no more, which this notes on the host.
@@ -173,21 +179,24 @@ class Planner:
         None where the host has it nowhere.
         """
         kinds = self._known_kinds(vif.plugin)
-        interface_id = vif.vif.interface_id
-        where = next(places(vif.vif.id, interface_id, host, kinds, vif.elsewhere), None)
-        if where is None:
+        found = [*places(vif.vif.id, vif.vif.interface_id, host, kinds, vif.elsewhere)]
+        if not found:
             return None
-        departure = Departure(vif_id=vif.vif.id, interface_id=interface_id)
+        where = max(found, key=lambda place: (place.vif_type != "", place.bridge is not None))
+        self._leave(vif, host)
+        anew = self.wire(vif.ready, host)
+        notes = (f"moves from {where.bridge or where.device} ({where.way})", *anew.wiring.notes)
+        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
+
+    def _leave(self, vif: Wired, host: Host, *, owner: Owner | None = None) -> Leave:
+        """Return how a VIF leaves its place, and note it on a host that is being planned."""
+        departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
         in_switch = [
             operation
             for plugin in self._with_a_switch()
             for operation in plugin.leave(departure, host)
         ]
-        leaving = leave(vif.vif.id, host, kinds, in_switch)
-        anew = self.wire(vif.ready, host)
-        leaving.marked_for(anew.owner, host)
-        notes = (f"moves: {where.device} {where}", *anew.wiring.notes)
-        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
+        return leave(departure, host, self._known_kinds(vif.plugin), in_switch, owner=owner)
 
     def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
         """Return the plugin that brings a VIF over: it must know the old place and the new one.
@@ -247,7 +256,7 @@ class Planner:
 
     def _with_a_switch(self) -> _Plugins:
         """Return the plugins whose switch may have something of any VIF."""
-        return self.registry.some(self.registry.switch_types)
+        return self.registry.some(self.registry.switches_here())
 
     def _all_plugins(self) -> _Plugins:
         """Return every plugin that works."""
@@ -258,8 +267,8 @@ class Planner:
 
     def _looked_for_by(self, plugin: VIFPlugin) -> tuple[tuple[type[Part], ...], Lookup]:
         """Return the kinds by which a plugin's VIFs may be somewhere, and how they are found."""
-        if plugin not in self._lookups:
-            plugins = [plugin, *self._with_a_switch()]
+        plugins = (plugin, *self._with_a_switch())
+        if plugins not in self._lookups:
             processes = {each.vif_type: each.processes for each in plugins}
             ways = [
                 (vif_type, process)
@@ -267,8 +276,12 @@ class Planner:
                 for process in processes.get(vif_type, ("",))
             ]
             kinds = kinds_of(plugins)
-            self._lookups[plugin] = kinds, Lookup.of(kinds, ways)
-        return self._lookups[plugin]
+            self._lookups[plugins] = kinds, Lookup.of(kinds, ways)
+        return self._lookups[plugins]
+
+    def _names(self, vif: Ready | Wired) -> tuple[str, ...]:
+        """Return the names by which another vif_type may have left a VIF somewhere."""
+        return self._looked_for_by(vif.plugin)[1].names(vif.vif.id)
 
     def _with_switches(
         self,
@@ -278,7 +291,7 @@ class Planner:
         deadline: float,
     ) -> Host:
         """Return the host with the switches of these plugins, as far as some VIFs need them."""
-        others = {plugin.reader() for plugin in self._with_a_switch()}
+        others = set(self.registry.switches_here())
         readers: dict[str, SwitchReader] = {}
         for plugin in plugins:
             module = plugin.reader()
@@ -290,7 +303,7 @@ class Planner:
                 module=module,
                 key=plugin.snapshot.key if plugin.snapshot else module,
                 options=plugin.options,
-                vifs=vifs if module in others else own,
+                vifs=vifs if sharing & others else own,
                 own=own is None or bool(own),
             )
         return self.reader.with_switches(host, readers.values(), deadline=deadline)

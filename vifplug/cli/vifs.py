@@ -33,6 +33,12 @@ def seconds(text: str) -> float:
     return value
 
 
+def add_move(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that may bring a VIF over."""
+    words = "bring over a VIF that is plugged by another vif_type or on another bridge"
+    parser.add_argument("--move", action="store_true", help=words)
+
+
 class VIFCommand(Command):
     """A command on the VIFs of some files."""
 
@@ -41,6 +47,7 @@ class VIFCommand(Command):
     view: View
     wired: list[Wired | VifplugError]
     tells_host: ClassVar[bool] = True
+    everywhere: ClassVar[bool] = True
     needs_files: ClassVar[str] = "+"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -99,7 +106,7 @@ class VIFCommand(Command):
         told = {name: value for name, value in options.items() if value is not None}
         good = [ready for ready in self.ready if isinstance(ready, Ready)]
         deadline = self.driver.deadline(arguments.timeout)
-        return self.driver.look(good, told=told, deadline=deadline)
+        return self.driver.look(good, told=told, deadline=deadline, everywhere=self.everywhere)
 
     def show(
         self,

@@ -16,6 +16,7 @@ class Xml(VIFCommand):
     """Print libvirt's <interface> of each VIF, one after the other. Changes nothing."""
 
     formats = False
+    everywhere = False
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         status = DONE

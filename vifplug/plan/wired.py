@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF
+from vifplug.operations.operation import Operation
 from vifplug.plugin import VIFPlugin
 from vifplug.switch import Wanted
 from vifplug.wiring import Wiring
@@ -30,6 +31,7 @@ class Wired:
 
     ``elsewhere`` is as in :class:`Ready`.
     ``move``: it is brought over from there, by the plugin ``mover`` if that is another one.
+    ``leaving`` is what takes it out of there.
     """
 
     vif: VIF
@@ -38,6 +40,7 @@ class Wired:
     elsewhere: tuple[str, ...] = ()
     move: bool = False
     mover: VIFPlugin | None = None
+    leaving: tuple[Operation, ...] = ()
 
     @property
     def ready(self) -> Ready:
