@@ -89,7 +89,7 @@ def plug() -> list[Row]:
 
         rows: list[Row] = []
         for create_tap, words in ((False, "tap by libvirt"), (True, "tap made beforehand")):
-            options = driver.plugin(vif("br0")).options
+            options = driver.registry.plugin("bridge", vif_id="-").options
             options["create_tap"] = create_tap
             driver.plug(None, vif("warm"))  # the daemon runs
             vifs = [vif("br0") for _ in range(RUNS)]

@@ -23,6 +23,7 @@ from measuring import ROOT, RUNS, Row, peer, timed
 from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver
+from vifplug.errors import NO_VIF
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
 from vifplug.kernel.perform import Kernel, perform
@@ -84,7 +85,7 @@ class Ours:
         conf.set_override("libvirt_version", "9.0.0", group="vifplug")
         conf.set_override("virt_type", "kvm", group="vifplug")
         self.driver = GenericVIFDriver()
-        self._options = self.driver.plugin(self.vif(0, "manual")).options
+        self._options = self.driver.registry.plugin("ovs", vif_id=NO_VIF).options
 
     @staticmethod
     def vif(number: int, process: str) -> VIF:
