@@ -62,7 +62,7 @@ def made_beforehand(
 def guest_tap(host: Host, name: str, bridge: str) -> tuple[GuestTap, ...]:
     """Return the part that keeps a running guest's tap in its bridge; none before it runs."""
     link = host.link(name)
-    return (GuestTap(name=name, bridge=bridge),) if link and link.kind == "tap" else ()
+    return (GuestTap(device=name, bridge=bridge),) if link and link.kind == "tap" else ()
 
 
 def on_bridge(
