@@ -157,6 +157,16 @@ class Planned(Links):
         kept = (claim for claim in self._base.claims(name) if claim not in noted)
         return (*kept, *(claim for claim, there in noted.items() if there))
 
+    def claimants(self, name: str) -> set[str]:
+        """Return the ids of the VIFs that claim, or will claim, a device."""
+        if name not in self:
+            return set()
+        noted = self._claims_on.get(name, {})
+        there = {claim.vif_id for claim, is_there in noted.items() if is_there}
+        changed = {claim.vif_id for claim in noted} - there
+        kept = {i for i in changed if any(on == name for on, _ in self.claims_of(i))}
+        return self._base.claimants(name) - changed | there | kept
+
     def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         """Return the claims that a VIF has, or will have, each with the device that it is on."""
         noted = self._claims_of.get(vif_id, {})
