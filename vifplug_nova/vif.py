@@ -18,6 +18,8 @@ from nova.virt.libvirt import vif as stock
 from vifplug import GenericVIFDriver, InvalidVIF, VifplugError
 from vifplug.model.host import ASSUMED_LIBVIRT, Host
 from vifplug.opts import firewall_required
+from vifplug.plan.wired import Ready
+from vifplug.planner import View
 from vifplug_nova import failures, opts, reading
 from vifplug_nova.config import config_of
 
@@ -58,9 +60,11 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
             ours = reading.vif_of(vif, instance, flavor=flavor, guest=guest)
             if _FOR_ANOTHER_HOST.get():
                 host = self._another_host(virt_type)
+                interface = self._vifplug.get_config(None, ours, host=host)
             else:
-                host = self._vifplug.looked(self._this_host(virt_type), [ours])
-            interface = self._vifplug.get_config(None, ours, host=host)
+                ready = self._vifplug.ready(None, ours)
+                view = self._look(ready, virt_type, everywhere=False)
+                interface = self._vifplug.wire(ready, view.host).wiring.interface
             return config_of(reading.with_guest(interface, ours, guest))
 
     def plug(self, instance: Any, vif: Any) -> None:
@@ -95,7 +99,12 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         flavor, virt_type = instance.flavor, CONF.libvirt.virt_type
         guest = self._guest(instance, vif, instance.image_meta, flavor, virt_type)
         ours = reading.vif_of(vif, instance, flavor=flavor, guest=guest)
-        _raise_errors(self._vifplug.plug_all([(None, ours)], host=self._this_host(virt_type)))
+        ready = self._vifplug.ready(None, ours)
+        view = self._look(ready, virt_type)
+        wired = self._vifplug.wire(ready, view.host)
+        deadline = self._vifplug.deadline(None)
+        # Nova has decided how the VIF is connected from now on: it comes from wherever it was.
+        _raise_errors(self._vifplug.plug_wired([wired], view, deadline, move=True))
 
     def _unplug_os_vif(self, instance: Any, vif: Any) -> None:
         if not isinstance(vif, Mapping):
@@ -148,9 +157,11 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         vnic_type = vif.get("vnic_type") or model.VNIC_TYPE_NORMAL
         return self.get_base_config(instance, vif["address"], image, flavor, virt_type, vnic_type)
 
-    def _this_host(self, virt_type: str) -> Host:
+    def _look(self, vif: Ready, virt_type: str, *, everywhere: bool = True) -> View:
+        """Return this host as a VIF must know it, with what Nova knows better."""
         told = {"virt_type": virt_type, "libvirt_version": self._libvirt_version()}
-        return _with_rings(self._vifplug.host(told=told))
+        view = self._vifplug.look([vif], told=told, everywhere=everywhere)
+        return dataclasses.replace(view, host=_with_rings(view.host))
 
     def _another_host(self, virt_type: str) -> Host:
         """Return what holds of every host of the cloud: what is configured, and nothing found."""
