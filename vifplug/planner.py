@@ -23,7 +23,6 @@ from vifplug.errors import (
     VifplugError,
 )
 from vifplug.model.host import BATCH, Host
-from vifplug.model.mark import Owner
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
 from vifplug.parts import Part
@@ -36,7 +35,7 @@ from vifplug.query import libvirt
 from vifplug.query.cards import SYSFS
 from vifplug.query.host import HostReader, SwitchReader
 from vifplug.registry import Registry, kinds_of
-from vifplug.switch import Departure
+from vifplug.switch import Departure, Wanted
 
 LOG = logging.getLogger(__name__)
 
@@ -170,7 +169,7 @@ class Planner:
             place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
             return dataclasses.replace(vif, move=True) if place else vif
         mover = self._mover(fresh, host)
-        leaving = self._leave(vif, host.planning(), owner=fresh.owner).operations
+        leaving = self._leave(vif, host.planning(), wanted=fresh.wanted).operations
         return dataclasses.replace(fresh, move=True, mover=mover, leaving=leaving)
 
     def _anew(self, vif: Wired, host: Host) -> Wired | None:
@@ -188,7 +187,7 @@ class Planner:
         notes = (f"moves from {where.bridge or where.device} ({where.way})", *anew.wiring.notes)
         return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
 
-    def _leave(self, vif: Wired, host: Host, *, owner: Owner | None = None) -> Leave:
+    def _leave(self, vif: Wired, host: Host, *, wanted: Wanted | None = None) -> Leave:
         """Return how a VIF leaves its place, and note it on a host that is being planned."""
         departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
         in_switch = [
@@ -196,7 +195,7 @@ class Planner:
             for plugin in self._with_a_switch()
             for operation in plugin.leave(departure, host)
         ]
-        return leave(departure, host, self._known_kinds(vif.plugin), in_switch, owner=owner)
+        return leave(departure, host, self._known_kinds(vif.plugin), in_switch, wanted=wanted)
 
     def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
         """Return the plugin that brings a VIF over: it must know the old place and the new one.

@@ -29,7 +29,7 @@ from vifplug_ovs.parts import (
     Claim,
     FilterBridge,
     Veth,
-    removal,
+    leaving,
 )
 from vifplug_ovs.process import choose
 from vifplug_ovs.snapshot import Ovs
@@ -79,7 +79,7 @@ class OvsPlugin(VIFPlugin):
 
     def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
         ovs = host.switch(Ovs)
-        return removal(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
+        return leaving(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)

@@ -13,19 +13,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vifplug.errors import Conflict, DeadlineExceeded
+from vifplug.errors import DeadlineExceeded
 from vifplug.model.mark import derived_name
 from vifplug.operations import Operation, SetLink, SwitchOperation
 from vifplug.switch import Departure, Order, Switch, Wanted
 from vifplug_ovs import parts
-from vifplug_ovs.operations import AddPort, MovePort, RemoveBridge, RemovePort, Settle
-from vifplug_ovs.operations.ports import INTERFACE_COLUMNS, PORT_COLUMNS
+from vifplug_ovs.operations import AddPort, MovePort, RemovePort, Settle
+from vifplug_ovs.operations.ports import (
+    INTERFACE_COLUMNS,
+    PORT_COLUMNS,
+    QOS_COLUMNS,
+    RestorePort,
+)
 from vifplug_ovs.order import in_order
 from vifplug_ovs.ovsdb import queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Keys
 from vifplug_ovs.ovsdb.queries import Sought
 from vifplug_ovs.ovsdb.requests import Request, by_row, named, select
+from vifplug_ovs.ovsdb.rows import plain_row
 from vifplug_ovs.ovsdb.transactions import UNDO, Groups, Transactions
 from vifplug_ovs.race import Race
 from vifplug_ovs.snapshot import Ovs
@@ -58,34 +64,43 @@ class OpenSwitch(Switch):
     # Reading.
 
     def seek(self, wanted: Sequence[Wanted], *, meanwhile: Callable[[], object]) -> Ovs:
-        return self._read([_sought_of_parts(vif) for vif in wanted], meanwhile)
-
-    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
-        ovs = self._read([_sought_by_id(vif) for vif in vifs])
-        return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
-
-    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
-        """Return what takes a VIF out that moves elsewhere; a removed port can be made again."""
-        return [self._restorable(operation, vif) for operation in self.removals([vif])[0]]
-
-    def _restorable(self, operation: SwitchOperation, vif: Departure) -> SwitchOperation:
-        if isinstance(operation, RemoveBridge):
-            needed = "no bridge of the VIF's own: unplug the VIF there first"
-            raise Conflict(vif.vif_id, f"OVS bridge {operation.device}", "is this VIF's", needed)
-        if not isinstance(operation, RemovePort):
-            return operation
-        port, interface = self._transactions.columns(
-            ("Port", operation.device, PORT_COLUMNS),
-            ("Interface", operation.device, INTERFACE_COLUMNS),
-        )
-        return replace(operation, saved=(port, interface))
-
-    def _read(self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None) -> Ovs:
+        sought = [_sought_of_parts(vif) for vif in wanted]
         fresh, self._fresh = self._fresh, None
         if fresh and self._sought == sought:
             return fresh
         self._sought = sought
         return self._transactions.read(sought, meanwhile)
+
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
+        ovs = self._transactions.read([_sought_by_id(vif) for vif in vifs])
+        return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
+
+    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
+        """Return what takes a VIF out that moves elsewhere; a removed port can be made again."""
+        ovs = self._transactions.read([_sought_by_id(vif)])
+        found = parts.leaving(vif.vif_id, vif.interface_id, ovs)
+        return [self._restorable(operation) for operation in found]
+
+    def _restorable(self, operation: SwitchOperation) -> SwitchOperation:
+        if not isinstance(operation, RemovePort):
+            return operation
+        name = named(operation.device)
+        port, interface = self._transactions.columns(
+            ("Port", name, PORT_COLUMNS), ("Interface", name, INTERFACE_COLUMNS)
+        )
+        qos = None
+        if row := plain_row(port)["qos"]:
+            (qos,) = self._transactions.columns(("QoS", by_row(row), QOS_COLUMNS))
+            if not operation.takes_qos(plain_row(qos)["external_ids"]):
+                qos = None  # it stays, and the port will have it again
+        again = RestorePort(
+            device=operation.device,
+            bridge=operation.bridge,
+            columns=port,
+            interface_columns=interface,
+            qos_columns=qos,
+        )
+        return replace(operation, again=again)
 
     # Changing.
 

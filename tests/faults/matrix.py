@@ -23,6 +23,7 @@ from tests.claims import every_claim, without_tokens
 from tests.faults.dumps import differences
 from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteur
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
+from vifplug.apply.plugging import CLEARING
 from vifplug.daemon.context import Context
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.kernel.claims import ClaimsFolder
@@ -47,7 +48,8 @@ class Subject:
     """A VIF, what makes its host real in a namespace, and the context of its daemon.
 
     ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
-    ``order`` puts its operations in the order of its switch, where it has one.
+    ``order`` puts its operations in the order of its switch, where it has one. ``move``: the VIF is
+    plugged elsewhere on that host, and a plug brings it over.
     """
 
     vif: VIF
@@ -55,6 +57,7 @@ class Subject:
     context: Context
     dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
     order: Callable[[Sequence[Operation]], Order] = lambda all: Order(before=tuple(all))
+    move: bool = False
 
 
 @dataclass
@@ -75,6 +78,13 @@ class Scene:
     def vif(self) -> VIF:
         return self.subject.vif
 
+    def call(self, call: str, *, timeout: float | None = None) -> None:
+        """Plug, which may move, or unplug the VIF."""
+        if call == "plug":
+            self.driver.plug(None, self.vif, timeout=timeout, move=self.subject.move)
+        else:
+            self.driver.unplug(None, self.vif, timeout=timeout)
+
     def as_before(self) -> None:
         """Require that the host is what it was, in full."""
         until = time.monotonic() + SETTLES_WITHIN
@@ -89,9 +99,9 @@ class Scene:
     def works(self) -> None:
         """Require that plug converges and unplug leaves nothing, and no other's address went."""
         self.saboteur.rest()
-        self.driver.plug(None, self.vif)
+        self.call("plug")
         assert not self.driver.check(None, self.vif)
-        self.driver.unplug(None, self.vif)
+        self.call("unplug")
         self.leaves_nothing()
 
     def leaves_nothing(self) -> None:
@@ -221,7 +231,7 @@ def _failed_plug(at: Scene, position: int, fault: str) -> str | None:
         case None:
             return None
         case PlugFailed() as error:
-            assert error.left == ()
+            assert error.left == () or error.step == CLEARING
             assert fault != LATE
             return error.step
         case DeadlineExceeded() as error:
@@ -256,7 +266,7 @@ def _sabotaged(at: Scene, call: str, position: int, fault: str) -> VifplugError 
 
 def _error(at: Scene, call: str, timeout: float | None) -> VifplugError | None:
     try:
-        getattr(at.driver, call)(None, at.vif, timeout=timeout)
+        at.call(call, timeout=timeout)
     except VifplugError as error:
         return error
     return None
@@ -268,6 +278,31 @@ def _take_back(operations: Sequence[Operation]) -> None:
         for operation in reversed(operations):
             if back := operation.undo():
                 perform(back, kernel)
+
+
+def faulty_moves(subject: Subject, saboteur: Saboteur, fault: str) -> int:
+    """A fault at every step of a move. The host is as it was, with the VIF in its old place.
+
+    Only where devices of the old place can't be removed is the VIF moved; then the next move ends
+    that. Return how many were tried.
+    """
+    with contextlib.closing(scenes(subject, saboteur)) as found:
+        at = next(found)
+        saboteur.rest()
+        at.call("plug")
+        count = saboteur.steps
+        for position, at in zip(range(count), found, strict=False):
+            with point("move", fault):
+                failed = _failed_plug(at, position, fault)
+                if failed not in (None, CLEARING):
+                    at.as_before()
+                    at.after = at.before
+                    continue
+                if failed is None:  # the last steps came late, or another did what was not done
+                    assert fault in (LATE, UNDONE)
+                    assert not at.driver.check(None, at.vif)
+                at.works()
+        return count
 
 
 def faulty_unplugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
@@ -300,12 +335,12 @@ def killed_daemons(subject: Subject, saboteur: Saboteur, fault: str, call: str) 
                 at.driver.plug(None, at.vif)
             saboteur.arm(position, fault)
             try:
-                getattr(at.driver, call)(None, at.vif)
+                at.call(call)
             except PrivilegeError as error:
                 assert "has ended" in str(error)
             if not saboteur.hits:
                 return position
-            with point(call, fault):
+            with point("move" if subject.move else call, fault):
                 saboteur.rest()
                 if call == "unplug" and position % 2:
                     at.driver.unplug(None, at.vif)

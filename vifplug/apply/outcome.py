@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vifplug.errors import VifplugError
-from vifplug.operations.links import MakeLink, RemoveLink
+from vifplug.kernel.perform import WrongDevice
+from vifplug.operations.links import MakeLink, RemoveLink, SetLinks
 from vifplug.operations.operation import LinkOperation, Operation
+from vifplug.switch import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +30,20 @@ def undo(done: Sequence[Operation], take_back: Callable[[Operation], None]) -> l
     """Undo operations, the newest first; return what could not be undone."""
     left = []
     for operation in reversed(done):
-        back = operation.undo()
-        if back is None:
-            continue
-        try:
-            take_back(back)
-        except Exception as error:
-            if not _gone_with_its_device(back, done):
-                left.append(f"{back}: {words(error)}")
+        for back in _each(operation.undo()):
+            try:
+                take_back(back)
+            except Exception as error:
+                if not _gone_with_its_device(back, done):
+                    left.append(f"{back}: {words(error)}")
     return left
+
+
+def _each(back: Operation | None) -> Sequence[Operation]:
+    """Return the operations that an undo consists of: where one fails, the others are done."""
+    if isinstance(back, SetLinks):
+        return back.these
+    return (back,) if back else ()
 
 
 def _gone_with_its_device(back: Operation, done: Sequence[Operation]) -> bool:
@@ -48,4 +57,15 @@ def words(error: BaseException) -> str:
     """Return an error in a few words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    if isinstance(error, (VifplugError, OSError, Refused, WrongDevice)):
+        return str(error) or type(error).__name__
+    return f"{_raised_in(error)}: {type(error).__name__}: {error}"
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the module whose mistake an error is: a plugin's, if the error came by one."""
+    frames = [frame.f_globals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [str(names.get("__name__")) for names in reversed(frames)]
+    known = {"vifplug", *sys.stdlib_module_names}
+    strange = (name for name in modules if name.partition(".")[0] not in known)
+    return next(strange, next(iter(modules), "a plugin"))

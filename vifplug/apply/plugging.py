@@ -10,13 +10,15 @@ from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
+from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
-from vifplug.plan.place import leaves, require_one_place
+from vifplug.plan.place import leaves, require_one_place, strays
 from vifplug.switch import Departure, Order, Refused, Wanted
 
 LOOK = "the look at the result"
+CLEARING = "the end of the move"
 
 
 @dataclass(kw_only=True)
@@ -31,7 +33,7 @@ class Plugging:
     elsewhere: Sequence[str] = ()
     performed: list[Operation] = field(default_factory=list)
     step: str = "the first step"
-    gone: Sequence[Operation] = ()
+    gone: Sequence[RemoveLink] = ()
     outcome: Outcome | None = None
 
     @property
@@ -72,7 +74,7 @@ def _together(vifs: list[Plugging], means: Means) -> None:
         elsewhere = (name for vif in vifs for name in vif.elsewhere)
         host = means.look_for([vif.wanted for vif in vifs], elsewhere=elsewhere).planning()
         means.kernel.claims.require_sound()
-    except (VifplugError, OSError) as error:
+    except Exception as error:
         for vif in vifs:
             vif.step = "reading the host"
             vif.fail(error, means.take_back)
@@ -116,15 +118,14 @@ def _moved(vif: Plugging, host: Host, means: Means) -> Order:
     wanted = vif.wanted
     departure = Departure(vif_id=vif.vif_id, interface_id=wanted.interface_id)
     in_switch = means.switch.leaving(departure) if means.switch else ()
-    leaving = leave(vif.vif_id, host, means.kinds, in_switch)
-    marks = leaving.marked_for(wanted.owner, host)
+    leaving = leave(departure, host, means.kinds, in_switch, wanted=wanted)
     operations = _operations(wanted, host)
     if means.switch is None:
         arrival = Order(before=tuple(operations))
     else:
         arrival = means.switch.order(operations, alone=None)
     vif.gone = leaving.gone
-    return in_order(leaving, marks, in_switch, arrival)
+    return in_order(leaving, arrival)
 
 
 def _operations(wanted: Wanted, host: Host) -> list[Operation]:
@@ -177,7 +178,7 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
     except Refused as refused:
         _split([vif for vif, _ in plans], refused, means)
         return False
-    except (VifplugError, OSError) as error:
+    except Exception as error:
         for vif, _ in plans:
             if isinstance(error, VifplugError):
                 vif.forget_switch()
@@ -200,7 +201,7 @@ def _settle(plans: Sequence[tuple[Plugging, Order]], means: Means) -> None:
         means.require_time(plans[0][0].vif_id, plans[0][0].step)
         groups = [order.inside for _, order in plans]
         answers = means.switch.settled(groups, meanwhile=means.use_the_time)
-    except (Refused, VifplugError, OSError) as error:
+    except Exception as error:
         for vif, _ in plans:
             vif.fail(error, means.take_back)
         return
@@ -234,7 +235,7 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
         return
     try:
         host = means.look_for([vif.wanted for vif in changed])
-    except (VifplugError, OSError) as error:
+    except Exception as error:
         for vif in changed:
             vif.step = LOOK
             vif.fail(error, means.take_back)
@@ -246,15 +247,35 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
             if _undone_by_the_switch(vif, left, means):
                 again = means.look(batch=False)
                 left = _operations(vif.wanted, replace(host, links=again.links))
-            if left:
-                differs = "; ".join(str(operation) for operation in left)
+            if differs := "; ".join(map(str, left)) or _still_there(vif, host, means):
                 reason = f"the host did not keep what was done: {differs}"
                 raise PlugFailed(vif.vif_id, vif.step, reason)
             means.require_time(vif.vif_id, vif.step)
-        except (VifplugError, OSError) as error:
+        except Exception as error:
             vif.fail(error, means.take_back)
         else:
             _clear(vif, means)
+
+
+def _still_there(vif: Plugging, host: Host, means: Means) -> str:
+    """Return where a moved VIF still is besides its new place, or has a claim; "" if nowhere.
+
+    The devices that it needs no more go once all is well.
+    """
+    wanted, owner = vif.wanted, vif.wanted.owner
+    if not wanted.move:
+        return ""
+    later = host.trial()
+    for operation in vif.gone:
+        operation.foresee(later)
+    found = strays(wanted, later, means.kinds, vif.elsewhere)
+    places = [f"{place.device} {place}" for place in found]
+    places += [
+        f"{device} has this VIF's claim ({claim.vif_type})"
+        for device, claim in host.claims_of(vif.vif_id)
+        if (claim.vif_type, claim.process) != (owner.vif_type, owner.process)
+    ]
+    return "; ".join(places)
 
 
 def _clear(vif: Plugging, means: Means) -> None:
@@ -265,9 +286,12 @@ def _clear(vif: Plugging, means: Means) -> None:
             means.perform(operation, vif_id=vif.vif_id)
         except Exception as error:
             left.append(f"{operation}: {words(error)}")
+    if vif.gone and not left:
+        host = means.look(batch=False)
+        left = [f"{each}: still to do" for each in vif.gone if host.link(each.device)]
     if left:
         reason = "the VIF is moved, but devices of its old place are left"
-        vif.outcome = PlugFailed(vif.vif_id, "the end of the move", reason, left)
+        vif.outcome = PlugFailed(vif.vif_id, CLEARING, reason, left)
 
 
 def _undone_by_the_switch(vif: Plugging, left: Sequence[Operation], means: Means) -> bool:

@@ -16,6 +16,8 @@ from vifplug.plan.compare import Plan as VIFPlan
 class Check(Plan):
     """Compare VIFs with the host; exit 3 where one is not plugged as asked."""
 
+    moves = False
+
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         # Each on its own, because a plan builds on what the plans before it will have made.
         checks = [self.driver.plans([wired], self.view)[0] for wired in self.wired]

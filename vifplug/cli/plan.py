@@ -6,22 +6,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from vifplug.cli.vifs import VIFCommand
+from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.driver import Result
 from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan as VIFPlan
 
-COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim"}
+COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim", "leave": "red"}
 
 
 class Plan(VIFCommand):
     """Print what plug would do, and what it would leave. Changes nothing."""
 
+    moves: ClassVar[bool] = True
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().arguments(parser)
+        if self.moves:
+            add_move(parser)
+
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        plans = self.driver.plans(self.wired, self.view)
+        plans = self.driver.plans(self.wired, self.view, move=arguments.move)
         source = self.view.host.found.get("libvirt_version", "")
         if plans and source.startswith("assumed"):
             print(f"libvirt {self.view.host.libvirt_version} {source}", file=sys.stderr)
@@ -34,8 +41,14 @@ class Plan(VIFCommand):
             print(outcome)
 
     def more(self, outcome: VIFPlan | Result | VifplugError) -> dict[str, Any]:
-        steps = outcome.steps if isinstance(outcome, VIFPlan) else ()
-        return {"steps": [step.to_dict() for step in steps]}
+        if not isinstance(outcome, VIFPlan):
+            return {"steps": []}
+        steps = [step.to_dict() for step in outcome.steps]
+        steps += [
+            {"action": "leave", "part": "", "name": "", "detail": str(operation)}
+            for operation in outcome.leaving
+        ]
+        return {"steps": steps}
 
 
 def _draw(plan: VIFPlan) -> None:
@@ -50,6 +63,9 @@ def _draw(plan: VIFPlan) -> None:
         line.append(f"{step.part.kind:6}  {step.part.title:15}  ", style="default")
         line.append(step.detail, style="dim")
         tree.add(line)
+    for operation in plan.leaving:
+        line = Text("leave   ", style=COLOURS["leave"])
+        tree.add(line.append(str(operation), style="default"))
     for note in plan.notes:
         tree.add(Text(f"note    {note}", style="magenta"))
     Console(highlight=False).print(tree)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from vifplug.cli.vifs import VIFCommand
+from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Ready
 from vifplug.result import Outcomes
@@ -24,8 +24,7 @@ class Plug(VIFCommand):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         super().arguments(parser)
-        words = "bring over a VIF that is plugged by another vif_type or on another bridge"
-        parser.add_argument("--move", action="store_true", help=words)
+        add_move(parser)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         outcomes: Outcomes = []

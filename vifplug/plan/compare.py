@@ -40,7 +40,8 @@ class Step:
 class Plan:
     """One VIF's parts compared with a host. False in a condition when nothing would change.
 
-    ``unsure``: only the privileged side can tell whether there is more to do.
+    ``leaving`` is what takes a VIF that moves out of its old place. ``unsure``: only the privileged
+    side can tell whether there is more to do.
     """
 
     owner: Owner
@@ -48,6 +49,7 @@ class Plan:
     why: str = ""
     notes: tuple[str, ...] = ()
     unsure: bool = False
+    leaving: tuple[Operation, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.operations)
@@ -55,7 +57,8 @@ class Plan:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The changes, in order."""
-        return tuple(operation for step in self.steps for operation in step.operations)
+        steps = (operation for step in self.steps for operation in step.operations)
+        return (*self.leaving, *steps)
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ class Plan:
             kind = step.part.kind.ljust(max(width, 6))
             start = f"  {step.action:6}  {kind}  {step.part.title:15}  "
             lines += _wrapped(start, step.detail)
+        for operation in self.leaving:
+            lines += _wrapped("  leave   ", str(operation))
         for note in self.notes:
             lines += _wrapped("  note    ", note)
         return "\n".join(lines)
@@ -89,12 +94,22 @@ def _wrapped(start: str, text: str) -> list[str]:
     return [(start + first).rstrip(), *(" " * len(start) + line for line in more)]
 
 
-def plan(owner: Owner, wiring: Wiring, host: Host) -> Plan:
-    """Compare a wiring's parts with a host. Raises Conflict."""
+def plan(owner: Owner, wiring: Wiring, host: Host, *, leaving: tuple[Operation, ...] = ()) -> Plan:
+    """Compare a wiring's parts with a host. Raises Conflict.
+
+    The host has a VIF that moves no more where it was; ``leaving`` is what that takes.
+    """
     host = host.planning()
     unsure = any(part.unsure(owner, host) for part in wiring.parts)
     steps = compare(owner, wiring.parts, host)
-    return Plan(owner=owner, steps=steps, why=wiring.why, notes=wiring.notes, unsure=unsure)
+    return Plan(
+        owner=owner,
+        steps=steps,
+        why=wiring.why,
+        notes=wiring.notes,
+        unsure=unsure,
+        leaving=leaving,
+    )
 
 
 def is_there(owner: Owner, wiring: Wiring, host: Host) -> bool:

@@ -16,99 +16,156 @@ from vifplug.model.link import Link
 from vifplug.model.mark import Owner
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.claims import RemoveClaim
-from vifplug.operations.links import RemoveLink, SetLink
+from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.parts.bridge import BridgePort
 from vifplug.plan.removal import Kinds, named_after
-from vifplug.switch import Order
+from vifplug.switch import Departure, Order, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leave:
-    """What a VIF leaves behind.
+    """How a VIF leaves its place.
 
-    ``first`` takes its taps out of their bridges. ``last`` takes away marks and claims, once the
-    VIF is in its new place. ``gone`` removes the devices that it needs no more: this can't be
-    undone, so it comes after the look at the result. ``taps`` are kept.
+    ``first`` takes its taps out of their bridges, ``marks`` gives those of ours the new place's
+    mark, ``in_switch`` takes the VIF out of the switch. ``last`` takes away the old place's marks
+    and claims, once the VIF is in its new place. ``gone`` removes the devices that it needs no
+    more: this can't be undone, so it comes after the look at the result. ``taps`` are kept.
     """
 
     first: tuple[Operation, ...]
+    marks: tuple[Operation, ...]
+    in_switch: tuple[SwitchOperation, ...]
     last: tuple[Operation, ...]
     gone: tuple[RemoveLink, ...]
     taps: tuple[str, ...]
 
-    def marked_for(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        """Return what marks the kept taps of ours as the new owner's; note it on the host."""
-        mark = owner.mark("tap")
-        marks = tuple(
-            AddAltname(device=tap, altname=mark)
-            for tap in self.taps
-            if any(o.device == tap for o in self.last if isinstance(o, RemoveAltname))
-        )
-        _foresee(marks, host)
-        return marks
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """All changes, in order."""
+        return (*self.first, *self.marks, *self.in_switch, *self.last, *self.gone)
 
 
-def leave(vif_id: str, host: Host, kinds: Kinds, in_switch: Iterable[SwitchOperation]) -> Leave:
+def leave(
+    departure: Departure,
+    host: Host,
+    kinds: Kinds,
+    in_switch: Iterable[SwitchOperation],
+    *,
+    wanted: Wanted | None = None,
+) -> Leave:
     """Return how a VIF leaves its place, and note on a host that is being planned that it has.
 
-    ``in_switch`` takes it out of the switch. Raises Conflict where another plugin's claim notes
-    values that these kinds of part can't give back.
+    ``in_switch`` takes it out of the switch. ``wanted`` is the VIF as it will be: what it has of
+    its new place already, after a move that was killed, stays. None: that is not known yet. Raises
+    Conflict where a guest runs on a tap that its new place does not take, and where another
+    plugin's claim notes values that these kinds of part can't give back.
     """
-    marked = host.marked(vif_id)
-    own = marked | named_after(vif_id, host, kinds)
-    taps = {name: link for name, link in own.items() if link.kind == "tap"}
+    vif_id = departure.vif_id
+    own = host.marked(vif_id) | named_after(vif_id, host, kinds)
+    taps = {
+        name: link
+        for name, link in own.items()
+        if link.kind == "tap" and (wanted is None or _takes(wanted, name, link))
+    }
     first = [
         SetLink(device=name, attribute="master", value=None, before=link.master)
         for name, link in taps.items()
         if link.master and _is_bridge(host.link(link.master))
     ]
+    owner = wanted.owner if wanted else Owner(vif_id=vif_id, vif_type="")
+    kept = {name for part in wanted.parts for name in part.devices} if wanted else set()
+    mark = owner.mark("tap")
+    ours = {name: link for name, link in taps.items() if link.marks}
+    marks = [
+        AddAltname(device=name, altname=mark)
+        for name, link in ours.items()
+        if mark not in link.altnames
+    ]
     last: list[Operation] = [
-        RemoveAltname(device=name, altname=str(mark))
-        for name in taps
-        for mark in own[name].marks
-        if mark.vif_id == vif_id
+        RemoveAltname(device=name, altname=str(each))
+        for name, link in ours.items()
+        for each in link.marks
+        if each.vif_id == vif_id and str(each) != mark
     ]
     for device, claim in host.claims_of(vif_id):
+        if (claim.vif_type, claim.process) == (owner.vif_type, owner.process):
+            continue
         kind = next((kind for kind in kinds if claim.role in kind.claim_roles), None)
         if kind is None:
             needed = "no claim of another plugin: unplug the VIF there first"
             raise Conflict(vif_id, device, f"has this VIF's claim ({claim.vif_type})", needed)
         last += [each for unit in kind.given_back(device, claim, host) for each in unit]
         last.append(RemoveClaim(device=device, claim=str(claim)))
-    gone = tuple(
+    gone = [
         RemoveLink(device=name, mark=_mark_of(link, vif_id), kind=link.kind)
         for name, link in own.items()
-        if name not in taps
+        if name not in taps and name not in kept
+    ]
+    leaving = Leave(
+        first=tuple(first),
+        marks=tuple(marks),
+        in_switch=tuple(in_switch),
+        last=tuple(last),
+        gone=tuple(gone),
+        taps=tuple(taps),
     )
-    ours = {o.device for o in last if isinstance(o, RemoveAltname)}
-    _foresee((*first, *last, *gone, *in_switch), host)
+    _foresee(leaving.operations, host)
     for name in taps:
-        # The switch lets go of its ports by itself. Whose the tap will be is not known yet.
-        mark = (Owner(vif_id=vif_id, vif_type="").mark("tap"),) if name in ours else ()
+        # The switch lets go of its ports by itself.
         if link := host.link(name):
-            left = link.but({"master": None, "altnames": (*link.altnames, *mark)})
-            host.planned_links.put(name, left)
-    return Leave(first=tuple(first), last=tuple(last), gone=gone, taps=tuple(taps))
+            host.planned_links.put(name, link.but({"master": None}))
+    return leaving
 
 
-def in_order(
-    leaving: Leave,
-    marks: Sequence[Operation],
-    in_switch: Sequence[SwitchOperation],
-    arrival: Order,
-) -> Order:
+def _takes(wanted: Wanted, tap: str, link: Link) -> bool:
+    """Whether a VIF's new place takes its tap. Raises Conflict where a guest runs on one that not.
+
+    Without a guest, a tap that its new place does not take is one of the devices that it leaves.
+    """
+    if any(tap in part.devices for part in wanted.parts) or any(
+        part.device == tap for part in wanted.parts if isinstance(part, BridgePort)
+    ):
+        return True
+    if link.carrier:
+        owner = wanted.owner
+        way = ", ".join(word for word in (f"vif_type {owner.vif_type}", owner.process) if word)
+        needed = f"no guest that runs: {way} does not take its tap"
+        raise Conflict(owner.vif_id, tap, "is the tap of this VIF's guest", needed)
+    return False
+
+
+def in_order(leaving: Leave, arrival: Order) -> Order:
     """Return the whole move in its order; ``arrival`` is what the new place takes.
 
     A switch has to let go of a tap before a bridge may take it.
     """
-    kernel = (*arrival.before, *arrival.meanwhile)
-    late = [o for o in kernel if in_switch and _joins(o, leaving.taps)]
+    taps = leaving.taps if leaving.in_switch else ()
+    before, late = _without_joins(arrival.before, taps)
+    meanwhile, later = _without_joins(arrival.meanwhile, taps)
     return Order(
-        before=(*leaving.first, *marks, *(o for o in arrival.before if o not in late)),
-        inside=(*in_switch, *arrival.inside),
-        meanwhile=tuple(o for o in arrival.meanwhile if o not in late),
-        after=(*late, *arrival.after, *leaving.last),
+        before=(*leaving.first, *leaving.marks, *before),
+        inside=(*leaving.in_switch, *arrival.inside),
+        meanwhile=meanwhile,
+        after=(*late, *later, *arrival.after, *leaving.last),
     )
+
+
+def _without_joins(
+    operations: Iterable[Operation], taps: Sequence[str]
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """Return operations without those that join some taps to a bridge; and these."""
+    rest: list[Operation] = []
+    joins: list[Operation] = []
+    for operation in operations:
+        several = operation.these if isinstance(operation, SetLinks) else ()
+        of_taps = [o for o in several or (operation,) if _joins(o, taps)]
+        joins += of_taps
+        if several and of_taps:
+            rest += SetLinks.of([o for o in several if o not in of_taps])
+        elif not of_taps:
+            rest.append(operation)
+    return tuple(rest), tuple(joins)
 
 
 def _joins(operation: Operation, taps: Sequence[str]) -> bool:

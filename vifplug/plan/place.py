@@ -27,12 +27,16 @@ class Place:
     bridge: str | None
     device: str
 
-    def __str__(self) -> str:
+    @property
+    def way(self) -> str:
+        """How the VIF is plugged there."""
         way = f"vif_type {self.vif_type}" if self.vif_type else "put there by another program"
-        way += f", {self.process}" if self.process else ""
+        return f"{way}, {self.process}" if self.process else way
+
+    def __str__(self) -> str:
         if self.bridge in (None, self.device):
-            return f"has this VIF already ({way})"
-        return f"is on {self.bridge} already ({way})"
+            return f"has this VIF already ({self.way})"
+        return f"is on {self.bridge} already ({self.way})"
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,17 @@ def places(
     """Yield where a host has a VIF; ``names`` are those of :class:`Lookup`."""
     own = dict(_own(vif_id, host, kinds, names))
     for name, link in own.items():
-        mark = next((mark for mark in link.marks if mark.vif_id == vif_id), None)
+        marks = [mark for mark in link.marks if mark.vif_id == vif_id]
         master = _bridge_above(link, own, host)
-        if mark or master:
+        # A move that was killed half-way has left the marks of both places.
+        for mark in marks:
             yield _place(mark, master, name)
+        if master and not marks:
+            yield _place(None, master, name)
     for device, claim in host.claims_of(vif_id):
-        if any(claim.role in kind.joining_roles for kind in kinds):
+        known = any(claim.role in kind.claim_roles for kind in kinds)
+        # A claim of a role that is not known here is that of another plugin's vif_type.
+        if not known or any(claim.role in kind.joining_roles for kind in kinds):
             yield _place(claim, device, device)
     for trace in host.traces(vif_id, interface_id):
         if trace.bridge and trace.main and not trace.dead:
@@ -122,6 +131,11 @@ def _place(mark: Mark | None, bridge: str | None, device: str) -> Place:
 
 def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Place | None:
     """Return a place that a VIF has and that is not where its parts put it."""
+    return next(strays(wanted, host, kinds, names), None)
+
+
+def strays(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterator[Place]:
+    """Yield each place that a VIF has and that is not where its parts put it."""
     owner = wanted.owner
     bridges = {bridge for part in wanted.parts for bridge in part.places}
     own = {name for part in wanted.parts for name in part.devices}
@@ -131,8 +145,7 @@ def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) ->
         other_way = place.vif_type != "" and place.process != owner.process
         other_bridge = bridges and place.bridge and place.bridge not in bridges | own
         if other_type or other_way or other_bridge:
-            return place
-    return None
+            yield place
 
 
 def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bool:

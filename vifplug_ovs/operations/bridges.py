@@ -95,6 +95,9 @@ class RemoveBridge(DeviceOperation):
         }
         return [unused, removed]
 
+    def is_done(self, refused: int) -> bool:
+        return True  # a bridge that other VIFs have joined meanwhile stays
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimBridge(DeviceOperation):

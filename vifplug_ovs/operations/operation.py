@@ -32,6 +32,10 @@ class OvsOperation(SwitchOperation):
         """Return the requests that this comes to in a transaction."""
         raise NotImplementedError
 
+    def is_done(self, refused: int) -> bool:
+        """Whether nothing is to be done where the server refuses the request at an index."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceOperation(OvsOperation):

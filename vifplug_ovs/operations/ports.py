@@ -20,6 +20,7 @@ from vifplug_ovs.ovsdb.requests import (
     insert,
     mutate,
     named,
+    no_port_is_there,
 )
 from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 
@@ -100,14 +101,14 @@ class RemovePort(DeviceOperation):
     """Remove a port, and the QoS rows that are its own: ours, or os-vif's.
 
     ``qos`` is that row, and "" for none. None: the row is not known, so all of the VIF's go.
-    ``saved`` are the port's and the interface's columns as the database writes them, for an undo.
+    ``again`` makes the port again, where that can be undone.
     """
 
     bridge: str
     row: str
     vif_id: str
     qos: str | None = None
-    saved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    again: RestorePort | None = None
 
     def __str__(self) -> str:
         return f"remove port {self.device} from {self.bridge}"
@@ -116,15 +117,17 @@ class RemovePort(DeviceOperation):
         planned(host).put_port(self.bridge, self.device, None)
 
     def undo(self) -> Operation | None:
-        if self.saved is None:
-            return None
-        port, interface = self.saved
-        return RestorePort(
-            device=self.device, bridge=self.bridge, columns=port, interface_columns=interface
-        )
+        return self.again
+
+    def takes_qos(self, external_ids: Mapping[str, str]) -> bool:
+        """Whether a QoS row with these external_ids goes with the port."""
+        return external_ids.get(VIF_ID) == self.vif_id or external_ids.get("id") == self._os_vif
+
+    @property
+    def _os_vif(self) -> str:
+        return str(uuid.uuid5(_OS_VIF_QOS, self.device))
 
     def requests(self) -> list[Request]:
-        os_vif = str(uuid.uuid5(_OS_VIF_QOS, self.device))
         return [
             # The port would keep its QoS row from going with it.
             {
@@ -135,7 +138,7 @@ class RemovePort(DeviceOperation):
             },
             mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
             *self._without_qos(),
-            delete("QoS", {"id": os_vif}),
+            delete("QoS", {"id": self._os_vif}),
         ]
 
     def _without_qos(self) -> list[Request]:
@@ -145,22 +148,30 @@ class RemovePort(DeviceOperation):
         return [{"op": "delete", "table": "QoS", "where": where}] if self.qos else []
 
 
-PORT_COLUMNS = ("name", "tag", "trunks", "vlan_mode", "other_config", "external_ids", "mac")
+PORT_COLUMNS = ("name", "tag", "trunks", "cvlans", "vlan_mode", "protected", "qos",
+                "other_config", "external_ids", "mac")  # fmt: skip
 INTERFACE_COLUMNS = ("name", "type", "options", "other_config", "external_ids", "mac",
                      "mtu_request", "ofport_request", "ingress_policing_rate",
-                     "ingress_policing_burst")  # fmt: skip
-"""The columns of a port and of its interface that others than vswitchd write."""
+                     "ingress_policing_burst", "bfd", "lldp")  # fmt: skip
+QOS_COLUMNS = ("type", "queues", "other_config", "external_ids")
+"""The columns of a port, of its interface and of its QoS that others than vswitchd write."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestorePort(DeviceOperation):
-    """Make a port again that was removed, with the columns that it had."""
+    """Make a port again that was removed, with the columns that it had; one that is there stays.
+
+    The columns are as the database writes them. ``qos_columns`` are those of the QoS row that went
+    with the port.
+    """
 
     bridge: str
     columns: Mapping[str, Any]
     interface_columns: Mapping[str, Any]
+    qos_columns: Mapping[str, Any] | None = None
     row: str = new_row()
     interface: str = new_row()
+    qos: str = new_row()
 
     def __str__(self) -> str:
         return f"add port {self.device} to {self.bridge} again"
@@ -170,12 +181,21 @@ class RestorePort(DeviceOperation):
 
     def requests(self) -> list[Request]:
         port = {**self.columns, "interfaces": ["uuid", self.interface]}
+        qos = []
+        if self.qos_columns is not None:
+            port["qos"] = ["uuid", self.qos]
+            qos.append(insert("QoS", self.qos, self.qos_columns))
         return [
+            no_port_is_there(self.device),
             bridge_is_there(self.bridge),
+            *qos,
             insert("Interface", self.interface, self.interface_columns),
             insert("Port", self.row, port),
             mutate("Bridge", named(self.bridge), ["ports", "insert", ["uuid", self.row]]),
         ]
+
+    def is_done(self, refused: int) -> bool:
+        return refused == 0
 
 
 @dataclass(frozen=True, kw_only=True)

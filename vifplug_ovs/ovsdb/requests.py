@@ -30,14 +30,23 @@ def bridge_is_there(name: str) -> Request:
 
     Without it, a change of a missing bridge succeeds and does nothing.
     """
+    return _only_if("Bridge", name, there=True)
+
+
+def no_port_is_there(name: str) -> Request:
+    """Return the request that refuses a transaction where there is such a port."""
+    return _only_if("Port", name, there=False)
+
+
+def _only_if(table: str, name: str, *, there: bool) -> Request:
     return {
         "op": "wait",
         "timeout": 0,
-        "table": "Bridge",
+        "table": table,
         "where": named(name),
         "columns": ["name"],
         "until": "==",
-        "rows": [{"name": name}],
+        "rows": [{"name": name}] if there else [],
     }
 
 

@@ -17,12 +17,12 @@ from typing import Any
 from vifplug.errors import NO_VIF, DeadlineExceeded, OVSDBError
 from vifplug.operations import Operation, SwitchOperation
 from vifplug.switch import Refused
-from vifplug_ovs.operations import OvsOperation, RemoveBridge
+from vifplug_ovs.operations import OvsOperation
 from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import DATABASE, Connection, Lost, Unanswered, first_error
 from vifplug_ovs.ovsdb.endpoint import Keys
 from vifplug_ovs.ovsdb.queries import Sought
-from vifplug_ovs.ovsdb.requests import Request, named, select
+from vifplug_ovs.ovsdb.requests import Request, select
 from vifplug_ovs.snapshot import Ovs
 
 UNDO = 0.6
@@ -121,12 +121,12 @@ class Transactions:
         except Unanswered as error:
             raise self.late("reading the database") from error
 
-    def columns(self, *rows: tuple[str, str, Sequence[str]]) -> list[Mapping[str, Any]]:
-        """Return, per table, name and columns, the row of that name as the database writes it.
+    def columns(self, *rows: tuple[str, list[Any], Sequence[str]]) -> list[Mapping[str, Any]]:
+        """Return the row of each table that meets a condition, as the database writes its columns.
 
         Raises OVSDBError, DeadlineExceeded.
         """
-        asked = [select(table, named(name), list(columns)) for table, name, columns in rows]
+        asked = [select(table, where, list(columns)) for table, where, columns in rows]
         try:
             results = self.connected().transact(asked, deadline=self.deadline)
         except Unanswered as error:
@@ -135,7 +135,7 @@ class Transactions:
             raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
         found = [result["rows"] for result in results]
         if not all(found):
-            raise OVSDBError(NO_VIF, self._endpoint, f"{rows[0][1]} has gone")
+            raise OVSDBError(NO_VIF, self._endpoint, "what is to be removed has gone")
         return [each[0] for each in found]
 
     def send(self, groups: Groups, question: Callable[[], Sequence[Request]] | None = None) -> None:
@@ -217,8 +217,7 @@ class Transactions:
             self.close()
             results = self.connected(until).transact(requests, deadline=until)
         refused = first_error(results)
-        # A bridge that other VIFs have joined meanwhile stays.
-        if refused and not isinstance(operation, RemoveBridge):
+        if refused and not _ours(operation).is_done(refused[0]):
             raise OVSDBError(NO_VIF, self._endpoint, refused[1])
 
     @property

@@ -6,7 +6,7 @@ from vifplug_ovs.names import DATAPATHS, QOS_TYPES, SOCKET
 from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
 from vifplug_ovs.parts.hybrid import FilterBridge, Veth
 from vifplug_ovs.parts.port import PATCH, Port
-from vifplug_ovs.parts.removal import removal
+from vifplug_ovs.parts.removal import leaving, removal
 from vifplug_ovs.parts.representor import Representor, representor_of
 
 KINDS: tuple[type[Part], ...] = (
@@ -34,6 +34,7 @@ __all__ = [
     "Port",
     "Representor",
     "Veth",
+    "leaving",
     "removal",
     "representor_of",
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from vifplug.errors import Conflict
 from vifplug_ovs.operations import OvsOperation, RemoveBridge, RemovePort, RemoveQos, UnclaimBridge
 from vifplug_ovs.snapshot import Ovs
 
@@ -28,3 +29,16 @@ def removal(vif_id: str, interface_id: str | None, ovs: Ovs) -> tuple[OvsOperati
         for on, mark, noted in ovs.claims(vif_id)
     ]
     return tuple(operations)
+
+
+def leaving(vif_id: str, interface_id: str | None, ovs: Ovs) -> tuple[OvsOperation, ...]:
+    """Return the operations that take a VIF out of the database which moves elsewhere.
+
+    Raises Conflict where it has a bridge of its own, which can't be made again.
+    """
+    operations = removal(vif_id, interface_id, ovs)
+    for operation in operations:
+        if isinstance(operation, RemoveBridge):
+            needed = "no bridge of the VIF's own: unplug the VIF there first"
+            raise Conflict(vif_id, f"OVS bridge {operation.device}", "is this VIF's", needed)
+    return operations
