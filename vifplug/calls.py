@@ -38,11 +38,17 @@ def _asked(
     """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""
     request = Request.of(network_namespace(), deadline, vifs)
     try:
-        return call(importlib.import_module(module).context, entrypoint, request)
-    except ImportError as error:
-        failed: VifplugError = PluginFailed(NO_VIF, module, module, str(error))
+        replies = call(importlib.import_module(module).context, entrypoint, request)
+        if len(replies) == len(vifs):
+            return replies
+        why = f"{entrypoint} has {len(replies)} replies for {len(vifs)} VIFs"
+        failed: VifplugError = PluginFailed(NO_VIF, module, module, why)
     except VifplugError as error:
         failed = error
+    except ImportError as error:
+        failed = PluginFailed(NO_VIF, module, module, str(error))
+    except Exception as error:
+        failed = PluginFailed(NO_VIF, module, module, f"{type(error).__name__}: {error}")
     return [Reply(error=failed).about(vif.vif_id) for vif in vifs]
 
 

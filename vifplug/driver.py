@@ -30,7 +30,7 @@ from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import removal
 from vifplug.plan.wired import Ready, Wired
-from vifplug.planner import Pair, Planner, View
+from vifplug.planner import Pair, Planner, View, plugin_failed
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
 from vifplug.registry import kinds_of
@@ -186,6 +186,9 @@ class GenericVIFDriver(Planner):
                     to_plug[position] = placed
             except VifplugError as error:
                 outcomes[position] = error
+            except Exception as error:
+                assert isinstance(vif, Wired)  # noqa: S101 - an error was raised as it is
+                outcomes[position] = plugin_failed(vif, error)
         self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
         for module, group in _by_module(to_plug):
             from vifplug import calls

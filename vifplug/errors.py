@@ -200,11 +200,12 @@ class PrivilegeError(VifplugError):
 class SwitchError(VifplugError):
     """A switch can't be reached, or refused a change. A plugin's own errors extend it.
 
-    Args: the VIF's id (``-`` where no VIF is concerned), the switch or its endpoint, why.
+    Args: the VIF's id (``-`` where no VIF is concerned), the switch or its endpoint, why; and what
+    a plugin's own error tells besides.
     """
 
-    def __init__(self, vif_id: str, endpoint: str, why: str) -> None:
-        super().__init__(vif_id, endpoint, why)
+    def __init__(self, vif_id: str, endpoint: str, why: str, *more: Any) -> None:
+        super().__init__(vif_id, endpoint, why, *more)
         self.vif_id, self.endpoint, self.why = vif_id, endpoint, why
 
     def __str__(self) -> str:

@@ -120,14 +120,13 @@ class Planner:
         source = type(plugin).__module__.partition(".")[0]
         switch = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
         if isinstance(switch, Unread):
-            raise PluginFailed(vif.id, vif.vif_type, source, switch.error)
+            raise PluginFailed(vif.id, vif.vif_type, _source(plugin), switch.error)
         try:
             wiring = plugin.wire(vif, host)
         except VifplugError:
             raise
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise PluginFailed(vif.id, vif.vif_type, source, why) from error
+            raise plugin_failed(ready, error) from error
         return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=ready.elsewhere)
 
     def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
@@ -150,8 +149,13 @@ class Planner:
         ]
 
     def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
-        vif = self._placed(vif, host, move)
-        return plan(vif.owner, vif.wiring, host, leaving=vif.leaving)
+        try:
+            vif = self._placed(vif, host, move)
+            return plan(vif.owner, vif.wiring, host, leaving=vif.leaving)
+        except VifplugError:
+            raise
+        except Exception as error:
+            raise plugin_failed(vif, error) from error
 
     def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
         """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
@@ -306,6 +310,16 @@ class Planner:
                 own=own is None or bool(own),
             )
         return self.reader.with_switches(host, readers.values(), deadline=deadline)
+
+
+def plugin_failed(vif: Ready | Wired, error: Exception) -> PluginFailed:
+    """Return the error of a VIF whose plugin raised what no plugin should."""
+    why = f"{type(error).__name__}: {error}"
+    return PluginFailed(vif.vif.id, vif.vif.vif_type, _source(vif.plugin), why)
+
+
+def _source(plugin: VIFPlugin) -> str:
+    return type(plugin).__module__.partition(".")[0]
 
 
 def _or_error(do: partial[Any]) -> Any:

@@ -107,6 +107,13 @@ class Switch(abc.ABC):
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
         """Read everything that belongs to these VIFs; return, per VIF, what removes it."""
 
+    def seen(self) -> Snapshot | None:
+        """Return what :meth:`removals` has read, for the parts that give back; None: no part asks.
+
+        An unplug looks again once it has given back: a part must then see that nothing is left.
+        """
+        return None
+
     def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
         """Return what takes a VIF out that moves to another place; each with its undo."""
         return self.removals([vif])[0]

@@ -5,8 +5,8 @@ This runs inside a plugin's privileged daemon, under its locks, but is itself pl
 """
 
 from vifplug.apply.means import Means
-from vifplug.apply.outcome import Applied, Outcome
+from vifplug.apply.outcome import Applied, Outcome, words
 from vifplug.apply.plugging import Plugging, plug
 from vifplug.apply.unplugging import unplug, used_by
 
-__all__ = ["Applied", "Means", "Outcome", "Plugging", "plug", "unplug", "used_by"]
+__all__ = ["Applied", "Means", "Outcome", "Plugging", "plug", "unplug", "used_by", "words"]

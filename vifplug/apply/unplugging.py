@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
-from vifplug.errors import UnplugFailed, VifplugError
-from vifplug.model.host import BATCH
+from vifplug.errors import UnplugFailed
+from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim
 from vifplug.operations.links import RemoveLink, RemoveLinks
@@ -92,19 +92,19 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     failures: list[str] = []
     in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
     try:
-        if means.switch:
-            in_switch = means.switch.removals(vifs)
-    except (VifplugError, OSError) as error:
+        in_switch, host = _look(vifs, means)
+    except Exception as error:
         failures.append(words(error))  # the devices can go all the same
-    host = means.look(batch=len(vifs) >= BATCH)
+        host = means.look(batch=len(vifs) >= BATCH)
+    units = _removals(vifs, host, means, remove_unused=remove_unused)
     leaving = [
         Unplugging(
             vif=vif,
             in_switch=operations,
-            units=removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused),
+            units=own,
             failures=[*failures, *_unreadable(vif.vif_id, means)],
         )
-        for vif, operations in zip(vifs, in_switch, strict=True)
+        for vif, operations, own in zip(vifs, in_switch, units, strict=True)
     ]
     _leave_switch(leaving, means)
     _remove(leaving, means)
@@ -122,6 +122,34 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
             vif.failures += _all_or_none(unit, means, vif.vif_id)
     _still_to_do(claimed, means, remove_unused=False)
     return [vif.outcome for vif in leaving]
+
+
+def _look(
+    vifs: Sequence[Departure], means: Means
+) -> tuple[Sequence[Sequence[SwitchOperation]], Host]:
+    """Return what takes each VIF out of the switch; and the host, with what was seen there."""
+    in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
+    seen = None
+    if means.switch:
+        in_switch = means.switch.removals(vifs)
+        seen = means.switch.seen()
+    host = means.look(batch=len(vifs) >= BATCH)
+    return in_switch, replace(host, switches={seen.key: seen}) if seen else host
+
+
+def _removals(
+    vifs: Sequence[Departure], host: Host, means: Means, *, remove_unused: bool
+) -> list[tuple[Unit, ...]]:
+    """Return what unplugs each VIF once those before it are gone: the last user gives back."""
+    if len(vifs) > 1:
+        host = host.planning()
+    found = []
+    for vif in vifs:
+        units = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
+        found.append(units)
+        for operation in (each for unit in units for each in unit if len(vifs) > 1):
+            operation.foresee(host)
+    return found
 
 
 def _unreadable(vif_id: str, means: Means) -> list[str]:
@@ -197,15 +225,14 @@ def _still_to_do(
         return
     vifs = [vif.vif for vif in leaving]
     try:
-        in_switch = means.switch.removals(vifs) if means.switch else [()] * len(vifs)
-        host = means.look(batch=len(vifs) >= BATCH)
-        for vif, operations in zip(leaving, in_switch, strict=True):
-            again = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
+        in_switch, host = _look(vifs, means)
+        units = _removals(vifs, host, means, remove_unused=remove_unused)
+        for vif, operations, again in zip(leaving, in_switch, units, strict=True):
             but = [*(() if marks else vif.marks), *(() if claims else vif.claims)]
             left: list[Operation] = [o for unit in again if unit not in but for o in unit]
             left += operations
             vif.failures += [f"{operation}: still to do" for operation in left]
-    except (VifplugError, OSError) as error:
+    except Exception as error:
         for vif in leaving:
             vif.failures.append(words(error))
 

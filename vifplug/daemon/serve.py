@@ -149,6 +149,15 @@ class _Call:
                 threading.Thread(target=_linger, args=(switch, stack.pop_all())).start()
 
 
+def _close(switch: Switch | None) -> None:
+    """End a switch that answers nothing more. What goes wrong changes nothing of what was done."""
+    try:
+        if switch and not switch.lingering:
+            switch.close()
+    except Exception as error:
+        LOG.warning("a switch can't be closed: %s", apply.words(error))
+
+
 def _linger(switch: Switch, held: contextlib.ExitStack) -> None:
     """Hold the VIF's locks until a late transaction has been undone."""
     with held:
@@ -177,7 +186,8 @@ def _each(
             replies[position] = Reply(error=refused)
     with Netlink() as netlink:
         kernel = Kernel(netlink, ClaimsFolder(_lock_path()))
-        for group in [known] if open_switch and known else [[each] for each in known]:
+
+        def carried_out(vifs: Sequence[T]) -> Sequence[apply.Outcome]:
             switch = open_switch(request.deadline) if open_switch else None
             means = apply.Means(
                 kernel=kernel,
@@ -186,9 +196,13 @@ def _each(
                 switch=switch,
                 snapshots=tuple(snapshots(request.deadline)) if snapshots else (),
             )
-            outcomes = _outcomes([vif for _, vif in group], several, _Call(means))
-            if switch and not switch.lingering:
-                switch.close()
+            try:
+                return several(vifs, _Call(means))
+            finally:
+                _close(switch)
+
+        for group in [known] if open_switch and known else [[each] for each in known]:
+            outcomes = _outcomes([vif for _, vif in group], carried_out)
             for (position, _), outcome in zip(group, outcomes, strict=True):
                 vif_id = request.vif_id(position)
                 replies[position] = reply = _reply(outcome, vif_id)
@@ -213,21 +227,19 @@ def _checked(data: Mapping[str, Any]) -> Request:
 
 
 def _outcomes(
-    group: Sequence[T],
-    several: Callable[[Sequence[T], _Call], Sequence[apply.Outcome]],
-    call: _Call,
-) -> Sequence[apply.Outcome | OSError]:
+    group: Sequence[T], carried_out: Callable[[Sequence[T]], Sequence[apply.Outcome]]
+) -> Sequence[apply.Outcome | Exception]:
     try:
-        return several(group, call)
-    except (VifplugError, OSError) as error:
+        return carried_out(group)
+    except Exception as error:
         return [error] * len(group)
 
 
-def _reply(outcome: apply.Outcome | OSError, vif_id: str) -> Reply:
+def _reply(outcome: apply.Outcome | Exception, vif_id: str) -> Reply:
     if isinstance(outcome, VifplugError):
         return Reply(error=outcome.about(vif_id))
-    if isinstance(outcome, OSError):
-        return Reply(error=PlugFailed(vif_id, "reading the host", str(outcome)))
+    if isinstance(outcome, Exception):
+        return Reply(error=PlugFailed(vif_id, "reading the host", apply.words(outcome)))
     return Reply(changed=outcome.changed, devices=outcome.devices)
 
 

@@ -72,5 +72,5 @@ def perform(operation: Operation, kernel: Kernel) -> None:
     Addresses and routes are the exception: some of them may have been changed. The operation's
     undo takes those back.
     """
-    name = type(operation).__name__
-    raise WrongDevice(f"{name}: no code is registered that performs it")
+    kind = type(operation)
+    raise WrongDevice(f"{kind.__module__}.{kind.__name__}: no code is registered that performs it")

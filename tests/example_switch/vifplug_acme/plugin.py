@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VIF on the switch needs: a tap, the trunk, and the tap's port. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from vifplug import VIF, Host, VIFPlugin, Wiring
+from vifplug.guest import attach
+from vifplug.guest.interface import GuestSide
+from vifplug.model.mark import derived_name
+from vifplug.operations import SwitchOperation
+from vifplug.switch import Departure
+from vifplug_acme.parts import KINDS, Port, Trunk, removal
+from vifplug_acme.snapshot import Acme, AcmeError
+
+GROUP = "vifplug_acme"
+OPTS = [
+    cfg.StrOpt("database", default="/var/lib/acme/ports.json", help="The switch's database."),
+    cfg.StrOpt("trunk", default="acme0", help="The device by which it reaches the network."),
+]
+
+
+class AcmePlugin(VIFPlugin):
+    """vif_type ``acme``: the VIF's ``network.bridge`` is a segment of the switch."""
+
+    api_version = 1
+    required = ("network.bridge",)
+    group = GROUP
+    opts = OPTS
+    kinds = KINDS
+    switch = "snapshot"
+    snapshot = Acme
+
+    def wire(self, vif: VIF, host: Host) -> Wiring:
+        acme = host.switch(Acme)
+        if acme is None or acme.error:
+            why = acme and acme.error
+            raise AcmeError(vif.id, self.options["database"], why or "it was not read")
+        name = derived_name("tap", vif.id)
+        guest, notes = attach.as_its_tap(host, name, GuestSide.of(vif, host))
+        tap = attach.tap(vif, host, name, guest)
+        port = Port(device=name, segment=str(vif.network.bridge))
+        interface = attach.made_beforehand(vif, host, tap, guest, None)
+        parts = (tap, Trunk(device=self.options["trunk"]), port)
+        return Wiring(parts=parts, interface=interface, notes=notes)
+
+    def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
+        return removal(vif.vif_id, host.switch(Acme))

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the switch's database has, and how it is read. The database is a JSON file."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vifplug import VIF, Host
+from vifplug.errors import NO_VIF, SwitchError
+from vifplug.fields import BOOLEAN, LINE, UUID, WORD, Record, Table, declared
+from vifplug.switch import Snapshot, Trace
+
+
+class AcmeError(SwitchError):
+    """The database can't be used. ``number`` is the system's errno; 0: it holds nonsense."""
+
+    def __init__(self, vif_id: str, endpoint: str, why: str, number: int = 0) -> None:
+        super().__init__(vif_id, endpoint, why, number)
+        self.number = number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A port of the switch. ``vif_type`` is empty where another program made it."""
+
+    vif_id: str = declared(UUID)
+    segment: str = declared(WORD)
+    vif_type: str = declared(WORD, default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acme(Snapshot):
+    """The switch's ports by their devices; and whether the host's devices answer ARP for others."""
+
+    key: ClassVar[str] = "acme"
+    ports: dict[str, Row] = declared(Table(Record(Row)), default_factory=dict)
+    proxy_arp: dict[str, bool] = declared(Table(BOOLEAN), default_factory=dict)
+    error: str | None = declared(LINE, default=None)
+    absent: bool = declared(BOOLEAN, default=False)
+
+    def planning(self) -> Acme:
+        return replace(self, ports=dict(self.ports), proxy_arp=dict(self.proxy_arp))
+
+    def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterable[Trace]:
+        for device, row in self.ports.items():
+            if row.vif_id == vif_id or (vif_id is None and row.vif_type):
+                place = {"vif_type": row.vif_type, "bridge": row.segment}
+                yield Trace(vif_id=row.vif_id, devices=(device,), **place)
+
+
+def load(path: str) -> Acme:
+    """Return what the database has. Raises AcmeError."""
+    try:
+        data = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise AcmeError(NO_VIF, path, str(error.strerror), error.errno or 0) from error
+    except ValueError as error:
+        raise AcmeError(NO_VIF, path, str(error)) from error
+    found = Acme.from_dict(data, lambda *words: AcmeError(NO_VIF, path, " ".join(words)))
+    settings = Path("/proc/sys/net/ipv4/conf").glob("*/proxy_arp")
+    return replace(found, proxy_arp={s.parent.name: s.read_text() == "1\n" for s in settings})
+
+
+def read(
+    options: Mapping[str, Any], vifs: Sequence[VIF] | None, host: Host, *, deadline: float
+) -> Acme:
+    """Return what the switch has. This module is the plugin's ``vifplug.switch.Reader``."""
+    try:
+        return load(options["database"])
+    except AcmeError as error:
+        return Acme(error=error.why, absent=error.number == errno.ENOENT)
