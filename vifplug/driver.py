@@ -158,8 +158,7 @@ class GenericVIFDriver(Planner):
             if snapshot.error and not snapshot.absent and not isinstance(snapshot, Unread):
                 raise _unreadable(snapshot)
         vifs = plugged(host, kinds_of(plugins))
-        for problem in self.reader.problems(host):
-            LOG.warning("%s", problem)
+        self.reader.warn_of_claims(host)
         return vifs
 
     # Plugging.
@@ -280,6 +279,7 @@ class GenericVIFDriver(Planner):
             asked = owners(departure, host, [*marked, *plugins], own=own)
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
+            nothing = nothing and not self.reader.left_over(vif_id, host)
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             if not asked:

@@ -117,7 +117,6 @@ class Planner:
     def wire(self, ready: Ready, host: Host) -> Wired:
         """Return what a VIF needs on a host. Raises InvalidVIF, Conflict, PluginFailed."""
         vif, plugin = ready.vif, ready.plugin
-        source = type(plugin).__module__.partition(".")[0]
         switch = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
         if isinstance(switch, Unread):
             raise PluginFailed(vif.id, vif.vif_type, _source(plugin), switch.error)
@@ -141,12 +140,14 @@ class Planner:
     ) -> _Plans:
         """Return a plan for each VIF, or the error."""
         host = view.host.planning()
-        return [
+        plans = [
             vif
             if isinstance(vif, VifplugError)
             else _or_error(partial(self._plan, vif, host, move))
             for vif in vifs
         ]
+        self.reader.warn_of_claims(view.host)
+        return plans
 
     def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
         try:

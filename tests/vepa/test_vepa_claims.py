@@ -7,37 +7,19 @@ buffers of the C library and of ovs-vswitchd: ``getifaddrs`` never returns, and 
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 
+from tests.otherprograms import LARGEST, message, require_readable
 from tests.vepa.vifs import card
 from vifplug import VIF, GenericVIFDriver
-from vifplug.kernel.messages import attributes as nl
-from vifplug.kernel.messages import links as rt
-from vifplug.kernel.netlink import Netlink
 from vifplug.model.mark import CLAIMS
 from vifplug.result import Result
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 
 VIFS = 200
-HEADER = 16
-"""Bytes of a netlink message before its body."""
-
-LARGEST = 2500
-"""Bytes of a device's message: far below the buffers of any program that reads it."""
-
-# As any program of this machine reads the host's devices and their addresses.
-LOOK = """
-import ctypes, json, socket, time
-libc, first, began = ctypes.CDLL(None, use_errno=True), ctypes.c_void_p(), time.monotonic()
-status = libc.getifaddrs(ctypes.byref(first))
-took = time.monotonic() - began
-print(json.dumps({"status": status, "took": took, "names": [n for _, n in socket.if_nameindex()]}))
-"""
 
 
 @pytest.fixture
@@ -53,14 +35,6 @@ def vif(number: int) -> VIF:
     return VIF.from_dict({**data, "network": {"interface": "eth1"}})
 
 
-def message(device: str) -> bytes:
-    """Return the kernel's message of a device, as it sends it to who asks for all there is."""
-    with Netlink() as netlink:
-        asked = rt.link_body(nl.attribute(rt.IFNAME, nl.text(device)))
-        (found,) = netlink.request((rt.GETLINK, nl.ACK, asked))
-    return bytes(HEADER) + bytes(found[0])
-
-
 def test_200_vifs_on_a_device_leave_the_host_readable_for_others(
     namespace: NetworkNamespace, driver: GenericVIFDriver, ovs: OpenVSwitch
 ) -> None:
@@ -72,13 +46,7 @@ def test_200_vifs_on_a_device_leave_the_host_readable_for_others(
     assert all(isinstance(outcome, Result) and outcome.changed for outcome in outcomes)
     assert len(driver.list()) == VIFS
 
-    names = {link["ifname"] for link in namespace.ip_json("link")}
-    assert {"lo", "eth1", "br-int"} <= names
-    seen = json.loads(namespace.run(sys.executable, "-c", LOOK, timeout=10).stdout)
-    assert (seen["status"], set(seen["names"])) == (0, names)
-    assert seen["took"] < 1
-    assert "192.0.2.7" in namespace.run("hostname", "-I", timeout=10).stdout.split()
-
+    require_readable(namespace, {"lo", "eth1", "br-int"}, "192.0.2.7")
     sent = message("eth1")
     assert CLAIMS.encode() in sent
     assert before < len(sent) < LARGEST

@@ -38,9 +38,12 @@ class Means:
     meanwhile: Callable[[], object] | None = None
     problems: list[str] = field(default_factory=list)
 
-    def look(self, *, batch: bool) -> Host:
-        """Return the host's devices as they are; in a ``batch`` all are read at once."""
-        links = RunningLinks(self.kernel.claims, self.kernel.netlink)
+    def look(self, *, batch: bool, strict: bool = False) -> Host:
+        """Return the host's devices as they are; in a ``batch`` all are read at once.
+
+        ``strict``: claims that can't be read are an error to who asks for them.
+        """
+        links = RunningLinks(self.kernel.claims, self.kernel.netlink, strict=strict)
         if batch:
             links.read_all()
         switches = {snapshot.key: snapshot for snapshot in self.snapshots}
@@ -52,7 +55,7 @@ class Means:
         ``elsewhere`` are further names to look for. Raises OSError, SwitchError, DeadlineExceeded.
         """
         self.kernel.let_go()  # a tap that is held looks like a running guest's
-        host = self.look(batch=len(vifs) >= BATCH)
+        host = self.look(batch=len(vifs) >= BATCH, strict=True)
         for vif in vifs:
             host.expect(name for part in vif.parts for name in part.devices)
             marks = (part.marks(vif.owner) for part in vif.parts)

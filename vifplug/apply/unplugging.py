@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
-from vifplug.errors import UnplugFailed
+from vifplug.errors import PrivilegeError, UnplugFailed
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim
@@ -60,7 +60,7 @@ class Unplugging:
     @property
     def marks(self) -> list[Unit]:
         """What removes marks of shared devices that stay."""
-        return [unit for unit in self.units if isinstance(unit[0], RemoveAltname)]
+        return [u for u in self.units if all(isinstance(each, RemoveAltname) for each in u)]
 
     @property
     def links(self) -> list[Unit]:
@@ -89,6 +89,10 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
 
     An UnplugFailed tells where something is left; what is gone already is no error.
     """
+    try:
+        means.kernel.claims.require_ours()
+    except PrivilegeError as error:  # who uses which device, and what it gives back, is not known
+        return [error for _ in vifs]
     failures: list[str] = []
     in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
     try:
@@ -154,8 +158,8 @@ def _removals(
 
 def _unreadable(vif_id: str, means: Means) -> list[str]:
     """Return why some of a VIF's claims can't be read: what they note would be lost."""
-    problems = means.kernel.claims.problems.items()
-    return [f"claims {path}: {why}" for path, why in problems if path.endswith(f"/{vif_id}")]
+    unread = means.kernel.claims.unread(vif_id).items()
+    return [f"claims {path}: {why}; remove it, then unplug again" for path, why in unread]
 
 
 def _leave_switch(leaving: Sequence[Unplugging], means: Means) -> None:
@@ -173,7 +177,7 @@ def _leave_switch(leaving: Sequence[Unplugging], means: Means) -> None:
         means.require_time(leaving[0].vif_id, str(next(each for group in groups for each in group)))
         means.switch.send(groups)
         means.switch.confirm()
-    except (Refused, VifplugError, OSError) as error:
+    except Exception as error:
         if isinstance(error, Refused) and len(leaving) > 1:
             for piece in _pieces(leaving, error):
                 _leave_switch(piece, means)

@@ -21,7 +21,7 @@ from pathlib import Path
 from vifplug.errors import PrivilegeError
 from vifplug.fields import UUID, NotAllowed
 from vifplug.kernel import namespace
-from vifplug.model.mark import Mark
+from vifplug.model.mark import Mark, is_token
 
 _FOLDER, _FILE = 0o755, 0o644
 _PASSAGE = 0o711
@@ -35,18 +35,19 @@ _LARGEST = 1 << 16
 
 
 class ClaimsFolder:
-    """Reads and writes claims. ``problems`` are the files that it could not read, and why."""
+    """Reads and writes claims. ``problems`` are what could not be read so far, and why."""
 
     def __init__(self, lock_path: str) -> None:
         """``lock_path`` is the option's; the claims are this network namespace's."""
         self.folder = namespace.folder(lock_path) / "claims"
-        self.problems: dict[str, str] = {}
+        self.problems: dict[Path, str] = {}
+        self._sound = False
 
     # Reading.
 
     def tokens(self) -> tuple[str, ...]:
         """Return the tokens that have a folder."""
-        return tuple(sorted(name for name in self._names(self.folder) if not _hidden(name)))
+        return tuple(sorted(name for name in self._names(self.folder) if is_token(name)))
 
     def claimants(self, token: str) -> set[str]:
         """Return the ids of the VIFs that have a claim under a token."""
@@ -64,7 +65,8 @@ class ClaimsFolder:
 
     def _names(self, folder: Path) -> list[str]:
         try:
-            return [path.name for path in folder.iterdir()]
+            with os.scandir(folder) as entries:
+                return [entry.name for entry in entries]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -94,32 +96,61 @@ class ClaimsFolder:
         return ()
 
     def _note(self, path: Path, why: str) -> None:
-        self.problems[str(path)] = why
+        self.problems[path] = why
 
-    # Checking, before a change.
+    # Checking.
+
+    def strange(self) -> dict[Path, str]:
+        """Return what is wrong with the folder as any user sees it, and what holds no claims.
+
+        The daemon that makes it makes the folder above too: both have one owner.
+        """
+        try:
+            owner = self.folder.parent.lstat().st_uid
+        except OSError:
+            return {}
+        found = {self.folder: why} if (why := _not_of(owner, self.folder)) else {}
+        return found or self._strangers(owner)
+
+    def _strangers(self, owner: int) -> dict[Path, str]:
+        found: dict[Path, str] = {}
+        for name in self._names(self.folder):
+            path = self.folder / name
+            if why := _not_of(owner, path) or ("" if is_token(name) else "it holds no claims"):
+                found[path] = why
+                continue
+            for vif_id in self.claimants(name):
+                if not UUID.pattern.fullmatch(vif_id):
+                    found[path / vif_id] = "not a VIF's id"
+        return found
+
+    def require_ours(self) -> None:
+        """Raise PrivilegeError unless the folder is our user's, and nobody else may write there."""
+        for folder in (self.folder, *(self.folder / token for token in self.tokens())):
+            why = _not_of(os.geteuid(), folder) or self.problems.get(folder)
+            if why:
+                raise _unusable(folder, why)
 
     def require_sound(self) -> None:
-        """Raise PrivilegeError unless claims can be read and written here, by us alone."""
-        self._require_ours(self.folder)
-        for token in self.tokens():
-            self._require_ours(self.folder / token)
-        if self.problems:
-            path, why = next(iter(self.problems.items()))
-            raise _unusable(Path(path), why)
+        """Raise PrivilegeError unless the folder is ours, and holds nothing but claims.
 
-    def _require_ours(self, folder: Path) -> None:
-        try:
-            found = folder.lstat()
-        except FileNotFoundError:
+        It is looked at once: a request may plug thousands.
+        """
+        if self._sound:
             return
-        except OSError as error:
-            raise _unusable(folder, error.strerror or str(error)) from error
-        if not stat.S_ISDIR(found.st_mode):
-            raise _unusable(folder, "it is not a folder")
-        if found.st_uid != os.geteuid():
-            raise _unusable(folder, f"it belongs to user {found.st_uid}, not {os.geteuid()}")
-        if found.st_mode & 0o022:
-            raise _unusable(folder, "other users may write there")
+        for path, why in self._strangers(os.geteuid()).items():
+            raise _unusable(path, why)
+        self.require_ours()
+        self._sound = True
+
+    def unread(self, name: str) -> dict[Path, str]:
+        """Return what of a VIF, or under a token, could not be read so far, and why."""
+        return {p: why for p, why in self.problems.items() if name in (p.name, p.parent.name)}
+
+    def require_read(self, name: str) -> None:
+        """Raise PrivilegeError where :meth:`unread` has anything."""
+        for path, why in self.unread(name).items():
+            raise _unusable(path, why)
 
     # Writing.
 
@@ -156,7 +187,7 @@ class ClaimsFolder:
     @staticmethod
     def _make(folder: Path) -> None:
         try:
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=_FOLDER)
             folder.chmod(_FOLDER)  # whatever the daemon's umask is
         except FileExistsError:
             pass
@@ -174,10 +205,11 @@ class ClaimsFolder:
 
     def remove(self, token: str, claim: Mark) -> None:
         """Remove a VIF's claim, while others remain under the token."""
-        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
-        if kept:
+        claims = self._read(token, claim.vif_id)
+        kept = [known for known in claims if known != claim]
+        if kept and len(kept) < len(claims):
             self._write(token, claim.vif_id, kept)
-        else:
+        elif not kept:
             (self.folder / token / claim.vif_id).unlink(missing_ok=True)
 
     def clear(self, token: str) -> None:
@@ -217,6 +249,21 @@ class ClaimsFolder:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only where it is empty
             raise _unusable(folder / vif_id, error.strerror or str(error)) from error
+
+
+def _not_of(owner: int, folder: Path) -> str:
+    """Return why a folder is not one that only this user may write to; empty where it is."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is not a folder"
+    if found.st_uid != owner:
+        return f"it belongs to user {found.st_uid}, not {owner}"
+    return "other users may write there" if found.st_mode & 0o022 else ""
 
 
 def _hidden(name: str) -> bool:

@@ -117,15 +117,17 @@ def shared_mark(role: str, device: str) -> str:
 
 
 def token_in(altnames: Iterable[str]) -> str | None:
-    """Return the token under which a device's claims are kept, if a device of these names has one.
-
-    It is lower-case hexadecimal: nothing else may become the name of a folder.
-    """
+    """Return the token of the claims on a device that has these names, if it has one."""
     for name in altnames:
         token = name.removeprefix(CLAIMS)
-        if token != name and token and set(token) <= _HEXADECIMAL:
+        if token != name and is_token(token):
             return token
     return None
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is a token: lower-case hexadecimal. Nothing else becomes a folder's name."""
+    return bool(text) and set(text) <= _HEXADECIMAL
 
 
 _HEXADECIMAL = frozenset("0123456789abcdef")

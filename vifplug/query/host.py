@@ -120,9 +120,16 @@ class HostReader:
         return host
 
     @staticmethod
-    def problems(host: Host) -> tuple[str, ...]:
-        """Return the claims that could not be read, and why."""
-        return host.links.problems if isinstance(host.links, RunningLinks) else ()
+    def warn_of_claims(host: Host) -> None:
+        """Log which claims could not be read so far, and why; each once for this host."""
+        if isinstance(host.links, RunningLinks):
+            for path, why in host.links.new_problems().items():
+                LOG.warning("claims %s: %s", path, why)
+
+    @staticmethod
+    def left_over(vif_id: str, host: Host) -> bool:
+        """Whether a VIF has claims that can't be read, or claims on a device that is gone."""
+        return isinstance(host.links, RunningLinks) and host.links.left_over(vif_id)
 
     def folder(self) -> Path:
         """Return the folder of this network namespace's locks."""

@@ -31,11 +31,18 @@ class RunningLinks(Links):
     Each is read when it is first asked for, then kept: one consistent snapshot for one plan.
     """
 
-    def __init__(self, claims: ClaimsFolder, netlink: Netlink | None = None) -> None:
-        """``claims`` is the folder of this network namespace's claims."""
+    def __init__(
+        self, claims: ClaimsFolder, netlink: Netlink | None = None, *, strict: bool = False
+    ) -> None:
+        """``claims`` is the folder of this network namespace's claims.
+
+        ``strict``: who asks for claims of which some can't be read gets PrivilegeError.
+        """
         super().__init__({})
+        self._strict = strict
         self._netlink = netlink or Netlink()
         self._claims = claims
+        self._told: set[Path] = set()
         self._claims_on: dict[str, tuple[Mark, ...]] = {}
         self._claimants: dict[str, set[str]] = {}
         self._claims_of: dict[str, tuple[tuple[str, Mark], ...]] = {}
@@ -116,16 +123,26 @@ class RunningLinks(Links):
         kept = self._kept[name] if name else None
         return (name, kept) if name and kept else None
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """The claims that could not be read, and why."""
-        return tuple(f"claims {path}: {why}" for path, why in self._claims.problems.items())
+    def new_problems(self) -> dict[Path, str]:
+        """Return what is wrong with the claims' folder, and which could not be read; each once."""
+        every = self._claims.strange() | self._claims.problems
+        new = {path: why for path, why in every.items() if path not in self._told}
+        self._told |= new.keys()
+        return new
+
+    def left_over(self, vif_id: str) -> bool:
+        """Whether a VIF has claims that can't be read, or claims on a device that is gone."""
+        found = sum(len(claims) for claims in self._claims.of(vif_id).values())
+        return found > len(self.claims_of(vif_id)) or bool(self._claims.unread(vif_id))
 
     def claims(self, name: str) -> tuple[Mark, ...]:
         """Return the claims on a device: files that its alternative name leads to."""
         if name not in self._claims_on:
             token = token_in(self[name].altnames) if name in self else None
-            self._claims_on[name] = self._claims.on(token) if token else ()
+            found = self._claims.on(token) if token else ()
+            if token and self._strict:
+                self._claims.require_read(token)
+            self._claims_on[name] = found
         return self._claims_on[name]
 
     def claimants(self, name: str) -> set[str]:
@@ -143,6 +160,8 @@ class RunningLinks(Links):
 
     def _read_claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         claims = self._claims.of(vif_id)
+        if self._strict:
+            self._claims.require_read(vif_id)
         self.expect(CLAIMS + token for token in claims)
         self.read_ahead()
         found = ((self.carrying(CLAIMS + token), claims[token]) for token in claims)

@@ -13,10 +13,9 @@ from vifplug.operations.claims import AddClaim, RemoveClaim
 
 @perform.register
 def _add(operation: AddClaim, kernel: Kernel) -> None:
-    link = kernel.required(operation.device)
-    token = token_in(link.altnames)
     with kernel.claims.locked():
-        if token:
+        link = kernel.required(operation.device)
+        if token := token_in(link.altnames):
             kernel.claims.add(token, operation.mark)
             return
         # The file comes first: a folder whose token no device bears is void, and is swept.
@@ -27,11 +26,11 @@ def _add(operation: AddClaim, kernel: Kernel) -> None:
 
 @perform.register
 def _remove(operation: RemoveClaim, kernel: Kernel) -> None:
-    found = kernel.netlink.link(operation.device)
-    token = token_in(found[1].altnames) if found else None
-    if found is None or token is None:
-        return  # its claims are void with the device, and are swept
     with kernel.claims.locked():
+        found = kernel.netlink.link(operation.device)
+        token = token_in(found[1].altnames) if found else None
+        if found is None or token is None:
+            return  # its claims are void with the device, and are swept
         if kernel.claims.remains(token, operation.mark):
             kernel.claims.remove(token, operation.mark)
             return

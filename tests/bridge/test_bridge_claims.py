@@ -1,0 +1,527 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of the claims, as real daemons keep it: many claims, a spoilt folder, daemons killed.
+
+A bridge whose taps libvirt makes bears nothing of its VIFs but their claims.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import resource
+import shutil
+import signal
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from oslo_config.fixture import Config
+
+from tests.bridge.vifs import IDS, bridge_vif
+from tests.claims import every_claim
+from tests.cli.conftest import COMMAND, Shell, vif
+from tests.configured import fork
+from tests.faults.dumps import differences
+from tests.otherprograms import LARGEST, message, require_readable
+from tests.users import NOBODY
+from vifplug import VIF, GenericVIFDriver, PrivilegeError
+from vifplug.errors import UnplugFailed
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.model.mark import CLAIMS
+from vifplug.result import Result
+from vifplug.testing import NetworkNamespace
+from vifplug_bridge import privileged
+
+MANY = 500
+
+
+@pytest.fixture
+def folder(namespace: NetworkNamespace, conf: Config, tmp_path: Path) -> Path:
+    """The folder of the claims; the first plug makes it."""
+    return tmp_path / "locks" / str(os.fstat(namespace.fd).st_ino) / "claims"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return what lies in a folder: a file's text, what a link leads to, or the mode."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        text = f"{stat.filemode(status.st_mode)} {status.st_uid} "
+        if path.is_symlink():
+            text += str(path.readlink())
+        elif path.is_file():
+            text += repr(path.read_bytes())
+        found[str(path.relative_to(folder))] = text
+    return found
+
+
+def token_of(folder: Path) -> Path:
+    """Return the only folder of a token that there is."""
+    (token,) = folder.iterdir()
+    return token
+
+
+def many() -> list[VIF]:
+    """Return many VIFs on one bridge."""
+    return [dataclasses.replace(bridge_vif(), id=str(UUID(int=n + 1))) for n in range(MANY)]
+
+
+def test_500_vifs_on_a_bridge_leave_the_host_readable_for_others(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    namespace.ip("link", "add", "br100", "up", "type", "bridge")
+    namespace.ip("address", "add", "192.0.2.7/24", "dev", "br100")
+    before, vifs = namespace.everything(), many()
+    alone = len(message("br100"))
+    outcomes = driver.plug_all([(None, each) for each in vifs])
+    assert all(isinstance(outcome, Result) and outcome.changed for outcome in outcomes)
+    assert [(one.id, one.bridge) for one in driver.list()] == [(v.id, "br100") for v in vifs]
+    assert len(every_claim()["br100"]) == MANY
+
+    require_readable(namespace, {"lo", "br100"}, "192.0.2.7")
+    sent = message("br100")
+    assert CLAIMS.encode() in sent
+    assert alone < len(sent) < LARGEST
+
+    # The last one takes the name along.
+    driver.unplug_all([(None, each) for each in vifs[1:]])
+    assert len(message("br100")) == len(sent)
+    assert driver.unplug(None, vifs[0]).changed
+    assert differences(before, namespace.everything()) == []
+    assert contents(folder) == {}
+
+
+def test_claims_go_with_the_device_when_it_is_renamed(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    namespace.ip("link", "add", "br100", "type", "bridge")
+    driver.plug(None, bridge_vif())
+    namespace.ip("link", "set", "br100", "name", "br200")
+    assert [(one.id, one.bridge) for one in driver.list()] == [(IDS[0], "br200")]
+    assert driver.unplug(None, bridge_vif()).changed
+    assert contents(folder) == every_claim() == {}
+
+
+def test_any_user_may_read_claims_whatever_the_umask_of_the_daemon(
+    namespace: NetworkNamespace, conf: Config, folder: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        fork(privileged)
+    finally:
+        os.umask(before)
+    driver = GenericVIFDriver()
+    driver.plug(None, bridge_vif())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert stat.S_IMODE(token_of(folder).stat().st_mode) == 0o755
+    assert stat.S_IMODE((token_of(folder) / IDS[0]).stat().st_mode) == 0o644
+    driver.close()
+
+
+# A folder that is spoilt.
+
+
+def _to(path: Path) -> None:
+    """Have a symbolic link instead of a folder, to where it is now."""
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def _file_for(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("")
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "the folder is a user's": (
+        lambda claims: os.chown(claims, NOBODY, NOBODY),
+        "claims: it belongs to user 65534, not 0",
+    ),
+    "a token's folder is a user's": (
+        lambda claims: os.chown(token_of(claims), NOBODY, NOBODY),
+        ": it belongs to user 65534, not 0",
+    ),
+    "all may write": (
+        lambda claims: claims.chmod(0o777),
+        "claims: other users may write there",
+    ),
+    "a group may write a token's": (
+        lambda claims: token_of(claims).chmod(0o775),
+        ": other users may write there",
+    ),
+    "the folder is a link": (_to, "claims: it is not a folder"),
+    "the folder is a file": (_file_for, "claims: it is not a folder"),
+    "a token is a file": (lambda claims: _file_for(token_of(claims)), ": it is not a folder"),
+    "the folder can't be listed": (
+        lambda claims: claims.chmod(0o311),
+        "claims: Permission denied",
+    ),
+    "a token's can't be listed": (
+        lambda claims: token_of(claims).chmod(0o311),
+        ": Permission denied",
+    ),
+    "a stranger's file beside the tokens": (
+        lambda claims: (claims / "README").write_text("what is this?"),
+        "README: it is not a folder",
+    ),
+    "a stranger's folder beside the tokens": (
+        lambda claims: (claims / "br100").mkdir(),
+        "br100: it holds no claims",
+    ),
+    "a stranger's file beside the claims": (
+        lambda claims: (token_of(claims) / "README").write_text("what is this?"),
+        "README: not a VIF's id",
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_folder_that_is_spoilt_is_named_and_nothing_is_changed(
+    spoil: str,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    folder: Path,
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    change, says = SPOILT[spoil]
+    change(folder)
+    before, kept = namespace.everything(), contents(folder.parent)
+    with pytest.raises(PrivilegeError) as error:
+        driver.plug(None, bridge_vif(1, bridge="br200"))
+    assert says in str(error.value)
+    assert "lock_path" in error.value.mend
+    assert len(str(error.value).splitlines()) == 1
+    assert differences(before, namespace.everything()) == []
+    assert contents(folder.parent) == kept
+
+
+@pytest.mark.parametrize("spoil", [each for each in SPOILT if "stranger" in each])
+def test_a_stranger_is_warned_of_and_the_rest_is_read(
+    spoil: str,
+    driver: GenericVIFDriver,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    change, says = SPOILT[spoil]
+    change(folder)
+    for call in (driver.list, lambda: driver.check(None, bridge_vif(0))):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "vifplug"):
+            found = call()
+        assert says in caplog.text
+        assert len(caplog.records) == 1
+        if isinstance(found, list):
+            assert [(one.id, one.bridge) for one in found] == [(IDS[0], "br100")]
+        else:
+            assert not found, "plugged as asked"
+    assert not driver.plug(None, bridge_vif(0)).changed, "what is plugged needs no change"
+    assert driver.unplug(None, bridge_vif(0)).changed, "what can go goes"
+    assert every_claim() == {}
+
+
+@pytest.mark.parametrize("spoil", ["the folder is a user's", "the folder is a link"])
+def test_a_folder_that_others_may_have_written_is_warned_of_and_no_unplug_trusts_it(
+    spoil: str,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    change, says = SPOILT[spoil]
+    change(folder)
+    with caplog.at_level(logging.WARNING, "vifplug"):
+        assert [one.id for one in driver.list()] == [IDS[0]]
+    assert says.removesuffix("not 0") in caplog.text
+    before, kept = namespace.everything(), contents(folder.parent)
+    with pytest.raises(PrivilegeError, match="claims: it "):
+        driver.unplug(None, bridge_vif(0))
+    assert differences(before, namespace.everything()) == []
+    assert contents(folder.parent) == kept
+
+
+# A VIF's own file that is spoilt.
+
+
+def _rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def _instead(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut in half": (
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "no claims can be read from it",
+    ),
+    "empty": (lambda path: path.write_bytes(b""), "no claims can be read from it"),
+    "nested": (lambda path: path.write_text("[" * 60000), "no claims can be read from it"),
+    "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "no claims can be read from it"),
+    "numbers": (lambda path: path.write_text('{"claims": [7]}'), "no claims can be read from it"),
+    "another VIF's": (
+        lambda path: _rewrite(
+            path, lambda data: data["claims"].append(data["claims"][0].replace(IDS[1], IDS[0]))
+        ),
+        "it holds what is no claim of this VIF",
+    ),
+    "a mark": (
+        lambda path: _rewrite(
+            path, lambda data: data["claims"].append(f"vifplug:{IDS[1]}::tap:bridge")
+        ),
+        "it holds what is no claim of this VIF",
+    ),
+    "a link": (lambda path: _instead(path, lambda p: p.symlink_to("/etc/hostname")), "Too many "),
+    "a folder": (lambda path: _instead(path, Path.mkdir), "not a file"),
+    "a pipe": (lambda path: _instead(path, os.mkfifo), "not a file"),
+    "unreadable": (lambda path: path.chmod(0), "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_vifs_own_file_that_is_damaged_is_named_and_hurts_no_other_vif(
+    damage: str,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    path = token_of(folder) / IDS[1]
+    change, says = DAMAGED[damage]
+    change(path)
+    before, kept = namespace.everything(), contents(folder)
+
+    with caplog.at_level(logging.WARNING, "vifplug"):
+        listed = [one.id for one in driver.list()]
+        drift = driver.check(None, bridge_vif(1))
+    if damage == "unreadable":  # but to root; its daemon has no capability for that
+        assert (listed, bool(drift), caplog.text) == ([*IDS[:2]], False, "")
+    else:
+        assert (listed, bool(drift)) == ([IDS[0]], True)
+        assert f"claims {path}: {says}" in caplog.text
+        with pytest.raises(PrivilegeError) as refused:
+            driver.plug(None, bridge_vif(1))
+        assert f"claims {path}: {says}" in str(refused.value)
+        assert len(str(refused.value).splitlines()) == 1
+    # In a batch it fails alone, wherever it stands.
+    others = [bridge_vif(0), bridge_vif(1, bridge="br200"), bridge_vif(2, bridge="br300")]
+    found = driver.plug_all([(None, each) for each in others])
+    assert isinstance(found[1], Exception)
+    assert [getattr(found[at], "changed", found[at]) for at in (0, 2)] == [False, True]
+    driver.unplug(None, bridge_vif(2))
+    namespace.ip("link", "del", "br300")
+    assert differences(before, namespace.everything()) == []
+    assert contents(folder) == kept
+
+    with pytest.raises(UnplugFailed) as failed:
+        driver.unplug(None, bridge_vif(1))
+    assert f"claims {path}: {says}" in str(failed.value)
+    (by_id,) = driver.unplug_ids([IDS[1]])
+    assert f"claims {path}: {says}" in str(by_id)
+    assert contents(folder) == kept
+    assert driver.unplug(None, bridge_vif(0)).changed
+
+    # As the message says.
+    assert "remove it" in str(failed.value)
+    path.rmdir() if path.is_dir() else path.unlink()
+    assert not driver.unplug(None, bridge_vif(1)).changed
+    assert driver.plug(None, bridge_vif(1)).changed
+    assert driver.unplug(None, bridge_vif(1)).changed
+    assert every_claim() == {}
+
+
+# No room.
+
+
+def test_a_claim_that_is_written_in_part_leaves_everything_as_it_was(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    namespace.ip("link", "add", "br100", "type", "bridge")
+    driver.plug(None, bridge_vif(0))
+    before, kept = namespace.everything(), contents(folder)
+    pid = privileged.context.channel.pid  # type: ignore[union-attr]
+    usual = resource.prlimit(pid, resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))
+    for number in (1, 2):
+        # One on a bridge that has claims, one on a bridge that the same plug makes.
+        with pytest.raises(PrivilegeError, match="No space left on device") as error:
+            driver.plug(None, bridge_vif(number, bridge=f"br{number}00"))
+        assert len(str(error.value).splitlines()) == 1
+        assert differences(before, namespace.everything()) == []
+        assert contents(folder) == kept
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
+    assert driver.plug(None, bridge_vif(1)).changed
+
+
+MOUNTS = {
+    "no room for a file": ("-o size=64k,mode=755,nr_inodes=2", "No space left on device"),
+    "no room for a folder": ("-o size=64k,mode=755,nr_inodes=1", "No space left on device"),
+    "read-only": ("-o size=64k,mode=755,ro", "Read-only file system"),
+}
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_folder_that_takes_no_claim_leaves_the_kernel_as_it_was(
+    mount: str, tmp_path: Path
+) -> None:
+    options, says = MOUNTS[mount]
+    with NetworkNamespace() as namespace:
+        shell = Shell(namespace, tmp_path)
+        assert shell("list").returncode == 0  # writes the configuration
+        claims = tmp_path / "locks" / str(os.fstat(namespace.fd).st_ino) / "claims"
+        claims.mkdir(parents=True)
+        before = namespace.everything()
+        run = f"{COMMAND} --config-file {tmp_path}/vifplug.conf"
+        script = f"mount -t tmpfs {options} full {claims}; {run} list; {run} plug -"
+        done = namespace.run(
+            *("unshare", "--mount", "--propagation", "private", "bash", "-c", script),
+            input=json.dumps(vif()),
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert f"claims {claims}" in line and says in line
+        assert differences(before, namespace.everything()) == []
+
+
+# A device that is gone, and daemons that are killed.
+
+
+@pytest.mark.parametrize("call", ["plug", "unplug", "plug another"])
+def test_a_bridge_deleted_by_hand_takes_its_claims_with_it(
+    call: str, namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    void = token_of(folder)
+    namespace.ip("link", "del", "br100")
+    assert driver.list() == []
+    assert void.exists()
+    if call == "unplug":
+        assert not driver.unplug(None, bridge_vif(0)).changed
+        assert contents(folder) == {}
+        return
+    vif = bridge_vif(0) if call == "plug" else bridge_vif(2)
+    assert driver.plug(None, vif).changed
+    assert not void.exists()
+    assert token_of(folder) != void
+    assert [(one.id, one.bridge) for one in driver.list()] == [(vif.id, "br100")]
+    assert not driver.plug(None, vif).changed
+
+
+def test_the_claims_of_another_bridge_stay_when_void_ones_go(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1, bridge="br200"))])
+    namespace.ip("link", "del", "br100")
+    driver.unplug(None, bridge_vif(0))
+    assert [one.id for one in driver.list()] == [IDS[1]]
+    assert [path.name for path in token_of(folder).iterdir()] == [IDS[1]]
+
+
+def _killed(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, *, after: bool) -> None:
+    """Have the daemon killed before or after it calls a function, and start it with that."""
+    original = getattr(target, name)
+
+    def fatal(*args: Any, **more: Any) -> Any:
+        if after:
+            original(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(target, name, fatal)
+    fork(privileged)
+    monkeypatch.undo()
+
+
+# The daemon's reading thread dies of the daemon's death.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("next_call", ["unplug", "plug"])
+@pytest.mark.parametrize("bridge", ["new", "ours", "another's"])
+@pytest.mark.parametrize(
+    ("target", "name", "after"),
+    [
+        pytest.param(ClaimsFolder, "add", False, id="before the file"),
+        pytest.param(Path, "rename", False, id="before the file is whole"),
+        pytest.param(ClaimsFolder, "add", True, id="between file and name"),
+    ],
+)
+def test_a_daemon_killed_while_it_claims_leaves_nothing_after_the_next_unplug(
+    target: Any,
+    name: str,
+    after: bool,
+    bridge: str,
+    next_call: str,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if bridge == "ours":
+        driver.plug(None, bridge_vif(0))
+        driver.unplug(None, bridge_vif(0))
+    elif bridge == "another's":
+        namespace.ip("link", "add", "br100", "type", "bridge")
+    before = namespace.everything()
+    _killed(monkeypatch, target, name, after=after)
+    with pytest.raises(PrivilegeError, match="has ended"):
+        driver.plug(None, bridge_vif(0))
+    if next_call == "plug":
+        driver.plug(None, bridge_vif(0))
+        assert not driver.check(None, bridge_vif(0))
+        assert [one.id for one in driver.list()] == [IDS[0]]
+    driver.unplug(None, bridge_vif(0))
+    assert contents(folder) == every_claim() == {}
+    if bridge != "new":
+        assert differences(before, namespace.everything()) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("target", "name", "after"),
+    [
+        pytest.param(ClaimsFolder, "remains", True, id="before the name goes"),
+        pytest.param(ClaimsFolder, "clear", False, id="between name and folder"),
+        pytest.param(Path, "rmdir", False, id="before the folder goes"),
+    ],
+)
+def test_a_daemon_killed_while_it_gives_up_the_last_claim_leaves_nothing_after_the_next_unplug(
+    target: Any,
+    name: str,
+    after: bool,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    namespace.ip("link", "add", "br100", "type", "bridge")
+    before = namespace.everything()
+    driver.plug(None, bridge_vif(0))
+    _killed(monkeypatch, target, name, after=after)
+    with pytest.raises(PrivilegeError, match="has ended"):
+        driver.unplug(None, bridge_vif(0))
+    driver.unplug(None, bridge_vif(0))
+    assert contents(folder) == every_claim() == {}
+    assert differences(before, namespace.everything()) == []
+
+
+def test_a_file_half_written_is_no_claim_and_goes_with_the_last_one(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, folder: Path
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    (token_of(folder) / f".{IDS[1]}").write_text('{"cla')
+    assert [one.id for one in driver.list()] == [IDS[0]]
+    driver.plug(None, bridge_vif(1))
+    assert sorted(path.name for path in token_of(folder).iterdir()) == [*IDS[:2]]
+    (token_of(folder) / f".{IDS[2]}").write_text('{"cla')
+    driver.unplug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    assert contents(folder) == {}
