@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.ovs.vifs import IDS
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug_ovs import opts, privileged
+from vifplug_ovs.order import in_order
 
 pytestmark = pytest.mark.kernel("openvswitch", "netdevsim")
 
@@ -203,4 +205,6 @@ def subject(tmp_path: Path) -> Iterator[matrix.Subject]:
 
     with configured(tmp_path, opts) as config:
         config.config(group="vifplug", libvirt_version="9.0.0")
-        yield matrix.Subject(vf_vif(0, "0000:81:00.1"), prepared, privileged.context, dump)
+        order = partial(in_order, racing=False)
+        vif = vf_vif(0, "0000:81:00.1")
+        yield matrix.Subject(vif, prepared, privileged.context, dump, order=order)
