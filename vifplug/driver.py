@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vifplug import fields
 from vifplug.daemon import locks
 from vifplug.errors import (
-    NO_VIF,
     InvalidVIF,
-    SwitchError,
     UnknownVIFType,
     VifplugError,
     shown,
@@ -155,8 +153,8 @@ class GenericVIFDriver(Planner):
         host = self._with_switches(host, None, plugins, self.deadline(None))
         for snapshot in host.switches.values():
             # A plugin that fails has been warned of; it hides no other's VIFs.
-            if snapshot.error and not snapshot.absent and not isinstance(snapshot, Unread):
-                raise _unreadable(snapshot)
+            if snapshot.failure and not snapshot.absent and not isinstance(snapshot, Unread):
+                raise snapshot.failure
         vifs = plugged(host, kinds_of(plugins))
         self.reader.warn_of_claims(host)
         return vifs
@@ -290,12 +288,6 @@ class GenericVIFDriver(Planner):
         except VifplugError as error:
             leaving.errors.append(error)
         return leaving
-
-
-def _unreadable(snapshot: Any) -> SwitchError:
-    """Return the error that says why a switch can't be read."""
-    failure = getattr(snapshot, "failure", None)
-    return failure or SwitchError(NO_VIF, snapshot.key, snapshot.error)
 
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:

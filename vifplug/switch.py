@@ -21,7 +21,17 @@ from vifplug.model.vif import VIF
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.part import Part
 
-__all__ = ["Departure", "Order", "Reader", "Refused", "Snapshot", "Switch", "Trace", "Wanted"]
+__all__ = [
+    "Departure",
+    "Order",
+    "Presence",
+    "Reader",
+    "Refused",
+    "Snapshot",
+    "Switch",
+    "Trace",
+    "Wanted",
+]
 
 
 class Reader(Protocol):
@@ -40,6 +50,20 @@ class Reader(Protocol):
         ``options`` are the plugin's own. ``deadline`` is absolute CLOCK_MONOTONIC. Never raises:
         the snapshot's ``error`` says why the switch can't be read. None: there is nothing to read.
         """
+
+
+class Presence(Protocol):
+    """Tells whether a host may have a switch at all, before its plugin is loaded.
+
+    An entry point ``vifplug.switches`` names it, by a vif_type of the plugin. Then the switch is
+    asked about VIFs of every vif_type. A plugin's class is one too: it says that it may.
+    """
+
+    group: str
+    opts: Sequence[Any]
+
+    def present(self, options: Mapping[str, Any]) -> bool:
+        """Whether the switch may be there; ``options`` are the plugin's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

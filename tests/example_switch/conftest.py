@@ -169,12 +169,12 @@ def start(host: Hosted, conf: Config) -> Iterator[Start]:
     """Start a driver, and the daemons of some distributions and of vifplug_bridge."""
     with contextlib.ExitStack() as stack:
 
-        def started(*installed: Installed) -> GenericVIFDriver:
+        def started(*installed: Installed, daemons: bool = True) -> GenericVIFDriver:
             for each in installed:
                 conf.register_opts(each.plugin.OPTS, group=each.plugin.GROUP)
                 group = each.plugin.GROUP
                 conf.config(group=group, database=str(host.database), trunk=TRUNK)
-            sides = [each.privileged for each in installed]
+            sides = [each.privileged for each in installed if daemons]
             return stack.enter_context(emptied(bridge_privileged, *sides))
 
         yield started

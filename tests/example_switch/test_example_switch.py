@@ -54,6 +54,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
 def test_the_example_imports_public_names_only(path: Path) -> None:
     import vifplug
@@ -64,6 +65,7 @@ def test_the_example_imports_public_names_only(path: Path) -> None:
     assert not any(part.startswith("_") for name in ours for part in name.split("."))
 
 
+@pytest.mark.unit
 def test_a_plugin_for_a_switch_takes_less_than_200_lines_of_code() -> None:
     """Without blank lines, comments, docstrings and imports."""
     assert sum(lines_of_code(path) for path in sources()) < 200

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from vifplug import fields
+from vifplug.errors import NO_VIF, SwitchError
 from vifplug.fields import Refuse
 
 
@@ -50,6 +51,11 @@ class Snapshot(abc.ABC):
     def from_dict(cls, data: Any, refuse: Refuse) -> Self:
         """Return the snapshot that host.json describes. Raises what ``refuse`` returns."""
         return fields.load(cls, data, refuse, at=cls.key)
+
+    @property
+    def failure(self) -> SwitchError | None:
+        """The error for a caller that needs the switch, where it can't be read."""
+        return SwitchError(NO_VIF, self.key, self.error) if self.error else None
 
     def planning(self) -> Self:
         """Return a copy on which plans may note what they will have made."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,9 +52,9 @@ class AcmeSwitch(Switch):
                     ports[operation.device] = operation.row
                 elif isinstance(operation, RemovePort):
                     ports.pop(operation.device, None)
-            rows = {device: dump(row) for device, row in ports.items()}
-            Path(f"{self._path}.new").write_text(json.dumps({"ports": rows}))
-            os.replace(f"{self._path}.new", self._path)
+            new = Path(f"{self._path}.new")
+            new.write_text(json.dumps({"ports": {name: dump(row) for name, row in ports.items()}}))
+            new.replace(self._path)
 
     def _wait_for(self, lock: int) -> None:
         while True:

@@ -48,9 +48,9 @@ class Acme(Snapshot):
 
     def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterable[Trace]:
         for device, row in self.ports.items():
-            if row.vif_id == vif_id or (vif_id is None and row.vif_type):
-                place = {"vif_type": row.vif_type, "bridge": row.segment}
-                yield Trace(vif_id=row.vif_id, devices=(device,), **place)
+            owner, kind = row.vif_id, row.vif_type
+            if owner == vif_id or (vif_id is None and kind):
+                yield Trace(vif_id=owner, vif_type=kind, bridge=row.segment, devices=(device,))
 
 
 def load(path: str) -> Acme:
