@@ -167,7 +167,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a stranger's file beside the tokens": (
         lambda claims: (claims / "README").write_text("what is this?"),
-        "README: it is not a folder",
+        "README: it holds no claims",
     ),
     "a stranger's folder beside the tokens": (
         lambda claims: (claims / "br100").mkdir(),
@@ -178,6 +178,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         "README: not a VIF's id",
     ),
 }
+
+
+OF_ONE_BRIDGE = ("a token's can't be listed", "a stranger's file beside the claims")
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
@@ -191,13 +194,14 @@ def test_a_folder_that_is_spoilt_is_named_and_nothing_is_changed(
     change, says = SPOILT[spoil]
     change(folder)
     before, kept = namespace.everything(), contents(folder.parent)
-    with pytest.raises(PrivilegeError) as error:
-        driver.plug(None, bridge_vif(1, bridge="br200"))
-    assert says in str(error.value)
-    assert "lock_path" in error.value.mend
-    assert len(str(error.value).splitlines()) == 1
-    assert differences(before, namespace.everything()) == []
-    assert contents(folder.parent) == kept
+    for bridge in ("br100",) if spoil in OF_ONE_BRIDGE else ("br100", "br200"):
+        with pytest.raises(PrivilegeError) as error:
+            driver.plug(None, bridge_vif(1, bridge=bridge))
+        assert says in str(error.value)
+        assert "lock_path" in error.value.mend
+        assert len(str(error.value).splitlines()) == 1
+        assert differences(before, namespace.everything()) == []
+        assert contents(folder.parent) == kept
 
 
 @pytest.mark.parametrize("spoil", [each for each in SPOILT if "stranger" in each])
@@ -244,6 +248,29 @@ def test_a_folder_that_others_may_have_written_is_warned_of_and_no_unplug_trusts
         driver.unplug(None, bridge_vif(0))
     assert differences(before, namespace.everything()) == []
     assert contents(folder.parent) == kept
+
+
+@pytest.mark.parametrize("remove_unused", [False, True])
+def test_a_bridge_whose_claims_cannot_be_listed_is_not_taken_for_unused(
+    remove_unused: bool,
+    namespace: NetworkNamespace,
+    conf: Config,
+    driver: GenericVIFDriver,
+    folder: Path,
+) -> None:
+    conf.config(group="vifplug_bridge", remove_unused=remove_unused)
+    fork(privileged)
+    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    token_of(folder).chmod(0o311)
+    before, kept = namespace.everything(), contents(folder)
+    with pytest.raises(UnplugFailed, match="Permission denied"):
+        driver.unplug(None, bridge_vif(0))
+    assert differences(before, namespace.everything()) == []
+    assert contents(folder) == kept
+    token_of(folder).chmod(0o755)
+    driver.unplug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
+    assert contents(folder) == {}
+    assert ("br100" in namespace.everything()["links"]) != remove_unused
 
 
 # A VIF's own file that is spoilt.

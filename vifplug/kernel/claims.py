@@ -15,7 +15,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vifplug.errors import PrivilegeError
@@ -42,6 +42,7 @@ class ClaimsFolder:
         self.folder = namespace.folder(lock_path) / "claims"
         self.problems: dict[Path, str] = {}
         self._sound = False
+        self._only_claims: set[str] = set()
 
     # Reading.
 
@@ -109,39 +110,46 @@ class ClaimsFolder:
             owner = self.folder.parent.lstat().st_uid
         except OSError:
             return {}
-        found = {self.folder: why} if (why := _not_of(owner, self.folder)) else {}
-        return found or self._strangers(owner)
-
-    def _strangers(self, owner: int) -> dict[Path, str]:
-        found: dict[Path, str] = {}
-        for name in self._names(self.folder):
-            path = self.folder / name
-            if why := _not_of(owner, path) or ("" if is_token(name) else "it holds no claims"):
-                found[path] = why
-                continue
-            for vif_id in self.claimants(name):
-                if not UUID.pattern.fullmatch(vif_id):
-                    found[path / vif_id] = "not a VIF's id"
+        if why := _not_of(owner, self.folder):
+            return {self.folder: why}
+        found = self._strangers()
+        for token in self.tokens():
+            if why := _not_of(owner, self.folder / token):
+                found[self.folder / token] = why
+            else:
+                found |= self._strangers_among(token)
         return found
+
+    def _strangers(self) -> dict[Path, str]:
+        names = self._names(self.folder)
+        return {self.folder / n: "it holds no claims" for n in names if not is_token(n)}
+
+    def _strangers_among(self, token: str) -> dict[Path, str]:
+        folder, ids = self.folder / token, self.claimants(token)
+        return {folder / i: "not a VIF's id" for i in ids if not UUID.pattern.fullmatch(i)}
 
     def require_ours(self) -> None:
         """Raise PrivilegeError unless the folder is our user's, and nobody else may write there."""
         for folder in (self.folder, *(self.folder / token for token in self.tokens())):
-            why = _not_of(os.geteuid(), folder) or self.problems.get(folder)
-            if why:
+            if why := _not_of(os.geteuid(), folder) or self.problems.get(folder):
                 raise _unusable(folder, why)
 
     def require_sound(self) -> None:
-        """Raise PrivilegeError unless the folder is ours, and holds nothing but claims.
+        """Raise PrivilegeError unless the folder is ours, and holds nothing but tokens'.
 
         It is looked at once: a request may plug thousands.
         """
-        if self._sound:
-            return
-        for path, why in self._strangers(os.geteuid()).items():
-            raise _unusable(path, why)
-        self.require_ours()
+        if not self._sound:
+            self.require_ours()
+            _require_none(self._strangers())
         self._sound = True
+
+    def require_claims_only(self, token: str) -> None:
+        """Raise PrivilegeError unless a token's folder holds nothing but claims; looked at once."""
+        if token not in self._only_claims:
+            self.users(token)
+            _require_none(self._strangers_among(token))
+        self._only_claims.add(token)
 
     def unread(self, name: str) -> dict[Path, str]:
         """Return what of a VIF, or under a token, could not be read so far, and why."""
@@ -149,8 +157,7 @@ class ClaimsFolder:
 
     def require_read(self, name: str) -> None:
         """Raise PrivilegeError where :meth:`unread` has anything."""
-        for path, why in self.unread(name).items():
-            raise _unusable(path, why)
+        _require_none(self.unread(name))
 
     # Writing.
 
@@ -197,19 +204,29 @@ class ClaimsFolder:
         kept = [known for known in self._read(token, claim.vif_id) if known != claim]
         self._write(token, claim.vif_id, [*kept, claim])
 
+    def holds(self, token: str, claim: Mark) -> bool:
+        """Whether there is this claim under a token."""
+        return claim in self._read(token, claim.vif_id)
+
+    def users(self, token: str) -> set[str]:
+        """Return what :meth:`claimants` does. Raises PrivilegeError where it can't be read."""
+        found = self.claimants(token)
+        if why := self.problems.get(self.folder / token):
+            raise _unusable(self.folder / token, why)
+        return found
+
     def remains(self, token: str, claim: Mark) -> bool:
         """Whether another claim is left under a token once this one is gone."""
-        if self.claimants(token) - {claim.vif_id}:
+        if self.users(token) - {claim.vif_id}:
             return True
         return any(known != claim for known in self._read(token, claim.vif_id))
 
     def remove(self, token: str, claim: Mark) -> None:
         """Remove a VIF's claim, while others remain under the token."""
-        claims = self._read(token, claim.vif_id)
-        kept = [known for known in claims if known != claim]
-        if kept and len(kept) < len(claims):
+        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
+        if kept:
             self._write(token, claim.vif_id, kept)
-        elif not kept:
+        else:
             (self.folder / token / claim.vif_id).unlink(missing_ok=True)
 
     def clear(self, token: str) -> None:
@@ -282,6 +299,11 @@ def _parsed(raw: bytes, vif_id: str) -> tuple[Mark, ...]:
     if len(good) != len(claims):
         raise ValueError("it holds what is no claim of this VIF")
     return good
+
+
+def _require_none(problems: Mapping[Path, str]) -> None:
+    for path, why in problems.items():
+        raise _unusable(path, why)
 
 
 def _unusable(path: Path, why: str) -> PrivilegeError:

@@ -16,6 +16,7 @@ def _add(operation: AddClaim, kernel: Kernel) -> None:
     with kernel.claims.locked():
         link = kernel.required(operation.device)
         if token := token_in(link.altnames):
+            kernel.claims.require_claims_only(token)
             kernel.claims.add(token, operation.mark)
             return
         # The file comes first: a folder whose token no device bears is void, and is swept.
@@ -31,6 +32,8 @@ def _remove(operation: RemoveClaim, kernel: Kernel) -> None:
         token = token_in(found[1].altnames) if found else None
         if found is None or token is None:
             return  # its claims are void with the device, and are swept
+        if not kernel.claims.holds(token, operation.mark):
+            return
         if kernel.claims.remains(token, operation.mark):
             kernel.claims.remove(token, operation.mark)
             return

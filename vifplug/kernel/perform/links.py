@@ -139,7 +139,7 @@ def _to_be_removed(kernel: Kernel, operation: RemoveLink) -> int | None:
 def _used(kernel: Kernel, name: str, link: Link, operation: RemoveLink) -> bool:
     """Whether a device has a claim or a port, other than those of the VIF that is leaving."""
     token = token_in(link.altnames)
-    if token and kernel.claims.claimants(token) - {operation.leaving}:
+    if token and kernel.claims.users(token) - {operation.leaving}:
         return True
     return any(
         port not in operation.beside and all(m.vif_id != operation.leaving for m in found.marks)
