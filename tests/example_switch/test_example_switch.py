@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +294,20 @@ def test_a_switch_that_is_not_there_is_no_complaint(vifplug: Shell, host: Hosted
     assert "No such file or directory" in vifplug("plug", file).stderr
     assert vifplug.json("list") == []
     assert "unchanged" in ended(vifplug("unplug", "--id", IDS[0]))
+
+
+# The author's page.
+
+
+@pytest.mark.unit
+def test_the_authors_page_shows_the_examples_code() -> None:
+    page = (HERE.parents[1] / "docs" / "writing-a-plugin.md").read_text()
+    blocks = re.findall(r"(?:^ {4}.*\n|^\n(?=(?:\n)*^ {4}))+", page, re.MULTILINE)
+    shown = set()
+    for block in blocks:
+        name, *lines = textwrap.dedent(block).strip("\n").splitlines()
+        source = (HERE / name.removeprefix("# ")).read_text()
+        for part in re.split(r"^ *\.\.\.$", "\n".join(lines), flags=re.MULTILINE):
+            assert part.strip("\n") in source, f"{name} has not:\n{part}"
+        shown.add(name.removeprefix(f"# {PACKAGE}/"))
+    assert shown >= {path.name for path in sources()} - {"__init__.py"}
