@@ -62,11 +62,17 @@ class Central:
             control = f"--unixctl={self._folder / name}.ctl"
             remote = f"--remote=punix:{self._folder / name}.sock"
             daemons.start("ovsdb-server", *_QUIET, control, remote, database)
+        self._wait_for_databases()
         self.nbctl("--wait=none", "init")
         self.sbctl("init")
         control = f"--unixctl={self._folder / 'northd'}.ctl"
         databases = (f"--ovnnb-db={self.remote(NB)}", f"--ovnsb-db={self.remote(SB)}")
         daemons.start("ovn-northd", *_QUIET, control, *databases)
+
+    def _wait_for_databases(self) -> None:
+        sockets, until = [self._folder / f"{name}.sock" for name in (NB, SB)], time.monotonic() + 20
+        while not all(socket.exists() for socket in sockets) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def remote(self, name: str) -> str:
         """Where one of the databases listens."""
