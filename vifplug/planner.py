@@ -169,9 +169,11 @@ class Planner:
         if not move:
             require_one_place(vif.wanted, host, kinds, vif.elsewhere)
             return vif
+        place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
+        if place is None and not vif.wiring.today:
+            return vif
         fresh = self._anew(vif, host.trial())
         if fresh is None or not leaves(fresh.wanted, host, kinds, vif.elsewhere):
-            place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
             return dataclasses.replace(vif, move=True) if place else vif
         mover = self._mover(fresh, host)
         leaving = self._leave(vif, host.planning(), wanted=fresh.wanted).operations

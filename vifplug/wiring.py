@@ -14,14 +14,16 @@ class Wiring:
     """What ``VIFPlugin.wire()`` returns.
 
     ``parts`` are in building order. ``process`` names how the VIF is connected where its type
-    knows several ways, ``why`` says what decided. ``notes`` are things that a person should know,
-    such as a wish that could not be met.
+    knows several ways, ``why`` says what decided. ``today`` is the process that it would get if it
+    were not plugged, where that is another. ``notes`` are things that a person should know, such
+    as a wish that could not be met.
     """
 
     parts: tuple[Part, ...]
     interface: Interface
     process: str = ""
     why: str = ""
+    today: str = ""
     notes: tuple[str, ...] = ()
 
     @property

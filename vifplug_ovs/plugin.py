@@ -103,14 +103,16 @@ class OvsPlugin(VIFPlugin):
             notes = (f"{choice.process} leaves out the firewall that this host requires", *notes)
         if choice.process == AUTOMATIC and switch.isolated(self._bridge(vif), self.options):
             notes = ("libvirt makes the port, so it is not isolated", *notes)
-        if choice.fresh not in ("", choice.process):
-            note = f"{choice.fresh} would be chosen today: unplug and plug to have it"
+        today = choice.fresh if choice.fresh != choice.process else ""
+        if today:
+            note = f"{today} would be chosen today: unplug and plug to have it"
             notes = (note, *notes)
         return Wiring(
             parts=(self._bridge(vif), *parts),
             interface=interface,
             process=choice.process,
             why=choice.why,
+            today=today,
             notes=(*left_out(vif, guest), *notes),
         )
 

@@ -12,7 +12,6 @@ from typing import Any
 from tests.claims import every_claim
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver
-from vifplug.model.mark import Owner
 from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
 
 _TUNSETPERSIST = 0x400454CB
@@ -56,10 +55,6 @@ class Spot:
         }
         return VIF.from_dict(data)
 
-    @property
-    def owner(self) -> Owner:
-        return Owner(vif_id=ID, vif_type=self.vif_type, process=self.process)
-
     def master(self, datapath: str) -> str | None:
         """Return the master that the tap has here."""
         if self.process == "hybrid":
@@ -67,6 +62,15 @@ class Spot:
         if self.vif_type == "bridge":
             return self.bridge
         return "ovs-system" if datapath == "system" else None
+
+    def shown(self, datapath: str) -> dict[str, Any]:
+        """Return what :func:`found` says of a VIF that is here and nowhere else."""
+        return {
+            "devices": self.devices,
+            "master": self.master(datapath),
+            "ports": self.ports,
+            "owners": {(self.process, self.vif_type)},
+        }
 
     @property
     def devices(self) -> set[str]:

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,12 @@ from oslo_config.fixture import Config
 from tests.environments import environment
 from tests.faults.dumps import differences
 from tests.ovs.conftest import Host
+from tests.ovs.streams import Stream
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
 
 OS_VIF = "os-vif==5.3.0"
 PEER = Path(__file__).parents[2] / "bench/peer_ovs.py"
-KIND = bytes.fromhex("88b5")  # for experiments (IEEE 802)
 
 
 @pytest.fixture(scope="module")
@@ -66,50 +63,6 @@ def os_vif(
         yield ask
         process.stdin.close()  # type: ignore[union-attr]
         process.wait(timeout=20)
-
-
-@dataclass
-class Stream:
-    """Numbered frames, one a millisecond, from a guest to the far side and back."""
-
-    guest: TapEnd
-    wire: Capture
-    address: str
-
-    def __enter__(self) -> Stream:
-        self._going, self._sent = True, 0
-        self._back: set[bytes] = set()
-        self._thread = threading.Thread(target=self._send)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._going = False
-        self._thread.join()
-
-    def _send(self) -> None:
-        ours, other = bytes.fromhex(self.address.replace(":", "")), bytes.fromhex("020000000001")
-        while self._going:
-            number = self._sent.to_bytes(4)
-            self.guest.send(other + ours + KIND + number + bytes(46))
-            self.wire.send(ours + other + KIND + number + bytes(46))
-            self._sent += 1
-            time.sleep(0.001)
-            self._receive(0)  # as a guest does: a tap drops what nobody takes for long
-
-    def _receive(self, wait: float) -> None:
-        """Note the frames that have come back, until none comes for some seconds."""
-        with contextlib.suppress(TimeoutError):
-            while True:
-                frame = self.guest.receive(wait)
-                if frame[12:14] == KIND:
-                    self._back.add(frame[14:18])
-
-    def lost(self) -> tuple[int, int, int]:
-        """Return how many were sent each way, and lost on the way out and in."""
-        out = {f[14:18] for f in self.wire.frames(0.3) if f[12:14] == KIND and f[:1] == b"\2"}
-        self._receive(0.3)
-        return self._sent, self._sent - len(out), self._sent - len(self._back)
 
 
 def rows(ovs: OpenVSwitch, name: str) -> tuple[Any, ...]:
