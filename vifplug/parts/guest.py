@@ -33,9 +33,7 @@ class GuestTap(BridgePort):
             needed = "the tap of this VIF's guest"
             raise Conflict(owner.vif_id, self.device, f"belongs to VIF {others.pop()}", needed)
         return (
-            SetLink(
-                device=self.device, attribute="master", value=self.bridge, before=link.master
-            ),
+            SetLink(device=self.device, attribute="master", value=self.bridge, before=link.master),
         )
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
