@@ -171,6 +171,13 @@ class Switch(abc.ABC):
     def take_back(self, operation: SwitchOperation) -> None:
         """Make one change by itself, as part of an undo, also a little past the deadline."""
 
+    def let_go(self, device: str) -> None:
+        """Wait, also a little past the deadline, until a port that was taken back is none any more.
+
+        An undo then gives the device back to the bridge that it had. This raises nothing.
+        """
+        return None
+
     def order(self, operations: Sequence[Operation], *, alone: Wanted | None) -> Order:
         """Return the order of one VIF's operations; by default the kernel's come first.
 

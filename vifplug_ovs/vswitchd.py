@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vifplug.errors import DeadlineExceeded
+from vifplug.errors import DeadlineExceeded, VifplugError
 from vifplug.model.mark import derived_name
 from vifplug.operations import Operation, SetLink, SwitchOperation
 from vifplug.switch import Departure, Order, Switch, Wanted
@@ -30,7 +30,7 @@ from vifplug_ovs.ovsdb import queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Keys
 from vifplug_ovs.ovsdb.queries import Sought
-from vifplug_ovs.ovsdb.requests import Request, by_row, named, select
+from vifplug_ovs.ovsdb.requests import Request, by_row, named, select, there_is
 from vifplug_ovs.ovsdb.rows import plain_row
 from vifplug_ovs.ovsdb.transactions import UNDO, Groups, Transactions
 from vifplug_ovs.race import Race
@@ -55,6 +55,7 @@ class OpenSwitch(Switch):
         self._transactions = Transactions(endpoint, deadline, keys=keys)
         self._races, self._race = races, Race()
         self._racing = False
+        self._removed: set[str] = set()
         self._sought: Sequence[Sought] = ()
         self._fresh: Ovs | None = None
 
@@ -139,6 +140,14 @@ class OpenSwitch(Switch):
 
     def take_back(self, operation: SwitchOperation) -> None:
         self._transactions.take_back(operation)
+        if isinstance(operation, RemovePort):
+            self._removed.add(operation.device)
+
+    def let_go(self, device: str) -> None:
+        if device in self._removed:
+            self._removed.clear()
+            with contextlib.suppress(OSError, VifplugError):
+                self._transactions.catch_up()
 
     @property
     def lingering(self) -> bool:
@@ -207,16 +216,7 @@ class OpenSwitch(Switch):
 
     def _until(self, table: str, where: list[Any], until: float | None = None) -> Request:
         """Return the request to wait, at most until the deadline, for such rows of a table."""
-        left = max((self._deadline if until is None else until) - time.monotonic(), 0.0)
-        return {
-            "op": "wait",
-            "timeout": int(left * 1000),
-            "table": table,
-            "where": where,
-            "columns": ["_uuid"],
-            "until": "!=",
-            "rows": [],
-        }
+        return there_is(table, where, until=self._deadline if until is None else until)
 
     def _after(
         self,

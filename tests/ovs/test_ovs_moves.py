@@ -128,9 +128,8 @@ def changes(performed: Path, vif: VIF) -> set[str]:
 
 
 @moves
-@pytest.mark.parametrize("by", ["file", "id"])
 def test_there_and_back(
-    by: str, old: Spot, new: Spot, whose: str, namespace: NetworkNamespace, ovs: OpenVSwitch,
+    old: Spot, new: Spot, whose: str, namespace: NetworkNamespace, ovs: OpenVSwitch,
     performed: Path, driver: GenericVIFDriver,
 ) -> None:  # fmt: skip
     host = Host(namespace, ovs, driver)
@@ -161,7 +160,7 @@ def test_there_and_back(
             assert not driver.plan(None, vif, move=True)
             assert not driver.plug(None, vif, move=True).changed
             assert host.differs(after) == []
-        if by == "file":
+        if whose == OURS:
             driver.unplug(None, old.vif)
         else:
             driver.unplug_ids([ID])

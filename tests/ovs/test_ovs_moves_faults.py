@@ -48,7 +48,8 @@ MOVES = (
     (HYBRID, MANUAL, LIBVIRTS),
     (MANUAL, OTHER_MANUAL, OURS),
 )
-ON_THE_KERNELS = ((BRIDGE, MANUAL, OURS), (MANUAL, HYBRID, OURS), (HYBRID, BRIDGE, LIBVIRTS))
+# What the kernel's datapath has let go of, a bridge may take; in an undo too.
+ON_THE_KERNELS = ((BRIDGE, MANUAL, OURS),)
 
 
 def _param(old: Spot, new: Spot, whose: str, datapath: str, **more: Any) -> Any:

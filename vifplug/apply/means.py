@@ -12,6 +12,7 @@ from vifplug.errors import DeadlineExceeded
 from vifplug.kernel.perform import Kernel, perform
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Snapshot
+from vifplug.operations.links import SetLink
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.part import Part
 from vifplug.query.cards import RunningFunctions
@@ -82,8 +83,10 @@ class Means:
         LOG.debug("undo: %s", operation)
         if isinstance(operation, SwitchOperation) and self.switch:
             self.switch.take_back(operation)
-        else:
-            perform(operation, self.kernel)
+            return
+        if self.switch and isinstance(operation, SetLink) and operation.attribute == "master":
+            self.switch.let_go(operation.device)
+        perform(operation, self.kernel)
 
     def require_time(self, vif_id: str, step: str) -> None:
         """Raise DeadlineExceeded where the deadline has passed."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,19 @@ def _only_if(table: str, name: str, *, there: bool) -> Request:
         "columns": ["name"],
         "until": "==",
         "rows": [{"name": name}] if there else [],
+    }
+
+
+def there_is(table: str, where: list[Any], *, until: float) -> Request:
+    """Return the request to wait, at most until a time, for a row that meets a condition."""
+    return {
+        "op": "wait",
+        "timeout": int(max(until - time.monotonic(), 0.0) * 1000),
+        "table": table,
+        "where": where,
+        "columns": ["_uuid"],
+        "until": "!=",
+        "rows": [],
     }
 
 

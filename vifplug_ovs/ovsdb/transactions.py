@@ -22,7 +22,7 @@ from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import DATABASE, Connection, Lost, Unanswered, first_error
 from vifplug_ovs.ovsdb.endpoint import Keys
 from vifplug_ovs.ovsdb.queries import Sought
-from vifplug_ovs.ovsdb.requests import Request, select
+from vifplug_ovs.ovsdb.requests import Request, select, there_is
 from vifplug_ovs.snapshot import Ovs
 
 UNDO = 0.6
@@ -219,6 +219,17 @@ class Transactions:
         refused = first_error(results)
         if refused and not _ours(operation).is_done(refused[0]):
             raise OVSDBError(NO_VIF, self._endpoint, refused[1])
+
+    def catch_up(self) -> None:
+        """Wait, also a little past the deadline, until the switch has done all that was asked.
+
+        Raises OSError, VifplugError where it can't be asked.
+        """
+        until = max(self.deadline, time.monotonic() + UNDO)
+        connection = self.connected(until)
+        bumped = connection.transact(_BUMP, deadline=until)
+        done = [["cur_cfg", ">=", bumped[-1]["rows"][0]["next_cfg"]]]
+        connection.transact([there_is("Open_vSwitch", done, until=until)], deadline=until)
 
     @property
     def lingering(self) -> bool:
