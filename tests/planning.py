@@ -2,7 +2,8 @@
 """Planning cases: folders of vif.json, host.json and what comes of them.
 
 plan.txt and interface.xml are what ``vifplug plan`` and ``vifplug xml`` print; a case that must be
-refused has error.txt instead. ``python -m tests.planning`` writes all of them anew, for
+refused has error.txt instead. Where that is only because the VIF is elsewhere, move.txt is what
+``vifplug plan --move`` prints. ``python -m tests.planning`` writes all of them anew, for
 review.
 """
 
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
-from vifplug.errors import VifplugError
+from vifplug import GenericVIFDriver
+from vifplug.errors import Conflict, VifplugError
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.model.vif import VIF
@@ -93,8 +96,19 @@ class Case:
         require_one_place(wanted, host, KINDS, LOOKUP.names(self.vif.id))
         return plan(self.owner, wiring, host)
 
+    def moved(self) -> Plan:
+        """Return the plan of a plug that may move the VIF."""
+        conf, plugin = cfg.ConfigOpts(), PLUGINS[self.vif.vif_type]
+        conf([], default_config_files=[])
+        options = self.read("options.json") or {}
+        if plugin.opts:
+            conf.register_opts(plugin.opts, group=plugin.group)
+        for name, value in options.items():  # type: ignore[attr-defined]
+            conf.set_override(name, value, group=plugin.group)
+        return GenericVIFDriver(conf).plan(None, self.vif, host=self.host, move=True)
+
     def expected(self) -> dict[str, str]:
-        names = ("plan.txt", "interface.xml", "error.txt")
+        names = ("plan.txt", "interface.xml", "error.txt", "move.txt")
         paths = {name: self.folder / name for name in names}
         return {name: path.read_text() for name, path in paths.items() if path.exists()}
 
@@ -102,7 +116,10 @@ class Case:
         try:
             text = f"{self.plan()}\n"
         except VifplugError as error:
-            return {"error.txt": f"{type(error).__name__}: {error}\n"}
+            found = {"error.txt": f"{type(error).__name__}: {error}\n"}
+            if "plug with --move" in str(error):
+                found["move.txt"] = f"{self.moved()}\n"
+            return found
         return {"plan.txt": text, "interface.xml": f"{self.wiring.interface.to_xml()}\n"}
 
 
@@ -151,6 +168,26 @@ def datapath_of(case: Case) -> str:
 def good(plugin: str) -> list[Case]:
     """Return the cases of a plugin that can be plugged."""
     return [case for case in cases(plugin) if "error.txt" not in case.expected()]
+
+
+def moving(plugin: str) -> list[Any]:
+    """Return the cases of a plugin whose VIF is elsewhere, as parameters."""
+    found = (case for case in cases(plugin) if "move.txt" in case.expected())
+    return [pytest.param(case, id=case.name) for case in found]
+
+
+def moves_as_planned(case: Case, driver: GenericVIFDriver) -> None:
+    """Require that a plug moves a case's VIF as planned, on a host that is made real."""
+    for call in (driver.plan, driver.plug):
+        with pytest.raises(Conflict, match="plug with --move"):
+            call(None, case.vif)
+    assert f"{driver.plan(None, case.vif, move=True)}\n" == case.expected()["move.txt"]
+    assert driver.plug(None, case.vif, move=True).changed
+    assert not driver.check(None, case.vif)
+    assert [one.id for one in driver.list()] == [case.vif.id]
+    assert not driver.plug(None, case.vif, move=True).changed
+    assert driver.unplug(None, case.vif).changed
+    assert driver.list() == []
 
 
 def distinct_interfaces(plugin: str) -> list[Case]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -199,7 +199,7 @@ class Planner:
         departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
         in_switch = [
             operation
-            for plugin in self._with_a_switch()
+            for plugin in self._at_switches(vif)
             for operation in plugin.leave(departure, host)
         ]
         return leave(departure, host, self._known_kinds(vif.plugin), in_switch, wanted=wanted)
@@ -211,7 +211,7 @@ class Planner:
         """
         leaving = [
             plugin
-            for plugin in self._with_a_switch()
+            for plugin in self._at_switches(vif)
             if plugin.snapshot
             and (snapshot := host.switches.get(plugin.snapshot.key))
             and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
@@ -223,6 +223,11 @@ class Planner:
             found = f"is where {mover.vif_type} has put it"
             raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
         return mover
+
+    def _at_switches(self, vif: Wired) -> Iterable[VIFPlugin]:
+        """Return a plugin for each switch that may have a VIF: its own, and those of this host."""
+        plugins = (*self._with_a_switch(), vif.plugin)
+        return {plugin.reader(): plugin for plugin in reversed(plugins) if plugin.switch}.values()
 
     # The host.
 

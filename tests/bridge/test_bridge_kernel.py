@@ -15,7 +15,7 @@ from oslo_config.fixture import Config
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.configured import fork
 from tests.faults.dumps import differences
-from tests.planning import Case, good, on_a_kernel
+from tests.planning import Case, good, moves_as_planned, moving, on_a_kernel
 from tests.realhost import prepare
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
@@ -69,6 +69,14 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert not namespace.ip_json("link", "show", "type", "tun")
     assert {one.id for one in driver.list()} == others
     assert not driver.unplug(None, case.vif).changed
+
+
+@pytest.mark.parametrize("case", moving("bridge"))
+def test_every_case_that_is_elsewhere_moves_as_planned(
+    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    moves_as_planned(case, prepare(case, conf, namespace))
+    assert case.vif.id[:11] not in str(namespace.everything())
 
 
 def test_the_bridge_made_on_demand_is_quiet_and_forwards_at_once(

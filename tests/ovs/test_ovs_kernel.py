@@ -16,6 +16,8 @@ from tests.ovs.vifs import IDS, ovs_vif
 from tests.planning import (
     Case,
     by_socket,
+    moves_as_planned,
+    moving,
     on_the_kernels_datapath,
     on_the_userspace_datapath,
 )
@@ -71,6 +73,17 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert case.vif.id[:11] not in left
     assert driver.list() == []
     assert not driver.unplug(None, case.vif).changed
+
+
+@pytest.mark.parametrize("case", moving("ovs"))
+def test_every_case_that_is_elsewhere_moves_as_planned(
+    case: Case, namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config,
+    driver: GenericVIFDriver,
+) -> None:  # fmt: skip
+    driver = prepare(case, conf, namespace)
+    make_ovs_real(case.host, ovs)
+    moves_as_planned(case, driver)
+    assert case.vif.id[:11] not in f"{namespace.everything()}{ovs.everything()}"
 
 
 @on_both_datapaths

@@ -12,7 +12,9 @@ from oslo_config.fixture import Config
 
 from tests.configured import fork
 from tests.faults.dumps import differences
+from tests.planning import Case, moves_as_planned, moving
 from tests.processes import in_processes
+from tests.realhost import prepare
 from tests.vepa.vifs import IDS, card, claims, direct_vif, macvtap, qbg_vif
 from vifplug import VIF, Conflict, GenericVIFDriver, VifplugError
 from vifplug.testing import NetworkNamespace
@@ -105,6 +107,14 @@ def test_a_vif_moves_to_another_device(
     assert driver.plug(None, moved, move=True).changed
     assert not driver.check(None, moved)
     assert (claims(namespace), len(claims(namespace, "eth2"))) == ([], 1)
+
+
+@pytest.mark.parametrize("case", moving("vepa"))
+def test_every_case_that_is_elsewhere_moves_as_planned(
+    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    moves_as_planned(case, prepare(case, conf, namespace))
+    assert case.vif.id not in str(namespace.everything())
 
 
 def test_a_leaked_macvtap_goes_at_the_next_plug(
