@@ -30,9 +30,9 @@ def kept_of(device: str, lock_path: Path | None = None) -> list[str]:
     return [*names, *(str(claim) for claim in links.claims(device))]
 
 
-def every_claim() -> dict[str, list[str]]:
+def every_claim(lock_path: Path | None = None) -> dict[str, list[str]]:
     """Return the claims on each device that has any."""
-    links = running_links()
+    links = running_links(lock_path)
     claims = {name: sorted(str(claim) for claim in links.claims(name)) for name in links}
     return {name: texts for name, texts in claims.items() if texts}
 

@@ -273,13 +273,15 @@ class GenericVIFDriver(Planner):
         leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
         try:
             marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
-            own = self.registry.plugin(vif_type, vif_id=vif_id) if vif else None
+            own, unusable = self._plugin_of(vif)
             asked = owners(departure, host, [*marked, *plugins], own=own)
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
             nothing = nothing and not self.reader.left_over(vif_id, host)
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
+            if unusable:
+                raise unusable
             if not asked:
                 asked = [own] if own else [*plugins[:1]]
             if not asked:
@@ -288,6 +290,18 @@ class GenericVIFDriver(Planner):
         except VifplugError as error:
             leaving.errors.append(error)
         return leaving
+
+    def _plugin_of(self, vif: VIF | None) -> tuple[VIFPlugin | None, VifplugError | None]:
+        """Return the plugin of a VIF that the caller knows, or why it can't be used.
+
+        That is no error of an unplug that finds nothing: the plug has failed for the same reason.
+        """
+        if vif is None:
+            return None, None
+        try:
+            return self.registry.plugin(vif.vif_type, vif_id=vif.id), None
+        except VifplugError as error:
+            return None, error
 
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:

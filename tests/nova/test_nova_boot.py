@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from tests.claims import every_claim
 from tests.nova import clouds
 from tests.nova.clouds import Cloud, Host
 from tests.nova.environments import Environment
@@ -51,6 +52,12 @@ def left(host: Host) -> tuple[list[str], list[str]]:
     """Return the devices of a host and the ports of br-int."""
     devices = [link["ifname"] for link in host.namespace.ip_json("link")]
     return sorted(devices), sorted(host.ovs.vsctl("list-ports", "br-int").split())
+
+
+def ours(host: Host) -> str:
+    """Return the names of a host's devices, and the claims on them."""
+    with host.namespace.entered():
+        return f"{host.namespace.ip('link').stdout}{every_claim(host.folder / 'locks')}"
 
 
 def wired(host: Host, port: Port) -> str:
@@ -103,7 +110,7 @@ def booted(port: Port, cloud: Cloud, host: Host) -> None:
         assert server["status"] == "ACTIVE", (server, cloud.log)
         frame = wires[wired(host, port)].wait_for(dhcp_discover_from(port.mac), DISCOVERED)
         assert frame[6:12].hex(":") == port.mac
-    assert f"vifplug:{port.id}:" in host.namespace.ip("link").stdout, "ours, not another's"
+    assert f"vifplug:{port.id}:" in ours(host), "ours, not another's"
     second = Port(port.vif_type, port.details)
     assert cloud.do("attach", server=server["id"], port=second.data())["status"] == "ACTIVE"
     xml = host.libvirt.virsh("dumpxml", server["name"])
