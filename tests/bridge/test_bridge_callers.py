@@ -24,6 +24,7 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
+from tests.claims import every_claim
 from tests.faults.dumps import differences, lasting
 from tests.processes import HANGS, in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
@@ -331,14 +332,14 @@ def test_a_helpers_daemon_killed_while_idle_or_hung_is_an_error_in_time_and_repl
     os.kill(idle, signal.SIGKILL)
     time.sleep(0.1)
     assert helped.plug(None, bridge_vif(1)).changed
-    before = namespace.everything()
+    before, claims = namespace.everything(), every_claim()
     (hung,) = helped_daemons(tmp_path)
     os.kill(hung, signal.SIGSTOP)
     with pytest.raises(DeadlineExceeded) as error:
         helped.plug(None, bridge_vif(2), timeout=0.3)
     assert error.value.outcome == "unknown"
     os.kill(hung, signal.SIGCONT)
-    assert lasting(before, namespace.everything) == []
+    assert lasting(before, namespace.everything) == lasting(claims, every_claim) == []
     os.kill(hung, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (hung, signal.SIGKILL)).start()
     with pytest.raises((PrivilegeError, DeadlineExceeded)):
@@ -383,7 +384,7 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
     namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     driver.plug(None, bridge_vif(0))
-    before = namespace.everything()
+    before, claims = namespace.everything(), every_claim()
     pid = daemon_pid()
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -392,7 +393,7 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
         assert error.value.outcome == "unknown"
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert lasting(before, namespace.everything) == []
+    assert lasting(before, namespace.everything) == lasting(claims, every_claim) == []
     assert driver.plug(None, bridge_vif(1)).changed
 
 

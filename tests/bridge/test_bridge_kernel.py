@@ -13,6 +13,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
+from tests.claims import every_claim, kept_of
 from tests.configured import fork
 from tests.faults.dumps import differences
 from tests.planning import Case, good, moves_as_planned, moving, on_a_kernel
@@ -65,7 +66,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert differences(plugged, namespace.everything()) == []
 
     assert driver.unplug(None, case.vif).changed
-    assert case.vif.id not in str(namespace.everything())
+    assert case.vif.id not in f"{namespace.everything()}{every_claim()}"
     assert not namespace.ip_json("link", "show", "type", "tun")
     assert {one.id for one in driver.list()} == others
     assert not driver.unplug(None, case.vif).changed
@@ -122,8 +123,8 @@ def test_what_libvirts_tap_leaves_to_us_is_a_claim_that_list_and_unplug_know(
         (IDS[0], "br100", ()),
         (IDS[1], "br100", ()),
     ]
-    (link,) = namespace.ip_json("link", "show", "br100")
-    assert sum(name.startswith("vifplug:") for name in link["altnames"]) == 2, link["altnames"]
+    claims = [f"vifplug:{vif_id}::uses-bridge:bridge" for vif_id in IDS[:2]]
+    assert kept_of("br100") == ["vifplug:shared::bridge:br100", *claims]
     (result,) = driver.unplug_ids([IDS[0]])
     assert getattr(result, "changed", None) is True
     assert [one.id for one in driver.list()] == [IDS[1]]

@@ -59,6 +59,7 @@ def test_the_whole_way_with_a_tap_made_beforehand(vifplug: Shell) -> None:
     assert done.returncode == 0
     assert vifplug("list").stdout == ""
     assert differences(before, vifplug.namespace.everything()) == []
+    assert not [path for path in (vifplug.folder / "locks").rglob("*") if path.is_file()]
     assert vifplug("unplug", name).stdout.splitlines()[0] == f"{ID}  bridge  unchanged"
 
 

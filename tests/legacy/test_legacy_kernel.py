@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 from oslo_config.fixture import Config
 
+from tests.claims import every_claim
 from tests.faults.dumps import differences
 from tests.legacy.pairs import (
     AUTOMATIC,
@@ -115,7 +116,7 @@ def test_a_frame_gets_out_and_the_unplug_leaves_nothing(
         assert not driver.unplug(INSTANCE, given).changed
         assert given == kept
         assert driver.list() == []
-        left = f"{namespace.everything()}{ovs.everything()}"
+        left = f"{namespace.everything()}{every_claim()}{ovs.everything()}"
         assert IDS[kind][:11] not in left
         if kind in OF_OVS:
             assert differences(before[0], namespace.everything()) == []

@@ -37,8 +37,9 @@ from tests.ovs.moves import (
 )
 from tests.ovs.streams import Stream
 from tests.ovs.vifs import IDS
-from vifplug import VIF, Conflict, GenericVIFDriver, PlugFailed
+from vifplug import VIF, Conflict, DeadlineExceeded, GenericVIFDriver, PlugFailed
 from vifplug.apply import means
+from vifplug.daemon import locks
 from vifplug.operations import Operation, RemoveLink
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
 from vifplug_bridge import opts as bridge_opts
@@ -316,6 +317,20 @@ def test_devices_of_the_old_place_that_stay_are_named_and_go_with_the_next_move(
     assert found(namespace, ovs) == MANUAL.shown("netdev")
     driver.unplug(None, MANUAL.vif)
     assert host.differs(host.before) == []
+
+
+@pytest.mark.parametrize("whose", [OURS, LIBVIRTS])
+def test_the_old_place_is_locked_too(
+    whose: str, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    with running(BRIDGE, driver, namespace, ours=whose == OURS):
+        host = Host(namespace, ovs, driver)
+        until = time.monotonic() + 60
+        with locks.held(driver.reader.folder(), ("link-brq-a",), vif_id=IDS[1], deadline=until):
+            with pytest.raises(DeadlineExceeded, match="waiting for the lock link-brq-a"):
+                driver.plug(None, MANUAL.vif, move=True, timeout=0.5)
+        assert host.differs(host.before) == []
+        assert driver.plug(None, MANUAL.vif, move=True).changed
 
 
 def test_a_vif_with_a_bridge_of_its_own_does_not_move(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from oslo_config import cfg
@@ -65,8 +66,15 @@ def plug(
         shared = {name for vif in vifs for part in vif.wanted.parts for name in part.shared}
         bridged = any(p.crosses_bridge for vif in vifs for p in vif.wanted.parts)
         means = replace(call.means, meanwhile=dropping.look if bridged else None)
-        with call.locked(locks.several(ids, shared), ids[0]):
-            outcomes = apply.plug(vifs, means)
+        moving = [vif.vif_id for vif in vifs if vif.wanted.move]
+        leaves = _used_by(moving, means, remove_unused=True)
+        while True:
+            shared |= leaves
+            with call.locked(locks.several(ids, shared), ids[0]):
+                leaves = _used_by(moving, means, remove_unused=True)
+                if leaves <= shared:
+                    outcomes = apply.plug(vifs, means)
+                    break
         if bridged and any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
             dropping.look()
         return outcomes
@@ -76,6 +84,12 @@ def plug(
         # The caller may not look at a firewall; it warns of what we found.
         replies[0] = replace(replies[0], dropping=tuple(dropping.chains))
     return [reply.to_dict() for reply in replies]
+
+
+def _used_by(vif_ids: Iterable[str], means: apply.Means, *, remove_unused: bool) -> set[str]:
+    """Return the shared devices that VIFs use which leave their places."""
+    users = (apply.used_by(each, means, remove_unused=remove_unused) for each in vif_ids)
+    return {name for names in users for name in names}
 
 
 @dataclass
@@ -107,11 +121,7 @@ def unplug(
 
     def several(vifs: Sequence[Departure], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]
-
-        def look() -> set[str]:
-            users = (apply.used_by(i, call.means, remove_unused=remove_unused) for i in ids)
-            return {name for names in users for name in names}
-
+        look = partial(_used_by, ids, call.means, remove_unused=remove_unused)
         with call.locked(locks.several(ids), ids[0]):
             # Only under its lock may a claim go, or a shared part be found unused.
             shared = look()
