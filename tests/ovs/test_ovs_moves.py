@@ -326,9 +326,9 @@ def test_the_old_place_is_locked_too(
     with running(BRIDGE, driver, namespace, ours=whose == OURS):
         host = Host(namespace, ovs, driver)
         until = time.monotonic() + 60
-        with locks.held(driver.reader.folder(), ("link-brq-a",), vif_id=IDS[1], deadline=until):
-            with pytest.raises(DeadlineExceeded, match="waiting for the lock link-brq-a"):
-                driver.plug(None, MANUAL.vif, move=True, timeout=0.5)
+        held = locks.held(driver.reader.folder(), ("link-brq-a",), vif_id=IDS[1], deadline=until)
+        with held, pytest.raises(DeadlineExceeded, match="waiting for the lock link-brq-a"):
+            driver.plug(None, MANUAL.vif, move=True, timeout=0.5)
         assert host.differs(host.before) == []
         assert driver.plug(None, MANUAL.vif, move=True).changed
 
