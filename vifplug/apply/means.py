@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from vifplug.errors import DeadlineExceeded
 from vifplug.kernel.perform import Kernel, perform
@@ -37,7 +37,6 @@ class Means:
     switch: Switch | None = None
     snapshots: Iterable[Snapshot] = ()
     meanwhile: Callable[[], object] | None = None
-    problems: list[str] = field(default_factory=list)
 
     def look(self, *, batch: bool, strict: bool = False) -> Host:
         """Return the host's devices as they are; in a ``batch`` all are read at once.
