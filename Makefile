@@ -2,7 +2,7 @@
 # make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
 # make unit: what needs neither root nor a daemon, in a minute.
 
-SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug_bridge/*)
+SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
 .PHONY: demo test unit lint bench clean
 
