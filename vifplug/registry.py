@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stevedore.named import NamedExtensionManager
@@ -92,7 +93,7 @@ class Registry:
         self._vif_types = tuple(sorted(self._entries))
         switches = importlib.metadata.entry_points(group=SWITCHES)
         self._switches = {e.name: e for e in switches if e.name in self._entries}
-        self._presences: dict[str, Any] = {}
+        self._presences: dict[str, Callable[[], bool]] = {}
 
     @property
     def vif_types(self) -> tuple[str, ...]:
@@ -111,9 +112,11 @@ class Registry:
     def _is_here(self, vif_type: str) -> bool:
         try:
             if vif_type not in self._presences:
-                self._presences[vif_type] = self._switches[vif_type].load()
-            presence = self._presences[vif_type]
-            return bool(presence.present(self._options(presence)))
+                presence = self._switches[vif_type].load()
+                # Kept, as a plugin keeps its own: oslo.config takes long, and a batch asks often.
+                options = self._options(presence)
+                self._presences[vif_type] = partial(presence.present, options)
+            return bool(self._presences[vif_type]())
         except Exception:
             return True  # its plugin is loaded, and says what is wrong
 
