@@ -20,15 +20,15 @@ from vifplug.plan.removal import removal, used
 from vifplug.switch import Departure, Refused
 
 
-def used_by(vif_id: str, means: Means, *, remove_unused: bool) -> set[str]:
-    """Return the shared devices that the unplug of a VIF may change: these are locked.
+def used_by(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> set[str]:
+    """Return the shared devices that the unplug of some VIFs may change: these are locked.
 
-    Without ``remove_unused`` it takes away the VIF's claims only.
+    Without ``remove_unused`` it takes away the VIFs' claims only.
     """
-    host = means.look(batch=False)
+    host = means.look(batch=remove_unused and len(vif_ids) >= BATCH)
     if not remove_unused:
-        return {device for device, _ in host.claims_of(vif_id)}
-    shared = used(vif_id, host, means.kinds)
+        return {device for vif_id in vif_ids for device, _ in host.claims_of(vif_id)}
+    shared = {name for vif_id in vif_ids for name in used(vif_id, host, means.kinds)}
     uplinks = (uplink_of(device, host) for device in shared)
     return {*shared, *(uplink[0] for uplink in uplinks if uplink)}
 

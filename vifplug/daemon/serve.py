@@ -67,11 +67,11 @@ def plug(
         bridged = any(p.crosses_bridge for vif in vifs for p in vif.wanted.parts)
         means = replace(call.means, meanwhile=dropping.look if bridged else None)
         moving = [vif.vif_id for vif in vifs if vif.wanted.move]
-        leaves = _used_by(moving, means, remove_unused=True)
+        leaves = apply.used_by(moving, means, remove_unused=True)
         while True:
             shared |= leaves
             with call.locked(locks.several(ids, shared), ids[0]):
-                leaves = _used_by(moving, means, remove_unused=True)
+                leaves = apply.used_by(moving, means, remove_unused=True)
                 if leaves <= shared:
                     outcomes = apply.plug(vifs, means)
                     break
@@ -84,12 +84,6 @@ def plug(
         # The caller may not look at a firewall; it warns of what we found.
         replies[0] = replace(replies[0], dropping=tuple(dropping.chains))
     return [reply.to_dict() for reply in replies]
-
-
-def _used_by(vif_ids: Iterable[str], means: apply.Means, *, remove_unused: bool) -> set[str]:
-    """Return the shared devices that VIFs use which leave their places."""
-    users = (apply.used_by(each, means, remove_unused=remove_unused) for each in vif_ids)
-    return {name for names in users for name in names}
 
 
 @dataclass
@@ -121,7 +115,7 @@ def unplug(
 
     def several(vifs: Sequence[Departure], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]
-        look = partial(_used_by, ids, call.means, remove_unused=remove_unused)
+        look = partial(apply.used_by, ids, call.means, remove_unused=remove_unused)
         with call.locked(locks.several(ids), ids[0]):
             # Only under its lock may a claim go, or a shared part be found unused.
             shared = look()
