@@ -126,7 +126,7 @@ class Planner:
             raise
         except Exception as error:
             raise plugin_failed(ready, error) from error
-        return Wired(vif=vif, plugin=plugin, wiring=wiring, elsewhere=ready.elsewhere)
+        return Wired(vif=vif, plugin=plugin, wiring=wiring)
 
     def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:
         """Return each VIF as :meth:`wire` returns it, or the error."""
@@ -192,7 +192,8 @@ class Planner:
         self._leave(vif, host)
         anew = self.wire(vif.ready, host)
         notes = (f"moves from {where.bridge or where.device} ({where.way})", *anew.wiring.notes)
-        return dataclasses.replace(anew, wiring=dataclasses.replace(anew.wiring, notes=notes))
+        wiring = dataclasses.replace(anew.wiring, notes=notes)
+        return dataclasses.replace(anew, wiring=wiring, elsewhere=vif.elsewhere)
 
     def _leave(self, vif: Wired, host: Host, *, wanted: Wanted | None = None) -> Leave:
         """Return how a VIF leaves its place, and note it on a host that is being planned."""

@@ -79,6 +79,16 @@ class Wanted:
     interface_id: str | None = None
     move: bool = False
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are, or will be, the VIF's own."""
+        return tuple(name for part in self.parts for name in part.devices)
+
+    @property
+    def places(self) -> frozenset[str]:
+        """The bridges, and other devices, that its parts join."""
+        return frozenset(name for part in self.parts for name in part.places)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:

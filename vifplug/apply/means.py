@@ -57,7 +57,7 @@ class Means:
         self.kernel.let_go()  # a tap that is held looks like a running guest's
         host = self.look(batch=len(vifs) >= BATCH, strict=True)
         for vif in vifs:
-            host.expect(name for part in vif.parts for name in part.devices)
+            host.expect(vif.devices)
             marks = (part.marks(vif.owner) for part in vif.parts)
             host.expect(mark for own in marks for mark in own.values())
         host.expect(elsewhere)

@@ -304,5 +304,4 @@ def _undone_by_the_switch(vif: Plugging, left: Sequence[Operation], means: Means
 
 
 def _applied(vif: Plugging) -> Applied:
-    devices = tuple(name for part in vif.wanted.parts for name in part.devices)
-    return Applied(changed=bool(vif.performed), devices=devices)
+    return Applied(changed=bool(vif.performed), devices=vif.wanted.devices)

@@ -125,3 +125,8 @@ class Link:
         changed.__dict__.update(self.__dict__)
         changed.__dict__.update(changes)
         return changed
+
+
+def is_bridge(link: Link | None) -> bool:
+    """Whether a device is there and is a Linux bridge."""
+    return link is not None and link.kind == "bridge"

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
-from vifplug.model.link import Link
+from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Owner
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.claims import RemoveClaim
 from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
-from vifplug.plan.removal import Kinds, named_after
+from vifplug.plan.removal import Kinds, kind_of, named_after
 from vifplug.switch import Departure, Order, Wanted
 
 
@@ -71,10 +71,10 @@ def leave(
     first = [
         SetLink(device=name, attribute="master", value=None, before=link.master)
         for name, link in taps.items()
-        if link.master and _is_bridge(host.link(link.master))
+        if link.master and is_bridge(host.link(link.master))
     ]
     owner = wanted.owner if wanted else Owner(vif_id=vif_id, vif_type="")
-    kept = {name for part in wanted.parts for name in part.devices} if wanted else set()
+    kept = wanted.devices if wanted else ()
     mark = owner.mark("tap")
     ours = {name: link for name, link in taps.items() if link.marks}
     marks = [
@@ -91,7 +91,7 @@ def leave(
     for device, claim in host.claims_of(vif_id):
         if (claim.vif_type, claim.process) == (owner.vif_type, owner.process):
             continue
-        kind = next((kind for kind in kinds if claim.role in kind.claim_roles), None)
+        kind = kind_of(claim, kinds)
         if kind is None:
             needed = "no claim of another plugin: unplug the VIF there first"
             raise Conflict(vif_id, device, f"has this VIF's claim ({claim.vif_type})", needed)
@@ -123,7 +123,7 @@ def _takes(wanted: Wanted, tap: str, link: Link) -> bool:
 
     Without a guest, a tap that its new place does not take is one of the devices that it leaves.
     """
-    if any(tap in part.devices for part in wanted.parts) or any(
+    if tap in wanted.devices or any(
         part.device == tap for part in wanted.parts if isinstance(part, BridgePort)
     ):
         return True
@@ -178,10 +178,6 @@ def _joins(operation: Operation, taps: Sequence[str]) -> bool:
 
 def _mark_of(link: Link, vif_id: str) -> str | None:
     return next((str(mark) for mark in link.marks if mark.vif_id == vif_id), None)
-
-
-def _is_bridge(link: Link | None) -> bool:
-    return link is not None and link.kind == "bridge"
 
 
 def _foresee(operations: Iterable[Operation], host: Host) -> None:

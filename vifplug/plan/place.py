@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
-from vifplug.model.link import Link
+from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
-from vifplug.plan.removal import Kinds
+from vifplug.plan.removal import Kinds, kind_of
 from vifplug.switch import Wanted
 
 
@@ -80,8 +80,8 @@ def places(
         if master and not marks:
             yield _place(None, master, name)
     for device, claim in host.claims_of(vif_id):
-        known = any(claim.role in kind.claim_roles for kind in kinds)
         # A claim of a role that is not known here is that of another plugin's vif_type.
+        known = kind_of(claim, kinds)
         if not known or any(claim.role in kind.joining_roles for kind in kinds):
             yield _place(claim, device, device)
     for trace in host.traces(vif_id, interface_id):
@@ -117,7 +117,7 @@ def _is_derived(name: str, link: Link, vif_id: str, kinds: Kinds) -> bool:
 def _bridge_above(link: Link, own: dict[str, Link], host: Host) -> str | None:
     """Return the Linux bridge that a device is a port of; not one of the VIF's own."""
     master = host.link(link.master) if link.master and link.master not in own else None
-    return link.master if master and master.kind == "bridge" else None
+    return link.master if is_bridge(master) else None
 
 
 def _place(mark: Mark | None, bridge: str | None, device: str) -> Place:
@@ -137,10 +137,8 @@ def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) ->
 def strays(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterator[Place]:
     """Yield each place that a VIF has and that is not where its parts put it."""
     owner = wanted.owner
-    bridges = {bridge for part in wanted.parts for bridge in part.places}
-    own = {name for part in wanted.parts for name in part.devices}
-    interface_id = wanted.interface_id
-    for place in places(owner.vif_id, interface_id, host, kinds, names):
+    bridges, own = wanted.places, set(wanted.devices)
+    for place in places(owner.vif_id, wanted.interface_id, host, kinds, names):
         other_type = place.vif_type not in ("", owner.vif_type)
         other_way = place.vif_type != "" and place.process != owner.process
         other_bridge = bridges and place.bridge and place.bridge not in bridges | own
@@ -161,8 +159,7 @@ def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bo
 
 def _strange(place: Place, wanted: Wanted) -> bool:
     """Whether the place where another program put a VIF is no kind of place that its parts have."""
-    bridges = {bridge for part in wanted.parts for bridge in part.places}
-    return bool(bridges) and place.bridge not in bridges
+    return bool(wanted.places) and place.bridge not in wanted.places
 
 
 def require_one_place(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> None:

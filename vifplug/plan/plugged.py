@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vifplug.model.host import Host
-from vifplug.model.link import Link
+from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Mark, derived_name
 from vifplug.model.snapshot import Trace
 from vifplug.plan.removal import Kinds
@@ -106,10 +106,6 @@ def _type_of(seen: _Seen) -> tuple[str, str]:
 
 def _bridge_of(seen: _Seen, traces: list[Trace], host: Host) -> str | None:
     on_switches = [trace.bridge for trace in traces if trace.bridge]
-    claimed = [name for name, _ in seen.claims if _is_bridge(host.link(name))]
+    claimed = [name for name, _ in seen.claims if is_bridge(host.link(name))]
     masters = [link.master for link in seen.own.values() if link.master]
     return next(iter((*on_switches, *claimed, *masters)), None)
-
-
-def _is_bridge(link: Link | None) -> bool:
-    return link is not None and link.kind == "bridge"

@@ -33,7 +33,7 @@ def removal(vif_id: str, host: Host, kinds: Kinds, *, remove_unused: bool) -> tu
     units: list[Unit] = []
     claims: list[Unit] = []
     for device, claim in host.claims_of(vif_id):
-        if kind := _kind_of(claim, kinds):
+        if kind := kind_of(claim, kinds):
             units += kind.given_back(device, claim, host)
             claims.append((RemoveClaim(device=device, claim=str(claim)),))
     if remove_unused:
@@ -80,5 +80,6 @@ def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:
     return found
 
 
-def _kind_of(claim: Mark, kinds: Kinds) -> type[Part] | None:
+def kind_of(claim: Mark, kinds: Kinds) -> type[Part] | None:
+    """Return the kind of part that gives back what a claim notes; None where these kinds can't."""
     return next((kind for kind in kinds if claim.role in kind.claim_roles), None)

@@ -15,21 +15,17 @@ from vifplug.wiring import Wiring
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A VIF that its plugin has completed and checked.
-
-    ``elsewhere`` are the names by which another vif_type may have left it somewhere.
-    """
+    """A VIF that its plugin has completed and checked."""
 
     vif: VIF
     plugin: VIFPlugin
-    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wired:
     """A VIF with its plugin, and what the plugin says that it needs on a host.
 
-    ``elsewhere`` is as in :class:`Ready`.
+    ``elsewhere`` are the names by which another vif_type may have left it somewhere.
     ``move``: it is brought over from there, by the plugin ``mover`` if that is another one.
     ``leaving`` is what takes it out of there.
     """
@@ -45,7 +41,7 @@ class Wired:
     @property
     def ready(self) -> Ready:
         """The VIF before it was wired for a host."""
-        return Ready(vif=self.vif, plugin=self.plugin, elsewhere=self.elsewhere)
+        return Ready(vif=self.vif, plugin=self.plugin)
 
     @property
     def module(self) -> str:
