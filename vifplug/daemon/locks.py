@@ -8,17 +8,12 @@ they lock, hold the process id of who has it, and go away when nobody wants them
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vifplug.errors import DeadlineExceeded, PrivilegeError
-
-_PAUSE = 0.002
-_FOLDER = 0o711
-"""Everyone may ask whether a lock of a known name is held; nobody else may hold one."""
+from vifplug.kernel import flock, namespace
 
 
 def names(vif_id: str, shared: Iterable[str] = ()) -> tuple[str, ...]:
@@ -68,9 +63,7 @@ def held(folder: Path, names: tuple[str, ...], *, vif_id: str, deadline: float) 
 
 def _make(folder: Path) -> None:
     try:
-        # One by one: parents that mkdir makes by itself are open to all under the daemon's umask.
-        for path in (folder.parent, folder):
-            path.mkdir(mode=_FOLDER, exist_ok=True)
+        namespace.make(folder)
     except OSError as error:
         raise _unusable(folder, error) from error
 
@@ -102,18 +95,12 @@ def _take(path: Path, *, vif_id: str, deadline: float) -> int:
 
 
 def _wait(descriptor: int, path: Path, *, vif_id: str, deadline: float) -> None:
-    pause = _PAUSE
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                step = f"waiting for the lock {path.stem}, held by process {holder or 'unknown'}"
-                raise DeadlineExceeded(vif_id, step, "failed") from None
-            time.sleep(min(pause, left))
-            pause = min(pause * 1.5, 0.05)
+    try:
+        flock.lock(descriptor, until=deadline)
+    except TimeoutError:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        step = f"waiting for the lock {path.stem}, held by process {holder or 'unknown'}"
+        raise DeadlineExceeded(vif_id, step, "failed") from None
 
 
 def _current(descriptor: int, path: Path) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -20,16 +19,16 @@ from pathlib import Path
 
 from vifplug.errors import PrivilegeError
 from vifplug.fields import UUID, NotAllowed
-from vifplug.kernel import namespace
+from vifplug.kernel import flock, namespace
 from vifplug.model.mark import Mark, is_token
 
 _FOLDER, _FILE = 0o755, 0o644
-_PASSAGE = 0o711
-"""The mode of the folders above, which the locks share: others may pass through, not list them."""
 _LOCK_WAIT = 5.0
 """Seconds for which a daemon waits for another one that writes a claim."""
 
 _PAUSE = 0.002
+"""Seconds between two tries: to write a claim takes less."""
+
 _LARGEST = 1 << 16
 """Bytes of a file: the few claims of one VIF on one device take some hundred."""
 
@@ -169,23 +168,17 @@ class ClaimsFolder:
         """
         descriptor = self._open()
         try:
-            until = time.monotonic() + _LOCK_WAIT
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        raise _unusable(self.folder, "another daemon holds its lock") from None
-                    time.sleep(_PAUSE)
+            try:
+                flock.lock(descriptor, until=time.monotonic() + _LOCK_WAIT, longest=_PAUSE)
+            except TimeoutError:
+                raise _unusable(self.folder, "another daemon holds its lock") from None
             yield
         finally:
             os.close(descriptor)
 
     def _open(self) -> int:
         try:
-            for parent in (self.folder.parent.parent, self.folder.parent):
-                parent.mkdir(mode=_PASSAGE, exist_ok=True)
+            namespace.make(self.folder.parent)
             self._make(self.folder)
             return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
