@@ -136,10 +136,15 @@ def _operations(wanted: Wanted, host: Host) -> list[Operation]:
 def _performed(vif: Plugging, operations: Sequence[Operation], means: Means) -> bool:
     """Make changes on the kernel; where one fails, undo all that was performed for the VIF."""
     if failure := _stopped_by(vif, operations, means):
-        vif.fail(failure, means.take_back)
-        if not isinstance(failure, Exception):
-            raise failure
+        _fail(vif, failure, means)
     return failure is None
+
+
+def _fail(vif: Plugging, failure: BaseException, means: Means) -> None:
+    """Undo what was performed for a VIF. The end of the process is raised again after that."""
+    vif.fail(failure, means.take_back)
+    if not isinstance(failure, Exception):
+        raise failure
 
 
 def _stopped_by(
@@ -186,9 +191,7 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
         return False
     for vif, step, failure in stopped:
         vif.step = step
-        vif.fail(failure, means.take_back)
-        if not isinstance(failure, Exception):
-            raise failure
+        _fail(vif, failure, means)
     return True
 
 

@@ -18,13 +18,10 @@ from vifplug_ovs.snapshot import MARK, VIF_ID, readable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bridge(Part):
-    """A shared OVS bridge: made where it is missing and ``create`` allows it."""
-
-    kind: ClassVar[str] = "ovs-bridge"
+class _AnyBridge(Part):
+    """A bridge by its name, with the datapath that it is made with."""
 
     name: str = declared(DEVICE)
-    create: bool = declared(BOOLEAN, default=False)
     datapath_type: str = declared(DATAPATHS, default="system")
 
     @property
@@ -34,6 +31,15 @@ class Bridge(Part):
     @property
     def detail(self) -> str:
         return f"datapath {self.datapath_type}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bridge(_AnyBridge):
+    """A shared OVS bridge: made where it is missing and ``create`` allows it."""
+
+    kind: ClassVar[str] = "ovs-bridge"
+
+    create: bool = declared(BOOLEAN, default=False)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         if readable(owner, host).bridge(self.name):
@@ -53,21 +59,10 @@ class Bridge(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnBridge(Part):
+class OwnBridge(_AnyBridge):
     """An OVS bridge of the VIF's own, between its device and the integration bridge."""
 
     kind: ClassVar[str] = "ovs-own-bridge"
-
-    name: str = declared(DEVICE)
-    datapath_type: str = declared(DATAPATHS, default="system")
-
-    @property
-    def title(self) -> str:
-        return self.name
-
-    @property
-    def detail(self) -> str:
-        return f"datapath {self.datapath_type}"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         marks = {MARK: owner.mark("bridge"), VIF_ID: owner.vif_id}
