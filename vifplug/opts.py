@@ -46,7 +46,7 @@ OPTS = [
     cfg.StrOpt(
         "lock_path",
         default="/run/vifplug",
-        help="Folder of the lock files, which must be on the host itself.",
+        help="Folder of the locks and the claims. It must be on the host itself, on a tmpfs.",
     ),
     cfg.Opt("rx_queue_size", type=_RINGS, help="Receive ring of virtio NICs under vhost."),
     cfg.Opt("tx_queue_size", type=_RINGS, help="Transmit ring of vhost-user and vDPA NICs."),

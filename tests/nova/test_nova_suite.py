@@ -47,7 +47,7 @@ def failed(nova: Environment, folder: Path, suite: str = SUITE) -> tuple[int, se
         done = nova.run(
             "-m", "testtools.run", suite, check=False,
             PYTHONPATH=str(SUBSTITUTED), OS_NOVA_DISABLE_EVENTLET_PATCHING="true",
-            TMPDIR=str(folder),
+            TMPDIR=str(folder), OS_VIFPLUG__LOCK_PATH=str(folder / "locks"),
         )  # fmt: skip
     said = done.stdout + done.stderr
     (number,) = re.findall(r"^Ran (\d+) tests", said, re.MULTILINE)
