@@ -182,7 +182,7 @@ class Switch(abc.ABC):
         """Make one change by itself, as part of an undo, also a little past the deadline."""
 
     def let_go(self, device: str) -> None:
-        """Wait, also a little past the deadline, until a port that was taken back is none any more.
+        """Wait, also past the deadline, until a port that was taken back is none any more.
 
         An undo then gives the device back to the bridge that it had. This raises nothing.
         """

@@ -28,6 +28,12 @@ from vifplug_ovs.snapshot import Ovs
 UNDO = 0.6
 """Seconds past a call's deadline in which an undo may be answered; the caller waits 1 s."""
 
+_LET_GO = 10.0
+"""Seconds past a call's deadline that an undo waits for a slow switch to let go of a guest's tap.
+
+The caller is told meanwhile that the outcome is unknown. Without the wait, the tap stays nowhere.
+"""
+
 _ALIVE = 0.05
 """Seconds for which an answer of the server shows that it is alive."""
 
@@ -221,11 +227,11 @@ class Transactions:
             raise OVSDBError(NO_VIF, self._endpoint, refused[1])
 
     def catch_up(self) -> None:
-        """Wait, also a little past the deadline, until the switch has done all that was asked.
+        """Wait, also past the deadline, until the switch has done all that was asked.
 
         Raises OSError, VifplugError where it can't be asked.
         """
-        until = max(self.deadline, time.monotonic() + UNDO)
+        until = max(self.deadline, time.monotonic() + _LET_GO)
         connection = self.connected(until)
         bumped = connection.transact(_BUMP, deadline=until)
         done = [["cur_cfg", ">=", bumped[-1]["rows"][0]["next_cfg"]]]
