@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vifplug.errors import (
         Conflict,
         DeadlineExceeded,
+        InUse,
         InvalidHost,
         InvalidVIF,
         OVSDBError,
@@ -42,6 +43,7 @@ _FROM = {
     "errors": (
         "Conflict",
         "DeadlineExceeded",
+        "InUse",
         "InvalidHost",
         "InvalidVIF",
         "OVSDBError",
@@ -72,6 +74,7 @@ __all__ = [
     "DeadlineExceeded",
     "GenericVIFDriver",
     "Host",
+    "InUse",
     "Instance",
     "Interface",
     "InvalidHost",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vifplug.daemon.call import call
 from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
-from vifplug.errors import NO_VIF, PluginFailed, UnplugFailed, VifplugError
+from vifplug.errors import NO_VIF, InUse, PluginFailed, UnplugFailed, VifplugError
 from vifplug.kernel.namespace import network_namespace
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Wired
@@ -23,7 +23,9 @@ def plug(module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]
 
 
 def unplug(module: str, vifs: Sequence[Leaving], deadline: float) -> None:
-    """Have a plugin's daemon unplug VIFs; each notes its reply."""
+    """Have a plugin's daemon unplug VIFs, if there are any; each notes its reply."""
+    if not vifs:
+        return
     replies = _asked(module, "unplug", [vif.request for vif in vifs], deadline)
     for vif, reply in zip(vifs, replies, strict=True):
         vif.replies.append(reply)
@@ -90,7 +92,13 @@ class Leaving:
             vif_id=departure.vif_id,
             interface_id=departure.interface_id,
             guest=_guest(self.vif),
+            force=departure.force,
         )
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a daemon has found that a guest holds the VIF."""
+        return any(isinstance(reply.error, InUse) for reply in self.replies)
 
     @property
     def outcome(self) -> Result | VifplugError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vifplug import fields
 from vifplug.daemon import locks
 from vifplug.errors import (
+    InUse,
     InvalidVIF,
     UnknownVIFType,
     VifplugError,
@@ -27,6 +28,7 @@ from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import removal
+from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
 from vifplug.planner import Pair, Planner, View, plugin_failed
 from vifplug.plugin import VIFPlugin
@@ -100,13 +102,19 @@ class GenericVIFDriver(Planner):
         return _only(self.plug_all([(instance, vif)], timeout=timeout, move=move))
 
     def unplug(
-        self, instance: Mapping[str, Any] | None, vif: VIF, *, timeout: float | None = None
+        self,
+        instance: Mapping[str, Any] | None,
+        vif: VIF,
+        *,
+        timeout: float | None = None,
+        force: bool = False,
     ) -> Result:
         """Remove all that the host has of the VIF; what is gone already is no error.
 
-        Raises UnplugFailed where something is left, DeadlineExceeded, PrivilegeError.
+        A VIF that its guest holds is only removed by ``force``. Raises InUse before any change,
+        UnplugFailed where something is left, DeadlineExceeded, PrivilegeError.
         """
-        return _only(self.unplug_all([(instance, vif)], timeout=timeout))
+        return _only(self.unplug_all([(instance, vif)], timeout=timeout, force=force))
 
     def plan_all(
         self, pairs: Sequence[Pair], *, host: Host | None = None, move: bool = False
@@ -128,18 +136,22 @@ class GenericVIFDriver(Planner):
         view = self.look(_good(vifs), deadline=deadline)
         return self.plug_wired(self.all_wired(vifs, view.host), view, deadline, move=move)
 
-    def unplug_all(self, pairs: Sequence[Pair], *, timeout: float | None = None) -> Outcomes:
+    def unplug_all(
+        self, pairs: Sequence[Pair], *, timeout: float | None = None, force: bool = False
+    ) -> Outcomes:
         """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
         vifs = [self._taken(None, vif) for _, vif in pairs]
-        return self._unplug([(vif.id, vif) for vif in vifs], timeout)
+        return self._unplug([(vif.id, vif) for vif in vifs], timeout, force=force)
 
-    def unplug_ids(self, ids: Iterable[str], *, timeout: float | None = None) -> Outcomes:
+    def unplug_ids(
+        self, ids: Iterable[str], *, timeout: float | None = None, force: bool = False
+    ) -> Outcomes:
         """Unplug VIFs of which only the ids are known, by what the host carries.
 
         A result's vif_type is empty where no mark tells it. Raises InvalidVIF for an id that is
         not a UUID.
         """
-        return self._unplug([(_uuid(given), None) for given in ids], timeout)
+        return self._unplug([(_uuid(given), None) for given in ids], timeout, force=force)
 
     def list(self) -> list[Plugged]:
         """Return what this host has plugged, as its marks, claims and switches tell.
@@ -236,7 +248,9 @@ class GenericVIFDriver(Planner):
                     name,
                 )
 
-    def _unplug(self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None) -> Outcomes:
+    def _unplug(
+        self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool
+    ) -> Outcomes:
         """Unplug VIFs: each plugin that has something of one is asked, those with a switch first.
 
         With each VIF's id comes the VIF itself, where the caller knows it.
@@ -251,10 +265,11 @@ class GenericVIFDriver(Planner):
         types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
         plugins = self._all_plugins() if by_id else self.registry.some(types)
         host = self._with_switches(host, None if by_id else known, plugins, deadline)
-        leaving = [self._leaving(*vif, host, plugins, since) for vif in vifs]
+        leaving = [self._leaving(*vif, host, plugins, since, force=force) for vif in vifs]
         for module in dict.fromkeys(module for each in leaving for module in each.modules):
-            calls.unplug(module, [each for each in leaving if module in each.modules], deadline)
-        return [each.outcome for each in leaving]
+            asked = [each for each in leaving if module in each.modules and not each.in_use]
+            calls.unplug(module, asked, deadline)
+        return [_with_holder(each.outcome) for each in leaving]
 
     def _leaving(
         self,
@@ -263,11 +278,15 @@ class GenericVIFDriver(Planner):
         host: Host,
         plugins: Sequence[VIFPlugin],
         since: int | None,
+        *,
+        force: bool,
     ) -> Leaving:
         """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
         from vifplug.calls import Leaving
 
-        departure = Departure(vif_id=vif_id, interface_id=vif.interface_id if vif else None)
+        departure = Departure(
+            vif_id=vif_id, interface_id=vif.interface_id if vif else None, force=force
+        )
         types = types_of(departure, host)
         vif_type = vif.vif_type if vif else next(iter(types), "")
         leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
@@ -280,6 +299,10 @@ class GenericVIFDriver(Planner):
             nothing = nothing and not self.reader.left_over(vif_id, host)
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
+            # Before any daemon is asked, because the first of several would change something.
+            held = None if force else held_by_guest(departure, host, kinds)
+            if held and held[1]:
+                raise InUse(vif_id, held[0])
             if unusable:
                 raise unusable
             if not asked:
@@ -302,6 +325,15 @@ class GenericVIFDriver(Planner):
             return self.registry.plugin(vif.vif_type, vif_id=vif.id), None
         except VifplugError as error:
             return None, error
+
+
+def _with_holder(outcome: Result | VifplugError) -> Result | VifplugError:
+    """Return an outcome; where a guest holds the VIF, with the guest's name if we may see it."""
+    if not isinstance(outcome, InUse):
+        return outcome
+    from vifplug.kernel import holders
+
+    return InUse(outcome.vif_id, outcome.device, holders.name_of_holder(outcome.device))
 
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:

@@ -153,6 +153,24 @@ class UnplugFailed(VifplugError):
         return f"VIF {self.vif_id}: unplug left something behind: {'; '.join(self.failures)}"
 
 
+class InUse(VifplugError):
+    """A guest holds a VIF that is to be unplugged. Nothing was changed.
+
+    Args: the VIF's id, the device or port that is held, who holds it ("" where nobody may see it).
+    """
+
+    def __init__(self, vif_id: str, device: str, holder: str = "") -> None:
+        super().__init__(vif_id, device, holder)
+        self.vif_id, self.device, self.holder = vif_id, device, holder
+
+    def __str__(self) -> str:
+        by = f" by {self.holder}" if self.holder else ""
+        return (
+            f"VIF {self.vif_id}: {self.device} is in use{by}; "
+            "needed: detach the VIF from its guest first, or force the unplug (--force)"
+        )
+
+
 class Conflict(VifplugError):
     """A device that the VIF needs is there, but is another's or of another shape.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from vifplug.driver import GenericVIFDriver
+from vifplug.driver import GenericVIFDriver, Outcomes
 from vifplug.model.vif import VIF
 from vifplug.plugin import VIFPlugin
 from vifplug.sources import binding, nova, nova_legacy
@@ -49,6 +49,12 @@ class LegacyVIFDriver(GenericVIFDriver):
     def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
         found = super()._options(plugin)
         return {**found, **{name: self.pins[name] for name in found if name in self.pins}}
+
+    def _unplug(
+        self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool
+    ) -> Outcomes:
+        # Nova has decided that the VIF goes.
+        return super()._unplug(vifs, timeout, force=True)
 
     def _told(self) -> Mapping[str, Any]:
         unsaid = self.filters and not self._group.firewall_driver

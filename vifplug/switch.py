@@ -92,10 +92,14 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """A VIF that is to be unplugged; ``interface_id`` is None where only the id is known."""
+    """A VIF that is to be unplugged; ``interface_id`` is None where only the id is known.
+
+    ``force``: it goes although a guest holds it.
+    """
 
     vif_id: str
     interface_id: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

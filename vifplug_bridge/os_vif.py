@@ -64,8 +64,8 @@ class LinuxBridgePlugin(plugin.PluginBase):  # type: ignore[misc]
         self._driver.plug(None, _vif_of(vif, instance_info))
 
     def unplug(self, vif: Any, instance_info: Any) -> None:
-        """Unplug a VIF. Raises VifplugError, which os-vif wraps."""
-        self._driver.unplug(None, _vif_of(vif, instance_info))
+        """Unplug a VIF; its caller has decided that. Raises VifplugError, which os-vif wraps."""
+        self._driver.unplug(None, _vif_of(vif, instance_info), force=True)
 
 
 def _vif_of(vif: Any, instance_info: Any) -> VIF:

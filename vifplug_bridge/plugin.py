@@ -52,7 +52,7 @@ class BridgePlugin(VIFPlugin):
             *physical,
         ]
         if not self._makes_tap(vif, host, tap_name, bridge):
-            parts += [Claim(on=bridge), *attach.guest_tap(host, tap_name, bridge)]
+            parts += [Claim(on=bridge), *attach.guest_tap(vif, host, tap_name, bridge)]
             interface = attach.on_bridge(vif, guest, bridge, target=tap_name, filterref=filterref)
             return Wiring(parts=tuple(parts), interface=interface, notes=notes)
         guest, tap_notes = attach.as_its_tap(host, tap_name, guest)

@@ -83,7 +83,7 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         if vif["type"] in _NOT_BOUND:
             # Bound when it was plugged, perhaps: what bears its marks goes, whatever it was.
             with failures.otherwise():
-                _raise_errors(self._vifplug.unplug_ids([vif["id"]]))
+                _raise_errors(self._vifplug.unplug_ids([vif["id"]], force=True))
         if self._why_not_ours(vif):
             super().unplug(instance, vif)
             return
@@ -113,9 +113,9 @@ class VIFDriver(stock.LibvirtGenericVIFDriver):  # type: ignore[misc]
         try:
             ours = reading.vif_of(vif, instance)
         except InvalidVIF:  # it was plugged by another release, or never
-            _raise_errors(self._vifplug.unplug_ids([vif["id"]]))
+            _raise_errors(self._vifplug.unplug_ids([vif["id"]], force=True))
         else:
-            _raise_errors(self._vifplug.unplug_all([(None, ours)]))
+            _raise_errors(self._vifplug.unplug_all([(None, ours)], force=True))
 
     def announce(self) -> None:
         """Log which plugin connects what, and which one can't be used."""

@@ -132,16 +132,19 @@ class OvsPlugin(VIFPlugin):
     def _automatic(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
         assert vif.network.bridge is not None  # noqa: S101 - required
         bridge, interface_id = vif.network.bridge, vif.interface_id or vif.id
+        name = vif.devname or derived_name("tap", vif.id)
         interface = attach.on_bridge(
             vif,
             guest,
             bridge,
-            target=vif.devname or derived_name("tap", vif.id),
+            target=name,
             virtualport=VirtualPort(
                 type="openvswitch", parameters=(("interfaceid", interface_id),)
             ),
         )
-        return (Claim(on=bridge, interface_id=interface_id),), interface, ()
+        claim = Claim(on=bridge, interface_id=interface_id)
+        port = switch.guest_port_of(vif, host, name)
+        return (claim, *port), interface, ()
 
     def _hybrid(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
         qbr, qvb, qvo = (derived_name(prefix, vif.id) for prefix in ("qbr", "qvb", "qvo"))
@@ -151,7 +154,7 @@ class OvsPlugin(VIFPlugin):
             Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
             BridgePort(device=qvb, bridge=qbr),
             switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
-            *attach.guest_tap(host, tap, qbr),
+            *attach.guest_tap(vif, host, tap, qbr),
         )
         filtered_here = host.firewall and not vif.filtered
         filterref = filter_of(vif, self.options) if filtered_here else None

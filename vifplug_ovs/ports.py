@@ -10,7 +10,7 @@ from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.plugin import Check
 from vifplug_ovs.names import TRUNK_BRIDGE
-from vifplug_ovs.parts import Bridge, Port
+from vifplug_ovs.parts import Bridge, GuestPort, Port
 from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs
 
 Options = Mapping[str, Any]
@@ -61,6 +61,23 @@ def port_of(
         isolated=isolated(bridge, options),
         guest=guest,
     )
+
+
+def guest_port_of(vif: VIF, host: Host, name: str) -> tuple[GuestPort, ...]:
+    """Return the port that libvirt makes for a guest; none before the guest runs."""
+    link = host.link(name)
+    if link is None or link.kind != "tap" or not link.carrier:
+        return ()
+    assert vif.network.bridge is not None  # noqa: S101 - required
+    port = GuestPort(
+        name=name,
+        bridge=vif.network.bridge,
+        interface_id=vif.interface_id or vif.id,
+        address=vif.address,
+        vm=vif.instance.uuid,
+        guest=name,
+    )
+    return (port,)
 
 
 def isolated(bridge: Bridge, options: Options) -> bool:

@@ -58,6 +58,7 @@ class OpenSwitch(Switch):
         self._removed: set[str] = set()
         self._sought: Sequence[Sought] = ()
         self._fresh: Ovs | None = None
+        self._seen: Ovs | None = None
 
     def close(self) -> None:
         self._transactions.close()
@@ -73,8 +74,11 @@ class OpenSwitch(Switch):
         return self._transactions.read(sought, meanwhile)
 
     def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
-        ovs = self._transactions.read([_sought_by_id(vif) for vif in vifs])
+        self._seen = ovs = self._transactions.read([_sought_by_id(vif) for vif in vifs])
         return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
+
+    def seen(self) -> Ovs | None:
+        return self._seen
 
     def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
         """Return what takes a VIF out that moves elsewhere; a removed port can be made again."""

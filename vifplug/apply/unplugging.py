@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
-from vifplug.errors import PrivilegeError, UnplugFailed
+from vifplug.errors import InUse, PrivilegeError, UnplugFailed
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim
@@ -17,6 +17,7 @@ from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
 from vifplug.plan.removal import removal, used
+from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
 
 
@@ -87,7 +88,8 @@ class Unplugging:
 def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> list[Outcome]:
     """Remove all that is each VIF's; go on past errors and report them together.
 
-    An UnplugFailed tells where something is left; what is gone already is no error.
+    An UnplugFailed tells where something is left; what is gone already is no error. A VIF that a
+    guest holds stays, with InUse, unless it is forced.
     """
     try:
         means.kernel.claims.require_ours()
@@ -100,7 +102,9 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     except Exception as error:
         failures.append(words(error))  # the devices can go all the same
         host = means.look(batch=len(vifs) >= BATCH)
-    units = _removals(vifs, host, means, remove_unused=remove_unused)
+    in_use = _in_use(vifs, host, means)
+    going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in in_use]
+    units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
     leaving = [
         Unplugging(
             vif=vif,
@@ -108,8 +112,15 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
             units=own,
             failures=[*failures, *_unreadable(vif.vif_id, means)],
         )
-        for vif, operations, own in zip(vifs, in_switch, units, strict=True)
+        for (vif, operations), own in zip(going, units, strict=True)
     ]
+    _leave(leaving, means, remove_unused=remove_unused)
+    outcomes = in_use | {vif.vif_id: vif.outcome for vif in leaving}
+    return [outcomes[vif.vif_id] for vif in vifs]
+
+
+def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) -> None:
+    """Remove what the switch and the kernel have of some VIFs, and look at the host again."""
     _leave_switch(leaving, means)
     _remove(leaving, means)
     busy = [vif for vif in leaving if vif.changed and not vif.failures]
@@ -125,7 +136,12 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         for unit in vif.claims:
             vif.failures += _all_or_none(unit, means, vif.vif_id)
     _still_to_do(claimed, means, remove_unused=False)
-    return [vif.outcome for vif in leaving]
+
+
+def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Outcome]:
+    """Return the error for each VIF that a guest may hold, and that is not forced."""
+    found = {vif.vif_id: held_by_guest(vif, host, means.kinds) for vif in vifs if not vif.force}
+    return {vif_id: InUse(vif_id, held[0]) for vif_id, held in found.items() if held}
 
 
 def _look(

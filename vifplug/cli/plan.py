@@ -42,13 +42,13 @@ class Plan(VIFCommand):
 
     def more(self, outcome: VIFPlan | Result | VifplugError) -> dict[str, Any]:
         if not isinstance(outcome, VIFPlan):
-            return {"steps": []}
+            return {"steps": [], "stale": []}
         steps = [step.to_dict() for step in outcome.steps]
         steps += [
             {"action": "leave", "part": "", "name": "", "detail": str(operation)}
             for operation in outcome.leaving
         ]
-        return {"steps": steps}
+        return {"steps": steps, "stale": list(outcome.stale)}
 
 
 def _draw(plan: VIFPlan) -> None:
@@ -66,6 +66,8 @@ def _draw(plan: VIFPlan) -> None:
     for operation in plan.leaving:
         line = Text("leave   ", style=COLOURS["leave"])
         tree.add(line.append(str(operation), style="default"))
+    for difference in plan.stale:
+        tree.add(Text(f"stale   {difference}", style="red"))
     for note in plan.notes:
         tree.add(Text(f"note    {note}", style="magenta"))
     Console(highlight=False).print(tree)

@@ -22,6 +22,9 @@ class Unplug(VIFCommand):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         super().arguments(parser)
         words = "unplug by id, without a file; may be repeated"
+        parser.add_argument(
+            "--force", action="store_true", help="unplug a VIF although its guest holds it"
+        )
         parser.add_argument("--id", dest="ids", action="append", default=[], help=words)
 
     def act(self, arguments: argparse.Namespace) -> int:
@@ -33,8 +36,12 @@ class Unplug(VIFCommand):
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         outcomes: Outcomes = []
         if arguments.ids:
-            outcomes += self.driver.unplug_ids(arguments.ids, timeout=arguments.timeout)
+            outcomes += self.driver.unplug_ids(
+                arguments.ids, timeout=arguments.timeout, force=arguments.force
+            )
         for some in batches(vifs, "unplugging"):
             pairs = [(None, vif) for vif in some]
-            outcomes += self.driver.unplug_all(pairs, timeout=arguments.timeout)
+            outcomes += self.driver.unplug_all(
+                pairs, timeout=arguments.timeout, force=arguments.force
+            )
         return self.show([*arguments.ids, *(vif.id for vif in vifs)], outcomes, arguments)

@@ -162,6 +162,6 @@ def row(vif: VIF | str, outcome: Plan | Result | VifplugError) -> dict[str, Any]
     process = outcome.owner.process or None
     return found | {
         "process": process,
-        "changed": bool(outcome),
+        "changed": bool(outcome.operations),
         "devices": list(outcome.devices),
     }

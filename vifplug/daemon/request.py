@@ -49,11 +49,15 @@ class PlugVIF:
 
 @dataclass(frozen=True, kw_only=True)
 class UnplugVIF:
-    """One VIF to unplug; ``interface_id`` where the caller knows it; ``guest`` is for the log."""
+    """One VIF to unplug; ``interface_id`` where the caller knows it; ``guest`` is for the log.
+
+    ``force``: unplug it although a guest holds it.
+    """
 
     vif_id: str = declared(UUID)
     interface_id: str | None = declared(UUID, default=None)
     guest: str | None = declared(LINE, default=None)
+    force: bool = declared(BOOLEAN, default=False)
 
 
 @dataclass(frozen=True, kw_only=True)

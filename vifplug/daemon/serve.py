@@ -111,7 +111,7 @@ def unplug(
 
     def one(request: Request, position: int) -> Departure:
         vif = request.unplug(position)
-        return Departure(vif_id=vif.vif_id, interface_id=vif.interface_id)
+        return Departure(vif_id=vif.vif_id, interface_id=vif.interface_id, force=vif.force)
 
     def several(vifs: Sequence[Departure], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]

@@ -59,10 +59,12 @@ def made_beforehand(
     )
 
 
-def guest_tap(host: Host, name: str, bridge: str) -> tuple[GuestTap, ...]:
+def guest_tap(vif: VIF, host: Host, name: str, bridge: str) -> tuple[GuestTap, ...]:
     """Return the part that keeps a running guest's tap in its bridge; none before it runs."""
     link = host.link(name)
-    return (GuestTap(device=name, bridge=bridge),) if link and link.kind == "tap" else ()
+    if link is None or link.kind != "tap":
+        return ()
+    return (GuestTap(device=name, bridge=bridge, address=vif.address, mtu=vif.network.mtu),)
 
 
 def on_bridge(

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds a macvtap: a guest that runs has its /dev/tapN open, N being the device's index.
+"""Who holds a tap or macvtap.
+
+A guest that runs has its macvtap open as /dev/tapN, N being the device's index. It has a tap open
+as /dev/net/tun, and the descriptor's fdinfo names the tap.
 
 Other users' descriptors can only be seen with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, other
 process namespaces' only from the first one. Who can't see must not conclude that nobody holds it.
@@ -7,9 +10,12 @@ process namespaces' only from the first one. Who can't see must not conclude tha
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
@@ -44,6 +50,43 @@ def look() -> Holders:
                 # Some machines show nobody their first process. It runs no guests.
                 whole = whole and process.name == "1"
     return Holders(frozenset(found), whole)
+
+
+def name_of_holder(device: str) -> str:
+    """Return which process has a tap or macvtap open: its guest's name, if any, and its pid.
+
+    Empty where no process that the caller may look at has it open.
+    """
+    try:
+        index = f"tap{socket.if_nametoindex(device)}"
+    except OSError:
+        index = ""
+    for process in _PROC.iterdir():
+        if process.name.isdecimal() and process.name != str(os.getpid()):
+            try:
+                if any(_is_open(each, device, index) for each in (process / "fd").iterdir()):
+                    return f"{_command(process)} (pid {process.name})"
+            except OSError:
+                continue
+    return ""
+
+
+def _is_open(descriptor: Path, device: str, index: str) -> bool:
+    """Whether a process' descriptor is that of a tap, or of the macvtap of an index."""
+    target = str(descriptor.readlink())
+    if target.endswith("/net/tun"):
+        info = descriptor.parent.with_name("fdinfo") / descriptor.name
+        return f"iff:\t{device}\n" in info.read_text()
+    return bool(index) and target.endswith(f"/{index}")
+
+
+def _command(process: Path) -> str:
+    """Return the name of the guest that a process runs, or that of its program."""
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    for option, value in pairwise(words):
+        if option == "-name":
+            return value.removeprefix("guest=").partition(",")[0]
+    return (process / "comm").read_text().strip()
 
 
 def _held_by(descriptors: Path) -> Iterator[int]:

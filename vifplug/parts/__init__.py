@@ -11,7 +11,7 @@ from vifplug.parts.claim import BRIDGED, Claim
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
 from vifplug.parts.roles import UPLINK, VLAN_DEVICE, uplink_of
-from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address
+from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
 CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, GuestTap, Tap, Uplink, Vlan)
@@ -36,5 +36,6 @@ __all__ = [
     "drift",
     "fresh",
     "host_side_address",
+    "stale_address",
     "uplink_of",
 ]

@@ -7,35 +7,59 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug.errors import Conflict
+from vifplug.fields import MAC, MTU, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations.links import SetLink
 from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import BridgePort
+from vifplug.parts.part import drift
+from vifplug.parts.tap import host_side_address, stale_address
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuestTap(BridgePort):
-    """The tap of a guest that runs is a port of the bridge that its VIF asks for.
+    """The tap of a guest that runs is up, and a port of the bridge that its VIF asks for.
 
     libvirt makes the tap, joins it to the bridge and removes it. A tap that is not there is none
-    of this part's business. Another program may have taken it out since.
+    of this part's business. Another program may have changed it since. ``address`` is the guest's.
     """
 
     kind: ClassVar[str] = "guest"
 
+    address: str | None = declared(MAC, default=None)
+    mtu: int | None = declared(MTU, default=None)
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = host.link(self.device)
-        if link is None or link.kind != "tap" or link.master == self.bridge:
+        if link is None or link.kind != "tap":
             return ()
         others = {mark.vif_id for mark in link.marks} - {owner.vif_id}
         if others:
             needed = "the tap of this VIF's guest"
             raise Conflict(owner.vif_id, self.device, f"belongs to VIF {others.pop()}", needed)
-        return (
-            SetLink(device=self.device, attribute="master", value=self.bridge, before=link.master),
-        )
+        joined = link.master == self.bridge
+        device, before = self.device, link.master
+        join = SetLink(device=device, attribute="master", value=self.bridge, before=before)
+        # The MTU first, because a tap that joins a bridge may lower the bridge's.
+        mtu = {} if self.mtu is None else {"mtu": self.mtu}
+        return (*drift(device, link, **mtu), *(() if joined else (join,)),
+                *drift(device, link, up=True))  # fmt: skip
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
-        action, detail = super().step(operations, host)
-        return ("change", "joined again") if action == "make" else (action, detail)
+        if not operations:
+            return "keep", ""
+        link = host.link(self.device)
+        words = []
+        for operation in operations:
+            assert isinstance(operation, SetLink)  # noqa: S101 - there are no others
+            joins = operation.attribute == "master"
+            words.append("joined again" if joins else operation.words)
+        if link and link.master and link.master != self.bridge:
+            return "move", ", ".join((f"from {link.master}", *words[1:]))
+        return "change", ", ".join(words)
+
+    def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        if self.address is None:
+            return ()
+        return stale_address(self.device, host, host_side_address(self.address))

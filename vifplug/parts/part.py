@@ -78,6 +78,10 @@ class Part:
             return "make", self.detail
         return "change", ", ".join(_words(operation) for operation in operations)
 
+    def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        """Return what differs of this part under a guest that runs, and only its restart mends."""
+        return ()
+
     def unsure(self, owner: Owner, host: Host) -> bool:
         """Whether this host, as far as its reader may look, can't tell if something is to be done.
 

@@ -21,6 +21,9 @@ from vifplug.parts.part import Part, drift, fresh
 MOST_TAP_MTU = 65521
 """The kernel's limit for a tap: 65535 less the Ethernet header."""
 
+_HOST_SIDE = ("fe:", "fa:")
+"""How the address of a tap's host side starts, where it follows from the guest's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tap(Part):
@@ -79,6 +82,11 @@ class Tap(Part):
         adopted = [] if marked else [AddAltname(device=self.name, altname=mark)]
         return (*adopted, *repairs)
 
+    def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        # Not of an adopted tap, because others give a tap any address.
+        marked = host.carrying(self.marks(owner)[self.name])
+        return stale_address(self.name, host, self.address) if marked else ()
+
     def _require_same_shape(self, owner: Owner, link: Link, *, ours: bool) -> None:
         if link.kind != "tap":
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a tap")
@@ -106,3 +114,17 @@ def host_side_address(address: str) -> str:
     As libvirt does it: high, so that a bridge never takes it for its own.
     """
     return ("fa" if address.startswith("fe") else "fe") + address[2:]
+
+
+def stale_address(device: str, host: Host, wanted: str) -> tuple[str, ...]:
+    """Return what a running guest's tap tells of a guest with another address than its VIF's.
+
+    ``wanted`` is the address that the tap's host side would have.
+    """
+    link = host.link(device)
+    made = link.address if link and link.carrier else None
+    if made is None or made == wanted or not made.startswith(_HOST_SIDE):
+        return ()
+    if not wanted.startswith(_HOST_SIDE):
+        return ()
+    return (f"{device} has a guest whose address ends in {made[3:]}, not in {wanted[3:]}",)

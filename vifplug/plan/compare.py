@@ -38,10 +38,11 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One VIF's parts compared with a host. False in a condition when nothing would change.
+    """One VIF's parts compared with a host. False in a condition where nothing differs.
 
     ``leaving`` is what takes a VIF that moves out of its old place. ``unsure``: only the privileged
-    side can tell whether there is more to do.
+    side can tell whether there is more to do. ``stale`` is what differs under the running guest,
+    and only its restart mends.
     """
 
     owner: Owner
@@ -50,9 +51,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     unsure: bool = False
     leaving: tuple[Operation, ...] = ()
+    stale: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.operations)
+        return bool(self.operations or self.stale)
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -83,6 +85,8 @@ class Plan:
             lines += _wrapped(start, step.detail)
         for operation in self.leaving:
             lines += _wrapped("  leave   ", str(operation))
+        for difference in self.stale:
+            lines += _wrapped("  stale   ", difference)
         for note in self.notes:
             lines += _wrapped("  note    ", note)
         return "\n".join(lines)
@@ -101,6 +105,8 @@ def plan(owner: Owner, wiring: Wiring, host: Host, *, leaving: tuple[Operation, 
     """
     host = host.planning()
     unsure = any(part.unsure(owner, host) for part in wiring.parts)
+    # First, because the scratch pad will have the host as it is to be.
+    stale = tuple(text for part in wiring.parts for text in part.stale(owner, host))
     steps = compare(owner, wiring.parts, host)
     return Plan(
         owner=owner,
@@ -109,6 +115,7 @@ def plan(owner: Owner, wiring: Wiring, host: Host, *, leaving: tuple[Operation, 
         notes=wiring.notes,
         unsure=unsure,
         leaving=leaving,
+        stale=stale,
     )
 
 

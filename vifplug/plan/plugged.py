@@ -8,9 +8,10 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
-from vifplug.model.mark import Mark, derived_name
+from vifplug.model.mark import Mark
 from vifplug.model.snapshot import Trace
 from vifplug.plan.removal import Kinds
+from vifplug.plan.usage import held, own_devices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +71,8 @@ def plugged(host: Host, kinds: Kinds) -> list[Plugged]:
 
 
 def _plugged(vif_id: str, seen: _Seen, host: Host, kinds: Kinds) -> Plugged:
-    own = dict(seen.own)
     traces = sorted(seen.traces, key=lambda trace: not trace.main)
-    for trace in traces:
-        own |= {name: link for name in trace.devices if (link := host.link(name))}
-    # A tap that libvirt makes bears the derived name; it shows that the guest runs.
-    tap_name = derived_name("tap", vif_id)
-    tap = host.link(tap_name)
-    if tap and tap.kind == "tap" and (tap_name in own or not tap.marks):
-        own[tap_name] = tap
-    for device, claim in seen.claims:
-        for kind in kinds:
-            if claim.role in kind.claim_roles:
-                own |= kind.stacked(device, claim, host)
-    taps = [link for link in own.values() if link.kind == "tap"]
+    own = own_devices(vif_id, host, kinds, marked=seen.own, claims=seen.claims, traces=traces)
     vif_type, process = _type_of(seen)
     return Plugged(
         id=vif_id,
@@ -91,9 +80,7 @@ def _plugged(vif_id: str, seen: _Seen, host: Host, kinds: Kinds) -> Plugged:
         process=process or None,
         devices=(*own, *(port for trace in traces for port in trace.ports)),
         bridge=_bridge_of(seen, traces, host),
-        in_use=any(link.carrier for link in taps)
-        or any(trace.in_use for trace in traces)
-        or any(link.kind == "macvtap" and host.held(n) is not False for n, link in own.items()),
+        in_use=any(held(own, traces, host)),
     )
 
 

@@ -5,7 +5,7 @@ from vifplug.parts import CORE, Part
 from vifplug_ovs.names import DATAPATHS, QOS_TYPES, SOCKET
 from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
 from vifplug_ovs.parts.hybrid import FilterBridge, Veth
-from vifplug_ovs.parts.port import PATCH, Port
+from vifplug_ovs.parts.port import PATCH, GuestPort, Port
 from vifplug_ovs.parts.removal import leaving, removal
 from vifplug_ovs.parts.representor import Representor, representor_of
 
@@ -17,6 +17,7 @@ KINDS: tuple[type[Part], ...] = (
     Bridge,
     OwnBridge,
     Port,
+    GuestPort,
     Claim,
 )
 """The kinds of part that the plugin uses, in the order in which they are un-made."""
@@ -30,6 +31,7 @@ __all__ = [
     "Bridge",
     "Claim",
     "FilterBridge",
+    "GuestPort",
     "OwnBridge",
     "Port",
     "Representor",

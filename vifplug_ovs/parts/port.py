@@ -12,7 +12,7 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declar
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations import Operation
-from vifplug.parts import Part
+from vifplug.parts import Part, host_side_address, stale_address
 from vifplug_ovs.names import QOS_TYPES, SOCKET
 from vifplug_ovs.operations import (
     AddPort,
@@ -183,3 +183,29 @@ class Port(Part):
             return "move", f"from {moves[0].source}"
         adopted = any(isinstance(o, SetIds) and MARK in o.value for o in operations)
         return "change", "adopted" if adopted else ", ".join(str(o) for o in operations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestPort(Port):
+    """The port that libvirt makes for the tap of a guest that runs.
+
+    A port with the VIF's iface-id on its bridge is left alone. Where another program has taken it
+    away, or to another bridge, the part makes it true again, and then the port is ours.
+    """
+
+    kind: ClassVar[str] = "guest-port"
+
+    def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        link = host.link(self.name)
+        if link is None or link.kind != "tap":
+            return ()
+        current = readable(owner, host).port(self.name)
+        if current:
+            bridge, port = current
+            bears_id = port.external_ids.get(IFACE_ID) == self.interface_id
+            if bridge == self.bridge and bears_id and not port.error:
+                return ()
+        return super().operations(owner, host)
+
+    def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        return stale_address(self.name, host, host_side_address(self.address))

@@ -8,7 +8,7 @@ earlier guest left a macvtap with this guest's address. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -88,7 +88,33 @@ class Lower(Part):
                 changes.append(AddAltname(device=self.device, altname=woken))
             changes.append(SetLink(device=self.device, attribute="up", value=True, before=False))
         # Last, because the removal of a macvtap can't be undone.
-        return (*changes, *self._claimed(owner, host), *_leaked(self.device, self.address, host))
+        claimed = self._claimed(owner, host)
+        leaked = _leaked(self.device, self.address, host)
+        return (*changes, *claimed, *self._up(leaked, host), *leaked)
+
+    def _up(self, leaked: Sequence[RemoveLeaked], host: Host) -> tuple[Operation, ...]:
+        """Return what brings up the macvtap of a guest that runs, if another program set it down.
+
+        In a mode that carries a VLAN device there is none.
+        """
+        if self.mode == CARRIES_VLAN:
+            return ()
+        gone = {operation.device for operation in leaked}
+        return tuple(
+            SetLink(device=name, attribute="up", value=True, before=False)
+            for name, link in _macvtaps(self.device, self.address, host).items()
+            if not link.up and not link.marks and name not in gone
+        )
+
+    def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        if self.mode == CARRIES_VLAN:
+            return ()
+        mode = "passthru" if self.mode == PASSTHROUGH else self.mode
+        return tuple(
+            f"{name} has the mode {link.mode}, not {self.mode}"
+            for name, link in _macvtaps(self.device, self.address, host).items()
+            if link.mode not in (None, mode, self.mode)
+        )
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:
@@ -96,7 +122,8 @@ class Lower(Part):
         words = [self.detail]
         for operation in operations:
             if isinstance(operation, SetLink):
-                words.append("brought up")
+                guests = operation.device != self.device
+                words.append(f"{operation.device} brought up" if guests else "brought up")
             elif isinstance(operation, RemoveLeaked):
                 words.append(f"{operation.device} removed, which nobody holds")
             elif isinstance(operation, RemoveClaim) and operation.device != self.device:
