@@ -81,8 +81,16 @@ class GenericVIFDriver(Planner):
     def check(
         self, instance: Mapping[str, Any] | None, vif: VIF, *, host: Host | None = None
     ) -> Plan:
-        """Return what differs from "plugged as asked"; an empty plan is false in a condition."""
-        return self.plan(instance, vif, host=host)
+        """Return what differs from "plugged as asked"; an empty plan is false in a condition.
+
+        Where the VIF's guest runs and libvirt answers, its live interface is compared too.
+        """
+        vifs = self.all_ready([(instance, vif)])
+        view = self.look(_good(vifs), host=host)
+        (outcome,) = self.checks(self.all_wired(vifs, view.host), view)
+        if isinstance(outcome, VifplugError):
+            raise outcome
+        return outcome
 
     def plug(
         self,
@@ -167,7 +175,8 @@ class GenericVIFDriver(Planner):
             # A plugin that fails has been warned of; it hides no other's VIFs.
             if snapshot.failure and not snapshot.absent and not isinstance(snapshot, Unread):
                 raise snapshot.failure
-        vifs = plugged(host, kinds_of(plugins))
+        unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
+        vifs = plugged(host, kinds_of(plugins), unbridged=unbridged)
         self.reader.warn_of_claims(host)
         return vifs
 
@@ -333,7 +342,8 @@ def _with_holder(outcome: Result | VifplugError) -> Result | VifplugError:
         return outcome
     from vifplug.kernel import holders
 
-    return InUse(outcome.vif_id, outcome.device, holders.name_of_holder(outcome.device))
+    holder = holders.name_of_holder(outcome.device)
+    return InUse(outcome.vif_id, outcome.device, holder, outcome.certain or bool(holder))
 
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:

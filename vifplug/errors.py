@@ -156,17 +156,19 @@ class UnplugFailed(VifplugError):
 class InUse(VifplugError):
     """A guest holds a VIF that is to be unplugged. Nothing was changed.
 
-    Args: the VIF's id, the device or port that is held, who holds it ("" where nobody may see it).
+    Args: the VIF's id, the device or port that is held, who holds it ("" where the caller may not
+    see the process), whether that is certain.
     """
 
-    def __init__(self, vif_id: str, device: str, holder: str = "") -> None:
-        super().__init__(vif_id, device, holder)
-        self.vif_id, self.device, self.holder = vif_id, device, holder
+    def __init__(self, vif_id: str, device: str, holder: str = "", certain: bool = True) -> None:
+        super().__init__(vif_id, device, holder, certain)
+        self.vif_id, self.device, self.holder, self.certain = vif_id, device, holder, certain
 
     def __str__(self) -> str:
         by = f" by {self.holder}" if self.holder else ""
+        state = "is in use" if self.certain else "may be in use (not all processes can be seen)"
         return (
-            f"VIF {self.vif_id}: {self.device} is in use{by}; "
+            f"VIF {self.vif_id}: {self.device} {state}{by}; "
             "needed: detach the VIF from its guest first, or force the unplug (--force)"
         )
 

@@ -52,6 +52,7 @@ class VIFPlugin(abc.ABC):
     ``switch``       the module of its package that reads its switch, a ``vifplug.switch.Reader``,
                      where the plugin has a switch with a database of its own
     ``snapshot``     the kind of snapshot that this module returns
+    ``unbridged``    its VIFs' devices may be in no bridge: an agent, or routes, connect them
     ``vif_type``     set by the registry: the type for which this instance was loaded
     ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
@@ -65,6 +66,7 @@ class VIFPlugin(abc.ABC):
     processes: ClassVar[tuple[str, ...]] = ("",)
     switch: ClassVar[str] = ""
     snapshot: ClassVar[type[Snapshot] | None] = None
+    unbridged: ClassVar[bool] = False
     vif_type: str = ""
     vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""

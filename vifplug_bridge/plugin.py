@@ -94,6 +94,7 @@ class TapPlugin(VIFPlugin):
 
     api_version = 1
     details = TapDetails
+    unbridged = True
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         name = vif.devname or derived_name("tap", vif.id)

@@ -18,7 +18,7 @@ from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
 from tests.planning import Case, distinct_interfaces
-from vifplug import VIF, GenericVIFDriver
+from vifplug import VIF, GenericVIFDriver, InUse
 from vifplug.testing import (
     Capture,
     Libvirt,
@@ -28,6 +28,8 @@ from vifplug.testing import (
     veth,
 )
 from vifplug_bridge import opts, privileged
+
+FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 
 
 class Hypervisor:
@@ -87,6 +89,8 @@ def test_a_guest_whose_tap_libvirt_makes(
         assert not driver.plug(None, vif).changed
         (link,) = hypervisor.host.ip_json("-d", "link", "show", tap_of(vif))
         assert (link["mtu"], link["master"]) == (1450, "br100")
+        with pytest.raises(InUse, match=f"{tap_of(vif)} is in use by {guest.name} "):
+            driver.unplug(None, vif)
         guest.destroy()
     driver.unplug(None, vif)
     assert driver.list() == []
@@ -164,3 +168,37 @@ def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
 @pytest.mark.parametrize("case", distinct_interfaces("bridge"), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())
+
+
+def test_check_tells_what_a_running_guest_has_other_than_its_vif_asks(
+    hypervisor: Hypervisor, options: Config
+) -> None:
+    driver, vif = GenericVIFDriver(), bridge_vif(should_create_bridge=False)
+    driver.plug(None, vif)
+    guest = hypervisor.libvirt.start_guest(driver.get_config(None, vif).to_xml())
+    name = guest.name
+    assert not driver.check(None, vif)
+
+    other = dataclasses.replace(vif, address="fa:16:3e:99:99:99", model="e1000")
+    network = dataclasses.replace(vif.network, mtu=1300)
+    other = dataclasses.replace(other, network=network)
+    assert f"{name} has the address {vif.address}, not fa:16:3e:99:99:99" in (
+        stale := driver.check(None, other).stale
+    )
+    assert f"{name} has mtu size 1450, not 1300" in stale
+    assert f"{name} has model type virtio, not e1000" in stale
+
+    options.config(group="vifplug", firewall_driver=FIREWALL)
+    driver = GenericVIFDriver()
+    instance = {"uuid": IDS[1], "name": name}
+    checked = driver.check(instance, vif)
+    assert not checked.operations
+    wanted = f"nova-instance-{name}-fa163e112200"
+    assert checked.stale == (f"{name} has the filter None, not {wanted}",)
+    assert driver.check(instance, dataclasses.replace(vif, filtered=True)).stale == ()
+
+    options.config(group="vifplug", libvirt_uri="qemu+unix:///system?socket=/nonexistent")
+    options.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
+    assert not GenericVIFDriver().check(instance, vif), "libvirt tells nothing"
+    guest.destroy()
+    driver.unplug(None, vif)

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import COMMAND, ID, OTHER, Shell, vif
 from tests.faults.dumps import differences
 from tests.planning import Case, good
+from vifplug.testing import TapEnd
 
 TAP = "tap0b6a9d0e-7a"
 
@@ -46,6 +47,8 @@ def test_the_whole_way_with_a_tap_made_beforehand(vifplug: Shell) -> None:
         "devices": [TAP],
         "bridge": "br100",
         "in_use": False,
+        "state": "unattached",
+        "drift": [],
     }
 
     vifplug.namespace.ip("link", "set", TAP, "mtu", "1300")
@@ -294,3 +297,42 @@ def test_output_into_a_closed_pipe_is_no_traceback(vifplug: Shell) -> None:
         command = f"{COMMAND} plan {name} | head -n 1"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_a_vif_that_its_guest_holds_is_unplugged_only_by_force(vifplug: Shell) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True)
+    name = vifplug.file(vif())
+    assert vifplug("plug", name).returncode == 0
+    with TapEnd(vifplug.namespace, TAP):
+        for words in ((name,), ("--id", ID)):
+            refused = vifplug("unplug", *words)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert f"VIF {ID}: {TAP} is in use by " in refused.stderr
+            assert f"(pid {os.getpid()}); needed: detach the VIF from its guest" in refused.stderr
+            assert len(refused.stderr.splitlines()) == 1
+        vifplug.namespace.ip("link", "set", TAP, "nomaster")
+        listed = vifplug("list")
+        assert f"bridge  in use  drift: {TAP} is in no bridge" in listed.stdout
+        (shown,) = vifplug.json("list")
+        assert (shown["state"], shown["drift"]) == ("drift", [f"{TAP} is in no bridge"])
+        done = vifplug("unplug", "--force", name)
+        assert (done.returncode, TAP in done.stdout) == (0, True), done.stderr
+    assert vifplug.json("list") == []
+
+
+def test_check_tells_what_only_the_guests_restart_mends(vifplug: Shell) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True)
+    assert vifplug("plug", vifplug.file(vif())).returncode == 0
+    other = vifplug.file(vif(address="fa:16:3e:99:99:99"), "other.json")
+    assert vifplug("check", other).returncode == 0, "no guest runs yet"
+    told = f"{TAP} has a guest whose address ends in 16:3e:11:22:33, not in 16:3e:99:99:99"
+    with TapEnd(vifplug.namespace, TAP):
+        done = vifplug("check", other)
+        assert done.returncode == 3
+        assert f"stale {told}" in " ".join(done.stdout.split())
+        assert "unchanged" in vifplug("plug", other).stdout
+        shown = vifplug("check", other, "-f", "json")
+        assert shown.returncode == 3
+        (row,) = json.loads(shown.stdout)
+        assert (row["changed"], row["stale"]) == (False, [told])
+    assert vifplug("unplug", other).returncode == 0

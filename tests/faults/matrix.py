@@ -83,7 +83,8 @@ class Scene:
         if call == "plug":
             self.driver.plug(None, self.vif, timeout=timeout, move=self.subject.move)
         else:
-            self.driver.unplug(None, self.vif, timeout=timeout)
+            # Of a VIF that moves, the guest runs.
+            self.driver.unplug(None, self.vif, timeout=timeout, force=self.subject.move)
 
     def as_before(self) -> None:
         """Require that the host is what it was, in full."""

@@ -3,32 +3,21 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tests.claims import every_claim
+from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
 
-_TUNSETPERSIST = 0x400454CB
 ID = IDS[0]
 TAP, QBR, QVB, QVO = (f"{prefix}{ID[:11]}" for prefix in ("tap", "qbr", "qvb", "qvo"))
 BRIDGES = ("brq-a", "brq-b")
 """Linux bridges of the host."""
-
-
-class LibvirtsTap(TapEnd):
-    """A tap that goes with its guest, as libvirt makes it, and the guest's end of it."""
-
-    def _setUp(self) -> None:  # noqa: N802 (fixtures' name)
-        words = ("tuntap", "add", self._name, "mode", "tap", "vnet_hdr")
-        self._namespace.ip(*words)
-        super()._setUp()
-        fcntl.ioctl(self._fds[0], _TUNSETPERSIST, 0)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_adopted_with_no_frame_lost_checked_and_unplugged(
         assert {name: link["ifindex"] for name, link in now.items()} == links
         assert [(one.id, one.process) for one in driver.list()] == [(vif_id, kind)]
         assert not driver.plug(None, vif).changed
-        driver.unplug(None, vif)
+        driver.unplug(None, vif, force=True)
         assert host.differs(host.before) == []
     driver.close()
 

@@ -16,6 +16,7 @@ from oslo_config.fixture import Config
 
 from tests.configured import fork, forked
 from tests.faults.dumps import differences
+from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.conftest import Host
 from tests.ovs.moves import (
     BRIDGE,
@@ -27,7 +28,6 @@ from tests.ovs.moves import (
     OTHER_MANUAL,
     QVO,
     TAP,
-    LibvirtsTap,
     Spot,
     as_neutron_does,
     found,
@@ -164,9 +164,9 @@ def test_there_and_back(
             assert not driver.plug(None, vif, move=True).changed
             assert host.differs(after) == []
         if whose == OURS:
-            driver.unplug(None, old.vif)
+            driver.unplug(None, old.vif, force=True)
         else:
-            driver.unplug_ids([ID])
+            driver.unplug_ids([ID], force=True)
         assert found(namespace, ovs) == NOWHERE
         assert driver.list() == []
     assert host.differs(host.before) == []

@@ -13,7 +13,7 @@ from tests.faults.dumps import differences
 from tests.guests import DISCOVERED
 from tests.ovs.databases import configuration
 from tests.ovs.vifs import IDS
-from vifplug import VIF, GenericVIFDriver, PlugFailed, PrivilegeError
+from vifplug import VIF, GenericVIFDriver, InUse, PlugFailed, PrivilegeError
 from vifplug.cli import main
 from vifplug.model.mark import derived_name
 from vifplug.testing import (
@@ -80,6 +80,8 @@ def test_a_guest_asks_for_its_address_through_its_socket(
             assert [one.in_use for one in driver.list()] == [True]
             assert not driver.plug(None, vif).changed, "a live NIC is left alone"
             assert not driver.check(None, vif)
+            with pytest.raises(InUse, match=f"{port} is in use"):
+                driver.unplug(None, vif)
             guest.destroy()
         br_int.vsctl("del-port", "br-int", "uplink")
     assert driver.unplug(None, vif).changed

@@ -16,7 +16,7 @@ from tests.planning import Case, moves_as_planned, moving
 from tests.processes import in_processes
 from tests.realhost import prepare
 from tests.vepa.vifs import IDS, card, claims, direct_vif, macvtap, qbg_vif
-from vifplug import VIF, Conflict, GenericVIFDriver, VifplugError
+from vifplug import VIF, Conflict, GenericVIFDriver, InUse, VifplugError
 from vifplug.testing import NetworkNamespace
 from vifplug_vepa import privileged
 
@@ -155,7 +155,10 @@ def test_a_macvtap_that_a_guest_holds_stays(
         assert not driver.plug(None, vif).changed
         (one,) = driver.list()
         assert (one.in_use, one.devices) == (True, ("macvtap0",))
-        driver.unplug(None, vif)
+        with pytest.raises(InUse, match=r"macvtap0 is in use by .* \(pid "):
+            driver.unplug(None, vif)
+        assert not driver.check(None, vif)
+        driver.unplug(None, vif, force=True)
         assert "macvtap0" in names(namespace)
         assert driver.list() == []
 
@@ -209,7 +212,10 @@ def test_a_daemon_that_may_not_look_takes_a_macvtap_for_held(
             privileged.context._capabilities = [capabilities.CAP_NET_ADMIN]
             try:
                 privileged.context.start(Method.FORK)
-                driver.unplug(None, vif)
+                with pytest.raises(InUse, match="macvtap0 may be in use "):
+                    driver.unplug(None, vif)
+                assert driver.list() != []
+                driver.unplug(None, vif, force=True)
             finally:
                 privileged.context.stop()
                 privileged.context._capabilities = known

@@ -141,7 +141,7 @@ def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) 
 def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Outcome]:
     """Return the error for each VIF that a guest may hold, and that is not forced."""
     found = {vif.vif_id: held_by_guest(vif, host, means.kinds) for vif in vifs if not vif.force}
-    return {vif_id: InUse(vif_id, held[0]) for vif_id, held in found.items() if held}
+    return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
 
 
 def _look(

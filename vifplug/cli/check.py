@@ -19,8 +19,7 @@ class Check(Plan):
     moves = False
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        # Each on its own, because a plan builds on what the plans before it will have made.
-        checks = [self.driver.plans([wired], self.view)[0] for wired in self.wired]
+        checks = self.driver.checks(self.wired, self.view)
         status = self.show(vifs, checks, arguments)
         drift = any(isinstance(found, VIFPlan) and found for found in checks)
         return FAILED if status == FAILED else DRIFT if drift else DONE

@@ -47,7 +47,9 @@ def tree(plugged: Sequence[Plugged]) -> str:
             last = one is on[-1]
             process = f"  {one.process}" if one.process else ""
             use = "in use" if one.in_use else "not in use"
-            lines.append(f"{'└─' if last else '├─'} {one.id}  {one.vif_type}{process}  {use}")
+            drift = "".join(f"  drift: {each}" for each in one.drift)
+            words = f"{one.id}  {one.vif_type}{process}  {use}{drift}"
+            lines.append(f"{'└─' if last else '├─'} {words}")
             bar = "   " if last else "│  "
             lines += [f"{bar}{'└─' if d == one.devices[-1] else '├─'} {d}" for d in one.devices]
     return "".join(f"{line}\n" for line in lines)

@@ -10,7 +10,6 @@ process namespaces' only from the first one. Who can't see must not conclude tha
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -62,7 +61,7 @@ def name_of_holder(device: str) -> str:
     except OSError:
         index = ""
     for process in _PROC.iterdir():
-        if process.name.isdecimal() and process.name != str(os.getpid()):
+        if process.name.isdecimal():
             try:
                 if any(_is_open(each, device, index) for each in (process / "fd").iterdir()):
                     return f"{_command(process)} (pid {process.name})"

@@ -125,6 +125,7 @@ def stale_address(device: str, host: Host, wanted: str) -> tuple[str, ...]:
     made = link.address if link and link.carrier else None
     if made is None or made == wanted or not made.startswith(_HOST_SIDE):
         return ()
-    if not wanted.startswith(_HOST_SIDE):
+    # A random address may start like this too, so the next octets must be the network's.
+    if made[3:8] != wanted[3:8]:
         return ()
     return (f"{device} has a guest whose address ends in {made[3:]}, not in {wanted[3:]}",)

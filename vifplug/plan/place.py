@@ -138,12 +138,28 @@ def strays(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> It
     """Yield each place that a VIF has and that is not where its parts put it."""
     owner = wanted.owner
     bridges, own = wanted.places, set(wanted.devices)
-    for place in places(owner.vif_id, wanted.interface_id, host, kinds, names):
+    found = [*places(owner.vif_id, wanted.interface_id, host, kinds, names)]
+    for place in found:
         other_type = place.vif_type not in ("", owner.vif_type)
         other_way = place.vif_type != "" and place.process != owner.process
         other_bridge = bridges and place.bridge and place.bridge not in bridges | own
-        if other_type or other_way or other_bridge:
+        if other_type or other_way or (other_bridge and not _drifted(place, found, wanted, host)):
             yield place
+
+
+def _drifted(place: Place, found: Iterable[Place], wanted: Wanted, host: Host) -> bool:
+    """Whether another program has put a VIF there that was plugged where it is wanted.
+
+    The plug brings it back. A bridge of another kind is no drift, because the VIF stays there.
+    """
+    owner, bridges = wanted.owner, wanted.places
+    way = (owner.vif_type, owner.process)
+    if place.vif_type or all(
+        (each.vif_type, each.process) != way or each.bridge not in bridges for each in found
+    ):
+        return False
+    kind = is_bridge(host.link(place.bridge or ""))
+    return any(is_bridge(host.link(bridge)) == kind for bridge in bridges)
 
 
 def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ class Plugged:
     """One VIF that the host has plugged, as its marks and claims tell.
 
     ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or its socket, or has a
-    macvtap that may be held.
+    macvtap that may be held. ``drift`` says what another program has changed since.
     """
 
     id: str
@@ -28,6 +29,12 @@ class Plugged:
     devices: tuple[str, ...]
     bridge: str | None
     in_use: bool
+    drift: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """``drift``, ``up`` (a guest holds the VIF), or ``unattached``."""
+        return "drift" if self.drift else "up" if self.in_use else "unattached"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``vifplug list -f json`` prints it."""
@@ -38,6 +45,8 @@ class Plugged:
             "devices": list(self.devices),
             "bridge": self.bridge,
             "in_use": self.in_use,
+            "state": self.state,
+            "drift": list(self.drift),
         }
 
 
@@ -51,8 +60,11 @@ class _Seen:
     traces: list[Trace] = field(default_factory=list)
 
 
-def plugged(host: Host, kinds: Kinds) -> list[Plugged]:
-    """Return what a host has plugged, in the order of the VIFs' ids."""
+def plugged(host: Host, kinds: Kinds, *, unbridged: Collection[str] = ()) -> list[Plugged]:
+    """Return what a host has plugged, in the order of the VIFs' ids.
+
+    ``unbridged`` are the vif_types whose devices may be in no bridge.
+    """
     vifs: dict[str, _Seen] = {}
     for name, link in host.links.items():
         for mark in link.marks:
@@ -67,10 +79,12 @@ def plugged(host: Host, kinds: Kinds) -> list[Plugged]:
     for vif_id, seen in vifs.items():
         if not seen.traces:  # a port that another program made for a VIF that we know
             seen.traces += host.traces(vif_id)
-    return [_plugged(vif_id, vifs[vif_id], host, kinds) for vif_id in sorted(vifs)]
+    return [_plugged(vif_id, vifs[vif_id], host, kinds, unbridged) for vif_id in sorted(vifs)]
 
 
-def _plugged(vif_id: str, seen: _Seen, host: Host, kinds: Kinds) -> Plugged:
+def _plugged(
+    vif_id: str, seen: _Seen, host: Host, kinds: Kinds, unbridged: Collection[str]
+) -> Plugged:
     traces = sorted(seen.traces, key=lambda trace: not trace.main)
     own = own_devices(vif_id, host, kinds, marked=seen.own, claims=seen.claims, traces=traces)
     vif_type, process = _type_of(seen)
@@ -81,7 +95,35 @@ def _plugged(vif_id: str, seen: _Seen, host: Host, kinds: Kinds) -> Plugged:
         devices=(*own, *(port for trace in traces for port in trace.ports)),
         bridge=_bridge_of(seen, traces, host),
         in_use=any(held(own, traces, host)),
+        drift=() if vif_type in unbridged else tuple(_drift(seen, own, traces, host)),
     )
+
+
+def _drift(
+    seen: _Seen, own: Mapping[str, Link], traces: Iterable[Trace], host: Host
+) -> Iterator[str]:
+    """Yield what shows that a VIF's devices are not where the VIF was plugged.
+
+    A switch that can't be read may have them.
+    """
+    if any(one.error and not one.absent for one in host.switches.values()):
+        return
+    ports = {name: t.bridge for t in traces if not t.dead for name in t.devices}
+    claimed = {name for name, _ in seen.claims if is_bridge(host.link(name))}
+    claimed |= {t.bridge for t in traces if t.bridge and not t.devices and not t.ports}
+    bridges = claimed or {name for name, link in own.items() if is_bridge(link)}
+    for name, link in own.items():
+        if link.kind not in ("tap", "veth"):
+            continue
+        on_switch = ports.get(name)
+        master = link.master if is_bridge(host.link(link.master or "")) else None
+        joined, expected = (on_switch, claimed) if on_switch else (master, bridges)
+        if joined is None:
+            yield f"{name} is in no bridge"
+        elif expected and joined not in expected:
+            yield f"{name} is in {joined}, not in {min(expected)}"
+        if not link.up:
+            yield f"{name} is down"
 
 
 def _type_of(seen: _Seen) -> tuple[str, str]:

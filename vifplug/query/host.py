@@ -104,7 +104,7 @@ class HostReader:
 
         A host that somebody has described is left as it is.
         """
-        if not isinstance(host.links, RunningLinks):
+        if not self.is_running(host):
             return host
         for reader in readers:
             if reader.vifs is not None and not reader.vifs:
@@ -118,6 +118,11 @@ class HostReader:
                 switches = {**host.switches, snapshot.key: snapshot}
                 host = dataclasses.replace(host, switches=switches)
         return host
+
+    @staticmethod
+    def is_running(host: Host) -> bool:
+        """Whether a host is the one that runs here, and none that somebody has described."""
+        return isinstance(host.links, RunningLinks)
 
     @staticmethod
     def warn_of_claims(host: Host) -> None:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running guest's ``<interface>``, compared with the one that its VIF would get. Pure.
+
+Source: https://libvirt.org/formatdomain.html#network-interfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vifplug.guest.interface import Interface
+
+_CHOSEN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("source", ("bridge", "dev", "mode", "type", "path")),
+    ("mtu", ("size",)),
+    ("target", ("dev", "managed")),
+    ("virtualport", ("type",)),
+    ("vlan/tag", ("id",)),
+    ("model", ("type",)),
+    ("driver", ("name", "queues")),
+)
+"""The elements that a plugin chooses, and their attributes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveInterface:
+    """One ``<interface>`` of a guest that runs, as libvirt describes it."""
+
+    guest: str
+    element: Any
+
+    @property
+    def mac(self) -> str | None:
+        """The guest's MAC address, in lower case."""
+        address = _value(self.element, "mac", "address")
+        return address.lower() if address else None
+
+    @property
+    def target(self) -> str | None:
+        """The host's device."""
+        return _value(self.element, "target", "dev")
+
+
+def of_vif(wanted: Interface, live: Iterable[LiveInterface]) -> LiveInterface | None:
+    """Return the interface of a VIF among those of all guests, None where none is known.
+
+    It has the VIF's address or the VIF's device. Of several with one address, the device decides.
+    """
+    same_mac = []
+    for each in live:
+        if wanted.target and each.target == wanted.target:
+            return each
+        if each.mac == wanted.mac.lower():
+            same_mac.append(each)
+    return same_mac[0] if len(same_mac) == 1 else None
+
+
+def differences(wanted: Interface, live: LiveInterface) -> Iterator[str]:
+    """Yield each difference between a guest's interface and the one that its VIF would get."""
+    rendered = wanted.to_element()
+    if live.mac != wanted.mac.lower():
+        yield f"{live.guest} has the address {live.mac}, not {wanted.mac.lower()}"
+    kind = live.element.get("type")
+    if kind != wanted.type:
+        yield f"{live.guest} has an interface of type {kind}, not {wanted.type}"
+        return  # all else follows from the type
+    for path, attributes in _CHOSEN:
+        for attribute in attributes:
+            needed = _value(rendered, path, attribute)
+            current = _value(live.element, path, attribute)
+            if needed is not None and current != needed:
+                name = path.partition("/")[0]
+                yield f"{live.guest} has {name} {attribute} {current}, not {needed}"
+    for needed, current in _parameters(rendered, live.element):
+        yield f"{live.guest} has {current}, not {needed}"
+    filters = [_value(each, "filterref", "filter") for each in (live.element, rendered)]
+    if filters[0] != filters[1]:
+        yield f"{live.guest} has the filter {filters[0]}, not {filters[1]}"
+
+
+def _parameters(rendered: Any, live: Any) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of a virtual port that differ: as needed, and as they are."""
+    wanted = rendered.find("virtualport/parameters")
+    current = live.find("virtualport/parameters")
+    for name, needed in wanted.attrib.items() if wanted is not None else ():
+        value = current.get(name) if current is not None else None
+        if (value or "").lower() != needed.lower():
+            yield f"{name} {needed}", f"{name} {value}"
+
+
+def _value(element: Any, path: str, attribute: str) -> str | None:
+    child = element.find(path)
+    value = child.get(attribute) if child is not None else None
+    return str(value) if value is not None else None

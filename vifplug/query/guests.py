@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interfaces of the guests that run, as libvirt describes them, asked within a short time."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from vifplug.guest.live import LiveInterface
+from vifplug.query.libvirt import LIBVIRT_WAIT
+
+
+@dataclass
+class Guests:
+    """The interfaces of all guests that run; ``error`` says why libvirt could not be asked."""
+
+    interfaces: list[LiveInterface] = field(default_factory=list)
+    error: str = ""
+
+
+def running(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
+    """Return the interfaces of the guests that run under the libvirt at a URI.
+
+    Never raises. A libvirtd that does not answer gives an ``error`` after ``wait`` seconds, or
+    LIBVIRT_WAIT if that is less.
+    """
+    answer = Guests()
+    thread = threading.Thread(target=_ask, args=(uri, answer), daemon=True)
+    thread.start()
+    wait = max(min(wait, LIBVIRT_WAIT), 0.0)
+    thread.join(wait)
+    if thread.is_alive():
+        return Guests(error=f"no answer from {uri} in {wait:.1f} s")
+    return answer
+
+
+def _ask(uri: str, answer: Guests) -> None:
+    try:
+        import libvirt as binding
+    except ImportError as error:
+        answer.error = str(error)
+        return
+    from lxml import etree
+
+    # Otherwise libvirt prints every error on standard error by itself.
+    binding.registerErrorHandler(lambda context, error: None, None)
+    try:
+        connection = binding.openReadOnly(uri)
+        try:
+            for domain in connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                try:
+                    name, text = domain.name(), domain.XMLDesc(0)
+                except binding.libvirtError:
+                    continue  # the guest has ended meanwhile
+                for element in etree.fromstring(text).iterfind("devices/interface"):
+                    answer.interfaces.append(LiveInterface(guest=name, element=element))
+        finally:
+            connection.close()
+    except binding.libvirtError as error:
+        answer.error = str(error)
