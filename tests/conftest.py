@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests import parallel
 from tests.kernel import inside
 from vifplug.testing import NetworkNamespace
 
-pytest.register_assert_rewrite("tests.faults.matrix", "tests.faults.every_step")
+pytest_plugins = ["vifplug.testing.faults.report"]
 # A busy machine is no fault of the example that it was busy with.
 hypothesis.settings.register_profile(
     "vifplug", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -69,29 +68,17 @@ def _elsewhere(number: int) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the process that started this one, if one did, what faults were tried."""
+    """Tell the process that started this one, if one did, how many tests are left out."""
     if parallel.is_worker(session.config):
-        matrix = sys.modules.get("tests.faults.matrix")
-        parallel.tell(
-            session.config,
-            elsewhere=session.config.stash.get(_ELSEWHERE, 0),
-            points=[[*key, number] for key, number in matrix.POINTS.items()] if matrix else [],
-            wrong=[[*key, number] for key, number in matrix.WRONG.items()] if matrix else [],
-        )
+        parallel.tell(session.config, elsewhere=session.config.stash.get(_ELSEWHERE, 0))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add up what the processes tell."""
+    """Take what a process tells: each has collected all tests."""
     found = parallel.told(node)
-    if not found:
-        return
-    node.config.stash[_ELSEWHERE] = found["elsewhere"]  # each has collected all
-    if found["points"]:
-        from tests.faults import matrix  # which imports all of vifplug
-
-        for counter, rows in ((matrix.POINTS, found["points"]), (matrix.WRONG, found["wrong"])):
-            counter.update({(call, fault): number for call, fault, number in rows})
+    if found:
+        node.config.stash[_ELSEWHERE] = found["elsewhere"]
 
 
 def pytest_terminal_summary(
@@ -105,8 +92,3 @@ def pytest_terminal_summary(
     several = bool(config.getoption("numprocesses", None))
     if several and config.stash.get(_ELSEWHERE, 0):
         terminalreporter.write_line(_elsewhere(config.stash[_ELSEWHERE]))
-    matrix = sys.modules.get("tests.faults.matrix")
-    if matrix and matrix.POINTS:
-        terminalreporter.write_sep("=", "faults tried (docs/reliability.md)")
-        for line in matrix.table():
-            terminalreporter.write_line(line)

@@ -13,10 +13,10 @@ from oslo_config.fixture import Config
 
 from tests.bridge.conftest import conf, driver  # noqa: F401 (fixtures)
 from tests.bridge.vifs import bridge_vif
-from tests.cli.conftest import COMMAND
 from vifplug import GenericVIFDriver
 from vifplug.query.firewall import dropping
 from vifplug.testing import NetworkNamespace, veth
+from vifplug.testing.shell import COMMAND
 
 CALLS = {"IPv4": "bridge-nf-call-iptables", "IPv6": "bridge-nf-call-ip6tables"}
 TOOLS = [

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.claims import running_links
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import running_links
 
 LONG = "an-alternative-name-longer-than-a-device-may-have"
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.planning import KINDS, Case, cases, good
+from tests.planning import BRIDGE, OVS, PLUGINS, VEPA
 from vifplug.parts import build
 from vifplug.plan.compare import plan
 from vifplug.testing import validate
+from vifplug.testing.cases import Case, good
 
 pytestmark = pytest.mark.unit
 
-ALL = cases("bridge") + cases("ovs") + cases("vepa")
-GOOD = good("bridge") + good("ovs") + good("vepa")
+ALL = [*BRIDGE, *OVS, *VEPA]
+GOOD = good(ALL)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
@@ -39,4 +40,4 @@ def test_after_its_own_plan_nothing_is_left_to_do(case: Case) -> None:
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_parts_survive_the_way_to_the_privileged_side(case: Case) -> None:
     for part in case.wiring.parts:
-        assert build(part.to_dict(), KINDS) == part
+        assert build(part.to_dict(), PLUGINS.kinds) == part

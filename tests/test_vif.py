@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from tests.documents import json_values, paths
-from tests.planning import PLUGINS, good
+from tests.planning import BRIDGE, OVS, PLUGINS
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
 from vifplug.parts import CORE, build
 from vifplug.plan.compare import plan
+from vifplug.testing.cases import good
 
 pytestmark = pytest.mark.unit
 
-GOOD = good("bridge") + good("ovs")
+GOOD = good(BRIDGE) + good(OVS)
 valid = st.sampled_from([case.read("vif.json") for case in GOOD])
 
 

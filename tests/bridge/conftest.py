@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, forked
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace
-from vifplug_bridge import opts, privileged
+from vifplug.testing.configured import configured, forked
+from vifplug_bridge.plugin import BridgePlugin
 
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
     """The process' configuration, with locks in the test's own folder."""
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, BridgePlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         yield config
 
@@ -26,5 +26,5 @@ def conf(tmp_path: Path) -> Iterator[Config]:
 @pytest.fixture
 def driver(namespace: NetworkNamespace, conf: Config) -> Iterator[GenericVIFDriver]:
     """A driver whose daemon is a fork of the test."""
-    with forked(privileged) as found:
+    with forked(BridgePlugin) as found:
         yield found

@@ -24,8 +24,6 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.claims import every_claim
-from tests.faults.dumps import differences, lasting
 from tests.processes import HANGS, in_processes
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.apply import means
@@ -34,6 +32,8 @@ from vifplug.kernel import namespace as namespaces
 from vifplug.kernel.perform import Kernel
 from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import every_claim
+from vifplug.testing.dumps import differences, lasting
 from vifplug_bridge import privileged
 
 # oslo.privsep leaves the pipe of a helper open, and its reading thread dies of a daemon's death.

@@ -23,10 +23,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif
-from tests.claims import every_claim
-from tests.cli.conftest import COMMAND, Shell, vif
-from tests.configured import fork
-from tests.faults.dumps import differences
+from tests.cli.conftest import vif
 from tests.otherprograms import LARGEST, message, require_readable
 from tests.users import NOBODY
 from vifplug import VIF, GenericVIFDriver, PrivilegeError
@@ -35,7 +32,12 @@ from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.mark import CLAIMS
 from vifplug.result import Result
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import every_claim
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import COMMAND, Shell
 from vifplug_bridge import privileged
+from vifplug_bridge.plugin import BridgePlugin
 
 MANY = 500
 
@@ -112,7 +114,7 @@ def test_any_user_may_read_claims_whatever_the_umask_of_the_daemon(
 ) -> None:
     before = os.umask(0o077)
     try:
-        fork(privileged)
+        fork(BridgePlugin)
     finally:
         os.umask(before)
     driver = GenericVIFDriver()
@@ -259,7 +261,7 @@ def test_a_bridge_whose_claims_cannot_be_listed_is_not_taken_for_unused(
     folder: Path,
 ) -> None:
     conf.config(group="vifplug_bridge", remove_unused=remove_unused)
-    fork(privileged)
+    fork(BridgePlugin)
     driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
     token_of(folder).chmod(0o311)
     before, kept = namespace.everything(), contents(folder)
@@ -466,7 +468,7 @@ def _killed(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, *, after: b
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(target, name, fatal)
-    fork(privileged)
+    fork(BridgePlugin)
     monkeypatch.undo()
 
 

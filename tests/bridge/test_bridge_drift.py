@@ -10,10 +10,10 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import bridge_vif, tap_of
-from tests.faults.dumps import differences
 from tests.libvirts_tap import LibvirtsTap
 from vifplug import Conflict, GenericVIFDriver, InUse
 from vifplug.testing import NetworkNamespace, TapEnd
+from vifplug.testing.dumps import differences
 
 VIF = bridge_vif(should_create_bridge=False)
 TAP = tap_of(VIF)

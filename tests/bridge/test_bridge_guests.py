@@ -15,9 +15,8 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
-from tests.planning import Case, distinct_interfaces
+from tests.planning import BRIDGE
 from vifplug import VIF, GenericVIFDriver, InUse
 from vifplug.testing import (
     Capture,
@@ -27,7 +26,9 @@ from vifplug.testing import (
     dhcp_discover_from,
     veth,
 )
-from vifplug_bridge import opts, privileged
+from vifplug.testing.cases import Case, distinct_interfaces
+from vifplug.testing.configured import configured, emptied
+from vifplug_bridge.plugin import BridgePlugin
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 
@@ -52,9 +53,9 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, BridgePlugin) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
-        with emptied(privileged):
+        with emptied(BridgePlugin):
             yield config
 
 
@@ -165,7 +166,7 @@ def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
     driver.unplug(instance, vif)
 
 
-@pytest.mark.parametrize("case", distinct_interfaces("bridge"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces(BRIDGE), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())
 

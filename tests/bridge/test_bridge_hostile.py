@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.bridge.vifs import IDS, bridge_vif
-from tests.claims import every_claim
-from tests.faults.dumps import differences
 from vifplug import GenericVIFDriver, PrivilegeError
 from vifplug.kernel.namespace import network_namespace
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import every_claim
+from vifplug.testing.dumps import differences
 from vifplug_bridge import privileged
 
 TAP = {"kind": "tap", "name": "tap0b6a9d0e-7a", "address": "fe:16:3e:11:22:33"}

@@ -13,14 +13,16 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.claims import every_claim, kept_of
-from tests.configured import fork
-from tests.faults.dumps import differences
-from tests.planning import Case, good, moves_as_planned, moving, on_a_kernel
-from tests.realhost import prepare
+from tests.planning import BRIDGE, on_a_kernel
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
+from vifplug.testing.cases import Case, good, moves_as_planned, moving
+from vifplug.testing.claims import every_claim, kept_of
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.realhost import prepare
 from vifplug_bridge import privileged
+from vifplug_bridge.plugin import BridgePlugin
 
 
 def arrives(end: TapEnd, frame: bytes, *, seconds: float = 5) -> bool:
@@ -46,7 +48,7 @@ def sysctl(path: str) -> str:
     return Path("/proc/sys/net", path).read_text().strip()
 
 
-@pytest.mark.parametrize("case", on_a_kernel(good("bridge")))
+@pytest.mark.parametrize("case", on_a_kernel(good(BRIDGE)))
 def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
@@ -72,7 +74,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert not driver.unplug(None, case.vif).changed
 
 
-@pytest.mark.parametrize("case", moving("bridge"))
+@pytest.mark.parametrize("case", moving(BRIDGE))
 def test_every_case_that_is_elsewhere_moves_as_planned(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
@@ -196,7 +198,7 @@ def test_the_last_user_takes_our_unused_bridge_along_only_when_told(
     assert namespace.ip_json("link", "show", "br100"), "kept: the option is off"
 
     conf.config(group="vifplug_bridge", remove_unused=True)
-    fork(privileged)  # the option is the daemon's, not the caller's
+    fork(BridgePlugin)  # the option is the daemon's, not the caller's
     for number in (0, 1):
         GenericVIFDriver().plug(None, bridge_vif(number))
     GenericVIFDriver().unplug(None, bridge_vif(0))
@@ -215,7 +217,7 @@ def test_a_bridge_that_others_made_is_never_removed(
     namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
     conf.config(group="vifplug_bridge", remove_unused=True)
-    fork(privileged)
+    fork(BridgePlugin)
     namespace.ip("link", "add", "name", "br100", "type", "bridge")
     driver.plug(None, bridge_vif())
     driver.unplug(None, bridge_vif())

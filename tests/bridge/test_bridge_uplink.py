@@ -17,15 +17,14 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import bridge_vif, tap_of
-from tests.configured import fork
-from tests.faults import matrix
-from tests.faults.dumps import differences
-from tests.faults.matrix import Subject
-from tests.faults.saboteur import AFTER, HALF, REFUSED, Saboteur
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
-from vifplug.kernel.netlink import Netlink
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
-from vifplug_bridge import privileged
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.faults import matrix
+from vifplug.testing.faults.saboteur import AFTER, HALF, REFUSED, Saboteur
+from vifplug.testing.faults.scene import Subject
+from vifplug_bridge.plugin import BridgePlugin
 
 HOST = """
 address add 192.0.2.7/24 broadcast + dev eth1
@@ -236,7 +235,7 @@ def test_the_uplink_stays_where_unused_bridges_stay(
 ) -> None:
     had, vif = addressing(host, "eth1"), flat()
     conf.config(group="vifplug_bridge", remove_unused=False)
-    fork(privileged)  # the option is the daemon's
+    fork(BridgePlugin)  # the option is the daemon's
     driver.plug(None, vif)
     driver.unplug(None, vif)
     assert differences(had, addressing(host, "br100")) == []
@@ -344,9 +343,7 @@ def lay_out(namespace: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
 @pytest.fixture
 def every_message(conf: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Subject, Saboteur]:
     """A saboteur of each single change that is asked of the kernel, some eighty for this uplink."""
-    saboteur = Saboteur(messages=True)
-    monkeypatch.setattr(Netlink, "exchange", lambda link, asked: saboteur.exchange(link, asked))
-    return Subject(flat(), lay_out, privileged.context), saboteur
+    return Subject(flat(), lay_out, BridgePlugin), Saboteur(monkeypatch, messages=True)
 
 
 @pytest.mark.parametrize("fault", [REFUSED, HALF])

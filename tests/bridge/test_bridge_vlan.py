@@ -11,10 +11,10 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import bridge_vif, tap_of
-from tests.claims import kept_of
-from tests.faults.dumps import differences
 from vifplug import VIF, Conflict, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
+from vifplug.testing.claims import kept_of
+from vifplug.testing.dumps import differences
 
 pytestmark = pytest.mark.kernel("8021q")
 

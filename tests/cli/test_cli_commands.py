@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, ID, OTHER, Shell, vif
-from tests.faults.dumps import differences
-from tests.planning import Case, good
+from tests.cli.conftest import ID, OTHER, vif
+from tests.planning import BRIDGE
 from vifplug.testing import TapEnd
+from vifplug.testing.cases import Case, good
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import COMMAND, Shell
 
 TAP = "tap0b6a9d0e-7a"
 
@@ -108,7 +110,7 @@ def test_a_vif_that_fails_on_the_host_ends_with_1_and_the_others_are_done(vifplu
     assert vifplug("check", name).returncode == 1, "a failure outweighs drift"
 
 
-@pytest.mark.parametrize("case", good("bridge"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", good(BRIDGE), ids=lambda case: case.name)
 def test_xml_prints_a_cases_interface_and_nothing_else(case: Case, vifplug: Shell) -> None:
     for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
         vifplug.configure("vifplug_bridge", **{name: value})

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import ID, OTHER, Shell, vif
-from tests.faults.dumps import differences
+from tests.cli.conftest import ID, OTHER, vif
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import Shell
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "id missing": ({"id": None}, "id is missing", "a UUID"),

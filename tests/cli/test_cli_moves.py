@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import ID, Shell, ovs_vif, vif
-from tests.faults.dumps import differences
+from tests.cli.conftest import ID, ovs_vif, vif
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import Shell
 
 TAP = f"tap{ID[:11]}"
 NEEDED = "needed: this VIF in one place: unplug it there, or plug with --move"

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tests.cli.conftest import ID, Shell, ovs_vif
-from tests.faults.dumps import differences
+from tests.cli.conftest import ID, ovs_vif
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import Shell
 
 
 @pytest.fixture

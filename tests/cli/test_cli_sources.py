@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tests.cli.conftest import ID, OTHER, Shell
-from tests.faults.dumps import differences
+from tests.cli.conftest import ID, OTHER
 from tests.sources.cases import CASES, FOLDER, GOOD, Case
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import Shell
 
 BRIDGE, TAP = "brq5d1f3b62-90", f"tap{ID[:11]}"
 WITHOUT_A_PLUGIN = ("vrouter",)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, vif
+from tests.cli.conftest import vif
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.shell import COMMAND
 
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:

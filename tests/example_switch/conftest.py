@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, emptied
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace
-from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge_privileged
+from vifplug.testing.cases import Plugins
+from vifplug.testing.configured import configured, emptied
+from vifplug_bridge.plugin import BridgePlugin
 
 HERE = Path(__file__).parent
 PACKAGE = "vifplug_acme"
@@ -46,6 +46,11 @@ class Installed:
 
     def __getattr__(self, module: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.{module}")
+
+    @property
+    def plugins(self) -> Plugins:
+        """Its plugin, by its vif_type."""
+        return Plugins({self.vif_type: self.plugin.AcmePlugin})
 
     def vif(self, number: int = 0, **more: Any) -> VIF:
         """Return the VIF of a number, on the segment blue."""
@@ -156,7 +161,7 @@ def host(namespace: NetworkNamespace, tmp_path: Path) -> Hosted:
 @pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
     """The process' configuration, with locks in the test's own folder."""
-    with configured(tmp_path, bridge_opts) as config:
+    with configured(tmp_path, BridgePlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         yield config
 
@@ -174,8 +179,8 @@ def start(host: Hosted, conf: Config) -> Iterator[Start]:
                 conf.register_opts(each.plugin.OPTS, group=each.plugin.GROUP)
                 group = each.plugin.GROUP
                 conf.config(group=group, database=str(host.database), trunk=TRUNK)
-            sides = [each.privileged for each in installed if daemons]
-            return stack.enter_context(emptied(bridge_privileged, *sides))
+            own = [each.plugin.AcmePlugin for each in installed if daemons]
+            return stack.enter_context(emptied(BridgePlugin, *own))
 
         yield started
 

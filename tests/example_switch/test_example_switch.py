@@ -7,7 +7,6 @@ What works for the house's own plugins works for the one in ``vifplug_acme``, in
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import textwrap
@@ -17,8 +16,6 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.claims import kept_of
-from tests.cli.conftest import Shell
 from tests.example_switch.conftest import (
     HERE,
     IDS,
@@ -29,9 +26,12 @@ from tests.example_switch.conftest import (
     bridged,
     vif_data,
 )
-from tests.faults.dumps import differences
-from vifplug import VIF, Conflict, GenericVIFDriver, Host, InvalidHost, Result
+from vifplug import Conflict, GenericVIFDriver, Host, InvalidHost, Result
 from vifplug.testing import validate
+from vifplug.testing.cases import Case
+from vifplug.testing.claims import kept_of
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import Shell
 
 PUBLIC = ("errors", "fields", "guest", "model", "operations", "parts", "plugin", "privileged",
           "switch", "wiring")  # fmt: skip
@@ -91,14 +91,12 @@ def lines_of_code(path: Path) -> int:
 def test_a_planning_case_gives_what_its_folder_says(
     case: Path, acme: Installed, conf: Config
 ) -> None:
-    data = json.loads((case / "host.json").read_text())
-    host = Host.from_dict(data, snapshots=[acme.snapshot.Acme])
-    vif = VIF.from_dict(json.loads((case / "vif.json").read_text()))
-    driver = GenericVIFDriver()
-    plan = driver.plan(None, vif, host=host)
-    assert f"{plan}\n" == (case / "plan.txt").read_text()
-    xml = driver.get_config(None, vif, host=host).to_xml()
-    assert f"{xml}\n" == (case / "interface.xml").read_text()
+    found = Case(case, acme.plugins)
+    assert found.actual() == found.expected()
+    driver, host = GenericVIFDriver(), found.host
+    assert f"{driver.plan(None, found.vif, host=host)}\n" == found.expected()["plan.txt"]
+    xml = driver.get_config(None, found.vif, host=host).to_xml()
+    assert f"{xml}\n" == found.expected()["interface.xml"]
     validate(xml)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.claims import every_claim
 from tests.example_switch.conftest import BRIDGED, IDS, Hosted, Installed, Start, bridged
 from vifplug import GenericVIFDriver, PlugFailed, PluginFailed, Result, SwitchError, VifplugError
 from vifplug.errors import UnplugFailed
+from vifplug.testing.claims import every_claim
 
 Variant = Callable[..., Installed]
 Changes = Mapping[str, Mapping[str, str]]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fault at every step of a third party's switch: its database, its own operation, its claim.
 
-What each fault must leave is in tests/faults/matrix.py; the database is compared in full as well.
+What each fault must leave is in vifplug.testing.faults.matrix. The database is compared in full.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.example_switch.conftest import TRUNK, Hosted, Installed, made_real
-from tests.faults import matrix
-from tests.faults.every_step import (  # noqa: F401 - collected here
+from vifplug import GenericVIFDriver
+from vifplug.testing import NetworkNamespace
+from vifplug.testing.faults.every_step import (  # noqa: F401 - collected here
     test_a_caller_killed_at_any_step,
     test_a_daemon_killed_at_any_step,
     test_a_fault_at_any_step,
 )
-from tests.faults.saboteur import Saboteur
-from vifplug import GenericVIFDriver
-from vifplug.apply import means
-from vifplug.testing import NetworkNamespace
+from vifplug.testing.faults.saboteur import Saboteur
+from vifplug.testing.faults.scene import Subject
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -31,16 +30,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 @pytest.fixture
 def saboteur(acme: Installed, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     """A saboteur whose steps are the switch's too."""
-    switch = acme.privileged.AcmeSwitch
-    found = Saboteur(database=switch)
-    monkeypatch.setattr(means, "perform", found.perform)
-    monkeypatch.setattr(switch, "send", lambda *words: found.send(*words))
-    monkeypatch.setattr(switch, "confirm", lambda *words: found.confirm(*words))
-    return found
+    return Saboteur(monkeypatch, switch=acme.privileged.AcmeSwitch)
 
 
 @pytest.fixture
-def subject(acme: Installed, conf: Config, tmp_path: Path) -> matrix.Subject:
+def subject(acme: Installed, conf: Config, tmp_path: Path) -> Subject:
     database = tmp_path / "ports.json"
     conf.register_opts(acme.plugin.OPTS, group=acme.plugin.GROUP)
     conf.config(group=acme.plugin.GROUP, database=str(database), trunk=TRUNK)
@@ -53,6 +47,6 @@ def subject(acme: Installed, conf: Config, tmp_path: Path) -> matrix.Subject:
         return namespace.everything() | {"acme": Hosted(namespace, database).ports}
 
     order = acme.privileged.AcmeSwitch(0.0).order
-    return matrix.Subject(
-        acme.vif(), prepared, acme.privileged.context, dump, lambda all: order(all, alone=None)
+    return Subject(
+        acme.vif(), prepared, acme.plugin.AcmePlugin, dump, lambda all: order(all, alone=None)
     )

@@ -16,6 +16,7 @@ import pytest
 
 from tests.kernel.features import lacking
 from tests.kernel.machine import NoKernel, run_inside
+from vifplug.testing.faults.points import POINTS, WRONG
 
 REPORT = "VIFPLUG_KERNEL_REPORT"
 """In the environment of a run whose tests are all to stay: the file for what becomes of them."""
@@ -71,9 +72,8 @@ class Reporter:
         self._write(test=report.nodeid, outcome=outcome, text="\n".join(parts))
 
     def pytest_sessionfinish(self) -> None:
-        matrix = sys.modules.get("tests.faults.matrix")
-        if matrix:
-            self._write(points=list(matrix.POINTS.items()), wrong=list(matrix.WRONG.items()))
+        if POINTS:
+            self._write(points=list(POINTS.items()), wrong=list(WRONG.items()))
 
 
 @dataclass

@@ -8,9 +8,9 @@ import struct
 import pytest
 
 from tests.bridge.conftest import conf, driver  # noqa: F401 (fixtures)
-from tests.claims import every_claim
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, TapEnd, veth
+from vifplug.testing.claims import every_claim
 
 pytestmark = pytest.mark.kernel("8021q")
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from tests.kernel import ids
 from tests.kernel.inside import Inside, run, test_of
+from vifplug.testing.faults.points import POINTS, WRONG
 
 IDS = ids.kept()
 
@@ -22,10 +21,8 @@ def inside(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     found = run(
         selection, root=request.config.rootpath, folder=tmp_path_factory.mktemp("other-kernel")
     )
-    matrix = sys.modules.get("tests.faults.matrix")
-    if matrix:
-        matrix.POINTS.update(found.points)
-        matrix.WRONG.update(found.wrong)
+    POINTS.update(found.points)
+    WRONG.update(found.wrong)
     return found
 
 

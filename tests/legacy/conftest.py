@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, forked
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge
+from vifplug.testing.configured import configured, forked
+from vifplug_bridge.plugin import BridgePlugin
 from vifplug_ovs import opts as ovs_opts
-from vifplug_ovs import privileged as ovs_side
+from vifplug_ovs.plugin import OvsPlugin
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def ovs(namespace: NetworkNamespace) -> Iterator[OpenVSwitch]:
 def host(tmp_path: Path, ovs: OpenVSwitch) -> Iterator[Config]:
     """The process' configuration, and daemons that have it."""
     endpoint = {ovs_opts.GROUP: {"ovsdb_connection": ovs.endpoint}}
-    with configured(tmp_path, bridge_opts, ovs_opts, settings=endpoint) as config:
+    with configured(tmp_path, BridgePlugin, OvsPlugin, settings=endpoint) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
-        with forked(bridge, ovs_side):
+        with forked(BridgePlugin, OvsPlugin):
             yield config

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
 from tests.legacy.pairs import (
     AUTOMATIC,
@@ -39,10 +38,10 @@ from vifplug.testing import (
     dhcp_discover_from,
     veth,
 )
-from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge
+from vifplug.testing.configured import configured, emptied
+from vifplug_bridge.plugin import BridgePlugin
 from vifplug_ovs import opts as ovs_opts
-from vifplug_ovs import privileged as ovs_side
+from vifplug_ovs.plugin import OvsPlugin
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with configured(tmp_path, bridge_opts, ovs_opts) as config:
+    with configured(tmp_path, BridgePlugin, OvsPlugin) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
         config.config(group=ovs_opts.GROUP, ovsdb_connection=hypervisor.ovs.endpoint)
-        with emptied(bridge, ovs_side):
+        with emptied(BridgePlugin, OvsPlugin):
             yield config
 
 

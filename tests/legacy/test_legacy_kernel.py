@@ -9,8 +9,6 @@ import pytest
 from lxml import etree
 from oslo_config.fixture import Config
 
-from tests.claims import every_claim
-from tests.faults.dumps import differences
 from tests.legacy.pairs import (
     AUTOMATIC,
     BRIDGE,
@@ -29,6 +27,8 @@ from tests.legacy.pairs import (
 from vifplug import GenericVIFDriver, Interface
 from vifplug.legacy import LegacyVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
+from vifplug.testing.claims import every_claim
+from vifplug.testing.dumps import differences
 
 ids = pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)
 OF_OVS = (MANUAL, HYBRID, AUTOMATIC)

@@ -13,7 +13,6 @@ import pytest
 from lxml import etree
 from oslo_config.fixture import Config
 
-from tests.configured import configured
 from tests.legacy.pairs import (
     AUTOMATIC,
     BRIDGE,
@@ -33,8 +32,9 @@ from tests.legacy.pairs import (
 from vifplug import VIF, Conflict, GenericVIFDriver, Host, InvalidVIF
 from vifplug.legacy import LegacyVIFDriver
 from vifplug.testing import validate
-from vifplug_bridge import opts as bridge_opts
-from vifplug_ovs import opts as ovs_opts
+from vifplug.testing.configured import configured
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.snapshot import Ovs
 
 pytestmark = pytest.mark.unit
@@ -53,7 +53,7 @@ ids = pytest.mark.parametrize("kind", FIVE, ids=lambda kind: kind.__name__)
 
 @pytest.fixture(autouse=True)
 def conf(tmp_path: Path) -> Iterator[Config]:
-    with configured(tmp_path, bridge_opts, ovs_opts) as config:
+    with configured(tmp_path, BridgePlugin, OvsPlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="kvm")
         yield config
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tests.claims import every_claim
 from tests.nova import clouds
 from tests.nova.clouds import Cloud, Host
 from tests.nova.environments import Environment
 from tests.nova.ports import Port, hybrid, pinging
 from vifplug.testing import Capture, Lldpad, dhcp_discover_from, edge_wire
+from vifplug.testing.claims import every_claim
 
 DISCOVERED = 60.0
 INSTANCE = "15e0f4a6-0c5e-4a5b-8d3e-9d1c2b3a4f50"

@@ -12,16 +12,16 @@ import pytest
 from oslo_config import cfg
 from oslo_config.fixture import Config
 
-from tests.configured import configured, forked
-from tests.faults.dumps import differences
-from tests.faults.saboteur import Saboteur
+from tests.ovs.planning import by_socket, datapath_of
 from tests.ovs.races import racing
 from tests.ovs.vifs import ovs_vif
-from tests.planning import by_socket, datapath_of
 from vifplug import GenericVIFDriver
-from vifplug.apply import means
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_ovs import opts, privileged
+from vifplug.testing.configured import configured, forked
+from vifplug.testing.dumps import differences
+from vifplug.testing.faults.saboteur import Saboteur
+from vifplug_ovs import opts
+from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
 
 Everything = tuple[dict[str, Any], dict[str, Any]]
@@ -92,7 +92,7 @@ def br_int(ovs: OpenVSwitch) -> OpenVSwitch:
 def conf(tmp_path: Path, ovs: OpenVSwitch) -> Iterator[Config]:
     """The process' configuration, with the test's own locks and Open vSwitch."""
     endpoint = {opts.GROUP: {"ovsdb_connection": ovs.endpoint}}
-    with configured(tmp_path, opts, settings=endpoint) as config:
+    with configured(tmp_path, OvsPlugin, settings=endpoint) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         yield config
 
@@ -100,18 +100,14 @@ def conf(tmp_path: Path, ovs: OpenVSwitch) -> Iterator[Config]:
 @pytest.fixture
 def driver(conf: Config) -> Iterator[GenericVIFDriver]:
     """A driver whose daemon is a fork of the test."""
-    with forked(privileged) as found:
+    with forked(OvsPlugin) as found:
         yield found
 
 
 @pytest.fixture
 def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    """A saboteur whose steps are the database's too."""
-    found = Saboteur(database=OpenSwitch)
-    monkeypatch.setattr(means, "perform", found.perform)
-    monkeypatch.setattr(OpenSwitch, "send", lambda *words: found.send(*words))
-    monkeypatch.setattr(OpenSwitch, "confirm", lambda *words: found.confirm(*words))
-    return found
+    """A saboteur whose steps are the switch's too."""
+    return Saboteur(monkeypatch, switch=OpenSwitch)
 
 
 WAYS = ("manual", "automatic", "hybrid", "own bridge", "manual, racing", "hybrid, racing")
@@ -134,5 +130,5 @@ def host(
     own = way == "own bridge"
     process = "manual" if own else way
     conf.config(group="vifplug_ovs", process=process, per_port_bridge=own)
-    with forked(privileged) as driver:
+    with forked(OvsPlugin) as driver:
         yield Host(namespace, br_int, driver, own_bridge=own)

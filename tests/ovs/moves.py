@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.claims import every_claim
 from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
+from vifplug.testing.claims import every_claim
 
 ID = IDS[0]
 TAP, QBR, QVB, QVO = (f"{prefix}{ID[:11]}" for prefix in ("tap", "qbr", "qvb", "qvo"))

@@ -15,11 +15,11 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.environments import environment
-from tests.faults.dumps import differences
 from tests.ovs.conftest import Host
 from tests.ovs.streams import Stream
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
+from vifplug.testing.dumps import differences
 
 OS_VIF = "os-vif==5.3.0"
 PEER = Path(__file__).parents[2] / "bench/peer_ovs.py"

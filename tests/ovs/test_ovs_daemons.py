@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.configured import fork
-from tests.faults.dumps import differences
 from tests.ovs.conftest import Host
 from tests.ovs.vifs import ovs_vif
 from tests.processes import HANGS
 from vifplug import DeadlineExceeded, OVSDBError, PlugFailed, VifplugError
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
 from vifplug.testing.openvswitch import SERVER, SWITCH
-from vifplug_ovs import privileged
+from vifplug_ovs.plugin import OvsPlugin
 
 SHORT = 0.8
 """Seconds that a call gets which can't succeed."""
@@ -47,7 +47,7 @@ def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None
         return number
 
     monkeypatch.setattr(Connection, "send", sends)
-    fork(privileged)
+    fork(OvsPlugin)
 
 
 def test_a_server_that_hangs_before_the_call(host: Host) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 from oslo_config.fixture import Config
 
-from tests.faults.dumps import differences
 from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.conftest import Host
 from tests.ovs.moves import HYBRID, ID, MANUAL, QBR, QVB, QVO, TAP
 from tests.ovs.vifs import IDS
 from vifplug import Conflict, GenericVIFDriver, InUse
 from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
+from vifplug.testing.dumps import differences
 
 AUTOMATIC = dataclasses.replace(MANUAL.vif, details={})
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fault at every step of the planning cases of vifplug_ovs, the database's transaction included.
 
-What each fault must leave is in tests/faults/matrix.py; the database is compared in full as well.
+What each fault must leave is in vifplug.testing.faults.matrix. The database is compared in full.
 """
 
 from __future__ import annotations
@@ -12,27 +12,29 @@ from typing import Any
 
 import pytest
 
-from tests.configured import configured
-from tests.faults import matrix
-from tests.faults.every_step import (  # noqa: F401 - collected here
-    test_a_caller_killed_at_any_step,
-    test_a_daemon_killed_at_any_step,
-    test_a_fault_at_any_step,
-)
 from tests.ovs import races
-from tests.planning import (
-    Case,
+from tests.ovs.planning import (
     by_socket,
     datapath_of,
     on_the_kernels_datapath,
     on_the_userspace_datapath,
 )
-from tests.realhost import make_ovs_real, prepare, wait_for_bridges
+from tests.ovs.realhost import make_ovs_real, wait_for_bridges
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_ovs import opts, privileged
+from vifplug.testing.cases import Case
+from vifplug.testing.configured import configured
+from vifplug.testing.faults.every_step import (  # noqa: F401 - collected here
+    test_a_caller_killed_at_any_step,
+    test_a_daemon_killed_at_any_step,
+    test_a_fault_at_any_step,
+)
+from vifplug.testing.faults.scene import Subject
+from vifplug.testing.realhost import prepare
+from vifplug_ovs import opts
 from vifplug_ovs.operations import RemovePort, Settle
 from vifplug_ovs.order import in_order
+from vifplug_ovs.plugin import OvsPlugin
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -44,9 +46,8 @@ def distinct() -> list[Case]:
     """
     found: dict[Any, Case] = {}
     for case in reversed(on_the_userspace_datapath()):
-        operations = case.plan().operations
-        if not any(isinstance(one, (RemovePort, Settle)) for one in operations):
-            found[tuple((type(one), getattr(one, "attribute", "")) for one in operations)] = case
+        if not any(isinstance(one, (RemovePort, Settle)) for one in case.plan().operations):
+            found[case.steps] = case
     return [case for known, case in found.items() if known]
 
 
@@ -87,7 +88,5 @@ def subject(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.M
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]
         return found | {"ovs": running[0].everything()}
 
-    with configured(tmp_path, opts) as config:
-        yield matrix.Subject(
-            case.vif, prepared, privileged.context, dump, order=partial(in_order, racing=always)
-        )
+    with configured(tmp_path, OvsPlugin) as config:
+        yield Subject(case.vif, prepared, OvsPlugin, dump, order=partial(in_order, racing=always))

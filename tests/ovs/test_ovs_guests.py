@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import Case, distinct_interfaces
+from tests.planning import OVS
 from vifplug import GenericVIFDriver
 from vifplug.testing import (
     Capture,
@@ -28,7 +27,10 @@ from vifplug.testing import (
     dhcp_discover_from,
     veth,
 )
-from vifplug_ovs import opts, privileged
+from vifplug.testing.cases import Case, distinct_interfaces
+from vifplug.testing.configured import configured, emptied
+from vifplug_ovs import opts
+from vifplug_ovs.plugin import OvsPlugin
 
 FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 LIAR = "fa:16:3e:66:66:66"
@@ -62,10 +64,10 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def options(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Config]:
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, OvsPlugin) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
         config.config(group=opts.GROUP, ovsdb_connection=hypervisor.ovs.endpoint)
-        with emptied(privileged):
+        with emptied(OvsPlugin):
             yield config
 
 
@@ -149,6 +151,6 @@ def test_a_spoofed_address_gets_no_further_than_the_hybrids_bridge(
     driver.unplug(None, vif)
 
 
-@pytest.mark.parametrize("case", distinct_interfaces("ovs"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces(OVS), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())

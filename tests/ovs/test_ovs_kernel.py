@@ -8,23 +8,19 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import fork
-from tests.faults.dumps import differences
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
+from tests.ovs.planning import by_socket, on_the_kernels_datapath, on_the_userspace_datapath
+from tests.ovs.realhost import make_ovs_real
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import (
-    Case,
-    by_socket,
-    moves_as_planned,
-    moving,
-    on_the_kernels_datapath,
-    on_the_userspace_datapath,
-)
-from tests.realhost import make_ovs_real, prepare
+from tests.planning import OVS
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_ovs import privileged
+from vifplug.testing.cases import Case, moves_as_planned, moving
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.realhost import prepare
+from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
 
 PROCESSES = ("manual", "automatic", "hybrid")
@@ -52,7 +48,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
 ) -> None:  # fmt: skip
     driver = prepare(case, conf, namespace)
     if by_socket(case):  # the daemon has the option vhostuser_dir from its own configuration
-        fork(privileged)
+        fork(OvsPlugin)
     make_ovs_real(case.host, ovs)
     expected = case.expected()
 
@@ -75,7 +71,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert not driver.unplug(None, case.vif).changed
 
 
-@pytest.mark.parametrize("case", moving("ovs"))
+@pytest.mark.parametrize("case", moving(OVS))
 def test_every_case_that_is_elsewhere_moves_as_planned(
     case: Case, namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config,
     driver: GenericVIFDriver,
@@ -158,7 +154,7 @@ def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
         send(database, groups)
 
     monkeypatch.setattr(OpenSwitch, "send", deletes_a_bridge_first)
-    fork(privileged)
+    fork(OvsPlugin)
     vifs = [ovs_vif(0), ovs_vif(1, bridge="br-two"), ovs_vif(2)]
     first, second, third = driver.plug_all([(None, vif) for vif in vifs])
     assert [getattr(one, "changed", one) for one in (first, third)] == [True, True]

@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import fork, forked
-from tests.faults.dumps import differences
 from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.conftest import Host
 from tests.ovs.moves import (
@@ -42,9 +40,11 @@ from vifplug.apply import means
 from vifplug.daemon import locks
 from vifplug.operations import Operation, RemoveLink
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
+from vifplug.testing.configured import fork, forked
+from vifplug.testing.dumps import differences
 from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge_side
-from vifplug_ovs import privileged
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_ovs.plugin import OvsPlugin
 
 OURS, LIBVIRTS = "our tap", "libvirt's tap"
 KERNELS = pytest.mark.kernel("openvswitch")
@@ -103,7 +103,7 @@ def driver(
     for bridge in ("br-int", "br-two"):  # else it follows the smallest of its ports' MTUs
         br_int.vsctl("set", "Interface", bridge, "mtu_request=1400")
     make_bridges(namespace)
-    with forked(privileged, bridge_side) as both:
+    with forked(OvsPlugin, BridgePlugin) as both:
         yield both
 
 
@@ -288,7 +288,7 @@ def test_a_move_that_fails_gives_neutrons_tag_back(
         perform(operation, kernel)
 
     monkeypatch.setattr(means, "perform", joins_no_bridge)
-    fork(privileged)
+    fork(OvsPlugin)
     before = Host(namespace, ovs, driver).everything()
     with pytest.raises(PlugFailed, match="master brq-a: Device or resource busy; undone"):
         driver.plug(None, BRIDGE.vif, move=True)
@@ -313,11 +313,11 @@ def test_devices_of_the_old_place_that_stay_are_named_and_go_with_the_next_move(
 
     with monkeypatch.context() as patch:
         patch.setattr(means, "perform", removes_nothing)
-        fork(privileged)
+        fork(OvsPlugin)
         left = rf"devices of its old place are left.*remove {QVO}: still to do"
         with pytest.raises(PlugFailed, match=left):
             driver.plug(None, MANUAL.vif, move=True)
-    fork(privileged)
+    fork(OvsPlugin)
     with pytest.raises(Conflict, match="plug with --move"):
         driver.check(None, MANUAL.vif)
     driver.plug(None, MANUAL.vif, move=True)

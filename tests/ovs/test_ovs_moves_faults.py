@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fault at every step of a move between bridges, vif_types and processes, under a guest.
 
-What each fault must leave is in tests/faults/matrix.py; the database is compared in full as well.
+What each fault must leave is in vifplug.testing.faults.matrix. The database is compared in full.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.configured import configured, fork
-from tests.faults import matrix
-from tests.faults.saboteur import FAULTS, KILLS, Saboteur
 from tests.ovs.moves import (
     BRIDGE,
     HYBRID,
@@ -28,12 +25,17 @@ from tests.ovs.moves import (
     make_bridges,
     running,
 )
-from tests.realhost import wait_for_bridges
+from tests.ovs.realhost import wait_for_bridges
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.configured import configured, context_of, fork
+from vifplug.testing.faults import matrix
+from vifplug.testing.faults.saboteur import FAULTS, KILLS, Saboteur
+from vifplug.testing.faults.scene import Subject
 from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge_side
-from vifplug_ovs import opts, privileged
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_ovs import opts
+from vifplug_ovs.plugin import OvsPlugin
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -64,9 +66,7 @@ CASES = [
 
 
 @pytest.fixture
-def subject(
-    old: Spot, new: Spot, whose: str, datapath: str, tmp_path: Path
-) -> Iterator[matrix.Subject]:
+def subject(old: Spot, new: Spot, whose: str, datapath: str, tmp_path: Path) -> Iterator[Subject]:
     switches: list[OpenVSwitch] = []
 
     def prepared(host: NetworkNamespace, stack: ExitStack) -> GenericVIFDriver:
@@ -76,15 +76,16 @@ def subject(
             switch.add_bridge(name)
         make_bridges(host)
         config.config(group=opts.GROUP, ovsdb_connection=switch.endpoint)
-        for side in (privileged, bridge_side):
-            stack.callback(side.context.stop)
-        fork(privileged, bridge_side)
+        daemons = [context_of(plugin) for plugin in (OvsPlugin, BridgePlugin)]
+        for daemon in daemons:
+            stack.callback(daemon.stop)
+        fork(OvsPlugin, BridgePlugin)
         driver = GenericVIFDriver()
         stack.enter_context(running(old, driver, host, ours=whose == OURS))
         as_neutron_does(switch, old)
-        for each in (privileged, bridge_side):
+        for daemon in daemons:
             # Who has no thread besides starts a killed daemon as a fork, with all that is set here.
-            each.context.stop()
+            daemon.stop()
         return driver
 
     def dump(host: NetworkNamespace) -> dict[str, Any]:
@@ -94,11 +95,11 @@ def subject(
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]
         return found | {"ovs": by_name(switches[0].everything())}
 
-    side = privileged if "ovs" in (old.vif_type, new.vif_type) else bridge_side
-    with configured(tmp_path, opts, bridge_opts) as config:
+    plugin = OvsPlugin if "ovs" in (old.vif_type, new.vif_type) else BridgePlugin
+    with configured(tmp_path, OvsPlugin, BridgePlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         config.config(group=bridge_opts.GROUP, create_tap=whose == OURS)
-        yield matrix.Subject(new.vif, prepared, side.context, dump, move=True)
+        yield Subject(new.vif, prepared, plugin, dump, move=True)
 
 
 def by_name(found: dict[str, Any]) -> dict[str, Any]:
@@ -117,13 +118,11 @@ def by_name(found: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("old", "new", "whose", "datapath"), CASES)
-def test_a_fault_at_any_step(fault: str, subject: matrix.Subject, saboteur: Saboteur) -> None:
+def test_a_fault_at_any_step(fault: str, subject: Subject, saboteur: Saboteur) -> None:
     assert matrix.faulty_moves(subject, saboteur, fault) > 1
 
 
 @pytest.mark.parametrize("fault", KILLS)
 @pytest.mark.parametrize(("old", "new", "whose", "datapath"), CASES)
-def test_a_daemon_killed_at_any_step(
-    fault: str, subject: matrix.Subject, saboteur: Saboteur
-) -> None:
+def test_a_daemon_killed_at_any_step(fault: str, subject: Subject, saboteur: Saboteur) -> None:
     assert matrix.killed_daemons(subject, saboteur, fault, "plug") > 1

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Shell
 from tests.ovs.ovn import Central, Guest, OvnHost, two_hosts
 from tests.ovs.vifs import IDS
+from vifplug.testing.shell import Shell
 
 Ovn = tuple[Central, OvnHost, OvnHost]
 

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.claims import every_claim
-from tests.configured import forked
-from tests.faults.dumps import differences
 from tests.ovs.conftest import Host
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.processes import HANGS
 from vifplug import VIF, Conflict, GenericVIFDriver
 from vifplug.cli import main
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.claims import every_claim
+from vifplug.testing.configured import forked
+from vifplug.testing.dumps import differences
 from vifplug.testing.openvswitch import SERVER
 from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge import privileged as bridge_side
-from vifplug_ovs import privileged as ovs_side
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_ovs.plugin import OvsPlugin
 
 PROCESSES = ("manual", "automatic", "hybrid")
 BRIDGE = "brq5ca4a059-00"
@@ -87,7 +87,7 @@ def both(
     namespace.ip("link", "set", BRIDGE, "up")
     conf.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
     conf.config(group="vifplug_bridge", create_tap=True)
-    with forked(bridge_side, ovs_side) as driver:
+    with forked(BridgePlugin, OvsPlugin) as driver:
         yield Host(namespace, br_int, driver), conf
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.faults.dumps import differences
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
+from tests.ovs.realhost import wait_for_bridges
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.realhost import wait_for_bridges
 from vifplug import Conflict, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
+from vifplug.testing.dumps import differences
 
 TAP = f"tap{IDS[0]}"[:14]
 PB, PBP, IBP = (f"{prefix}{IDS[0]}"[:14] for prefix in ("pb", "pbp", "ibp"))

@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 from oslo_config.fixture import Config
 
-from tests.faults.dumps import differences
 from tests.ovs.datapaths import on_the_kernels_datapath
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.dumps import differences
 
 PORTS = {"manual": f"tap{IDS[0]}"[:14], "hybrid": f"qvo{IDS[0]}"[:14]}
 

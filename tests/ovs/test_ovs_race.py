@@ -13,8 +13,6 @@ from collections import defaultdict
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import fork
-from tests.faults.dumps import differences
 from tests.ovs import races
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
@@ -25,10 +23,13 @@ from vifplug.kernel.perform import Kernel
 from vifplug.operations.links import MakeLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import privileged
 from vifplug_ovs.operations.ports import Settle
 from vifplug_ovs.order import in_order
+from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.race import Race
 
 DEVICES = {"manual": ("tap",), "hybrid": ("qbr", "qvb", "qvo")}
@@ -37,7 +38,7 @@ DEVICES = {"manual": ("tap",), "hybrid": ("qbr", "qvb", "qvo")}
 def patched(conf: Config, process: str) -> GenericVIFDriver:
     """Return a driver whose daemon has what was patched, for a process."""
     conf.config(group="vifplug_ovs", process=process)
-    fork(privileged)
+    fork(OvsPlugin)
     return GenericVIFDriver()
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import fork
-from tests.faults.dumps import differences
 from tests.ovs.vifs import ovs_vif
 from vifplug import GenericVIFDriver, OVSDBError
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
 from vifplug_ovs import privileged
+from vifplug_ovs.plugin import OvsPlugin
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def remote(
                     ssl_ca_cert_file=str(theirs.certificate))  # fmt: skip
     br_int.vsctl("--no-wait", "set-manager", f"p{kind}:{port}:{host}")
     conf.config(group="vifplug_ovs", ovsdb_connection=request.param, process="manual")
-    fork(privileged)
+    fork(OvsPlugin)
     yield request.param
     privileged.context.stop()
 

@@ -12,22 +12,23 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.claims import kept_of
-from tests.configured import configured
-from tests.faults import matrix
-from tests.faults.dumps import differences
-from tests.faults.every_step import (  # noqa: F401 - collected here
-    test_a_daemon_killed_at_any_step,
-    test_a_fault_at_any_step,
-)
 from tests.ovs.cards import SimulatedCard
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_the_kernels_datapath
 from tests.ovs.vifs import IDS
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_ovs import opts, privileged
+from vifplug.testing.claims import kept_of
+from vifplug.testing.configured import configured
+from vifplug.testing.dumps import differences
+from vifplug.testing.faults.every_step import (  # noqa: F401 - collected here
+    test_a_daemon_killed_at_any_step,
+    test_a_fault_at_any_step,
+)
+from vifplug.testing.faults.scene import Subject
+from vifplug_ovs import opts
 from vifplug_ovs.order import in_order
+from vifplug_ovs.plugin import OvsPlugin
 
 pytestmark = pytest.mark.kernel("openvswitch", "netdevsim")
 
@@ -180,7 +181,7 @@ def test_an_isolated_representor_is_in_the_dead_vlan(
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Iterator[matrix.Subject]:
+def subject(tmp_path: Path) -> Iterator[Subject]:
     running: list[OpenVSwitch] = []
     number = iter(range(1000))
 
@@ -203,8 +204,8 @@ def subject(tmp_path: Path) -> Iterator[matrix.Subject]:
             link["flags"] = [flag for flag in link["flags"] if flag != "PROMISC"]
         return found | {"ovs": running[0].everything()}
 
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, OvsPlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0")
         order = partial(in_order, racing=False)
         vif = vf_vif(0, "0000:81:00.1")
-        yield matrix.Subject(vif, prepared, privileged.context, dump, order=order)
+        yield Subject(vif, prepared, OvsPlugin, dump, order=order)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ID, ovs_vif
-from tests.faults.dumps import differences
 from tests.users import NOBODY, WAYS, User, user_of
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.dumps import differences
 from vifplug.testing.namespace import CommandFailed
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.faults.dumps import differences
 from tests.guests import DISCOVERED
 from tests.ovs.databases import configuration
 from tests.ovs.vifs import IDS
@@ -24,6 +23,7 @@ from vifplug.testing import (
     dhcp_discover_from,
     veth,
 )
+from vifplug.testing.dumps import differences
 from vifplug_ovs import privileged
 
 MODES = {"server": "dpdkvhostuserclient", "client": "dpdkvhostuser"}

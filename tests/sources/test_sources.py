@@ -11,19 +11,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests import planning
 from tests.documents import json_values, paths
-from tests.planning import PLUGINS
+from tests.planning import BRIDGE, OVS, PLUGINS
 from tests.sources.cases import CASES, GOOD, Case
 from vifplug import VIF, Host, InvalidVIF, VifplugError
 from vifplug.model.mark import Owner
 from vifplug.plan.compare import plan
 from vifplug.sources import SOURCES
+from vifplug.testing.cases import Case as PlanningCase
+from vifplug.testing.cases import good
 
 pytestmark = pytest.mark.unit
 
 SEVERAL = settings(max_examples=200, suppress_health_check=list(HealthCheck))
-OURS = planning.good("bridge") + planning.good("ovs")
+OURS = good([*BRIDGE, *OVS])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -71,7 +72,7 @@ def test_a_systems_own_vif_is_said_in_its_own_words(case: Case) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("case", OURS, ids=lambda case: case.name)
 def test_a_vif_of_ours_plans_the_same_after_the_way_through_each(
-    case: planning.Case, source: str
+    case: PlanningCase, source: str
 ) -> None:
     vif = back(source, case.vif)
     plugin = PLUGINS[vif.vif_type](case.read("options.json"))  # type: ignore[arg-type]
@@ -170,7 +171,7 @@ def vifs(draw: st.DrawFn, *types: str) -> VIF:
 LINKS = {"br100": {"kind": "bridge", "up": True}, "eth1": {"kind": "physical", "up": True}}
 OVS = {"endpoint": "unix:/run/openvswitch/db.sock", "bridges": {"br-int": {}, "br100": {}}}
 HOSTS = [
-    Host.from_dict({"links": LINKS, "ovs": OVS, **more}, planning.SNAPSHOTS)
+    Host.from_dict({"links": LINKS, "ovs": OVS, **more}, PLUGINS.snapshots)
     for more in ({}, {"firewall": True, "virt_type": "qemu"}, {"libvirt_version": "0.9.10"})
 ]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import configured, forked
 from vifplug import GenericVIFDriver
 from vifplug.testing import IndexRange, NetworkNamespace
-from vifplug_vepa import opts, privileged
+from vifplug.testing.configured import configured, forked
+from vifplug_vepa import opts
+from vifplug_vepa.macvtap import MacvtapPlugin
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +46,7 @@ def remove_macvtaps(namespace: NetworkNamespace) -> None:
 @pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
     """The process' configuration, with locks in the test's own folder."""
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, MacvtapPlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         config.config(group=opts.GROUP, remove_unused=True)
         yield config
@@ -54,5 +55,5 @@ def conf(tmp_path: Path) -> Iterator[Config]:
 @pytest.fixture
 def driver(namespace: NetworkNamespace, conf: Config) -> Iterator[GenericVIFDriver]:
     """A driver whose daemon is a fork of the test."""
-    with forked(privileged) as found:
+    with forked(MacvtapPlugin) as found:
         yield found

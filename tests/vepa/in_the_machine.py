@@ -16,12 +16,12 @@ from typing import Any
 
 from oslo_config import cfg
 
-from tests.claims import kept_of
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.apply import means
 from vifplug.kernel.perform import Kernel, WrongDevice
 from vifplug.operations.operation import Operation
 from vifplug.query.cards import RunningFunctions
+from vifplug.testing.claims import kept_of
 
 IDS = tuple(f"0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b{number:02x}" for number in range(4))
 NET, PCI = Path("/sys/class/net"), Path("/sys/bus/pci")

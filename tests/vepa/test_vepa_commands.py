@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Shell
 from tests.users import AS_NOBODY, HELPER, LOOK, NOBODY, User
 from tests.vepa.conftest import remove_macvtaps
 from tests.vepa.vifs import CASES, IDS, card, claims, direct_vif, macvtap
 from vifplug.testing import IndexRange, NetworkNamespace
+from vifplug.testing.shell import COMMAND, Shell
 
 NET_ADMIN, READ_SEARCH, PTRACE = 1 << 12, 1 << 2, 1 << 19
 NEEDS = "+net_admin,+dac_read_search,+sys_ptrace"

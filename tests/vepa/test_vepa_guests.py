@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.configured import configured, emptied
 from tests.guests import DISCOVERED
-from tests.planning import Case, distinct_interfaces
+from tests.planning import VEPA
 from tests.vepa.vifs import claims, direct_vif, macvtap
 from vifplug import Conflict, GenericVIFDriver
 from vifplug.testing import (
@@ -27,7 +26,9 @@ from vifplug.testing import (
     dhcp_discover_from,
     veth,
 )
-from vifplug_vepa import opts, privileged
+from vifplug.testing.cases import Case, distinct_interfaces
+from vifplug.testing.configured import configured, emptied
+from vifplug_vepa.macvtap import MacvtapPlugin
 
 MODES = ("vepa", "private", "bridge", "passthrough")
 
@@ -59,9 +60,9 @@ def hypervisor(indexes: IndexRange) -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def driver(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[GenericVIFDriver]:
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, MacvtapPlugin) as config:
         config.config(group="vifplug", libvirt_uri=hypervisor.libvirt.uri)
-        with emptied(privileged) as found:
+        with emptied(MacvtapPlugin) as found:
             yield found
 
 
@@ -185,6 +186,6 @@ def test_reflective_relay_is_what_lets_neighbours_on_a_vepa_meet(mode: str, rela
             assert tuple(frames.count(frame) for frame in sent) == TRUTH[mode, relay]
 
 
-@pytest.mark.parametrize("case", distinct_interfaces("vepa"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", distinct_interfaces(VEPA), ids=lambda case: case.name)
 def test_libvirt_takes_every_interface_that_we_can_make(case: Case, hypervisor: Hypervisor) -> None:
     hypervisor.libvirt.define(case.wiring.interface.to_xml())

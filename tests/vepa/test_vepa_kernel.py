@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.configured import fork
-from tests.faults.dumps import differences
-from tests.planning import Case, moves_as_planned, moving
+from tests.planning import VEPA
 from tests.processes import in_processes
-from tests.realhost import prepare
 from tests.vepa.vifs import IDS, card, claims, direct_vif, macvtap, qbg_vif
 from vifplug import VIF, Conflict, GenericVIFDriver, InUse, VifplugError
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.cases import Case, moves_as_planned, moving
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.realhost import prepare
 from vifplug_vepa import privileged
+from vifplug_vepa.macvtap import MacvtapPlugin
 
 SEEN = "import sys; from vifplug.kernel import holders; print(holders.look().of(int(sys.argv[1])))"
 
@@ -66,7 +68,7 @@ def test_a_device_goes_down_with_its_last_vif_and_stays_up_where_nothing_says_so
 
     # The option is the daemon's own, so the daemon has to start again.
     conf.config(group="vifplug_vepa", remove_unused=False)
-    fork(privileged)
+    fork(MacvtapPlugin)
     stays = GenericVIFDriver()
     stays.plug(None, one)
     stays.unplug(None, one)
@@ -109,7 +111,7 @@ def test_a_vif_moves_to_another_device(
     assert (claims(namespace), len(claims(namespace, "eth2"))) == ([], 1)
 
 
-@pytest.mark.parametrize("case", moving("vepa"))
+@pytest.mark.parametrize("case", moving(VEPA))
 def test_every_case_that_is_elsewhere_moves_as_planned(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.configured import configured, emptied
 from tests.processes import HANGS
 from tests.vepa import standin
 from tests.vepa.vifs import claims, qbg_vif
@@ -28,7 +27,9 @@ from vifplug.testing import (
     NetworkNamespace,
     edge_wire,
 )
-from vifplug_vepa import opts, privileged
+from vifplug.testing.configured import configured, emptied
+from vifplug_vepa import opts
+from vifplug_vepa.qbg import QbgPlugin
 
 ECP = 0x8940
 ASSOCIATE, DISASSOCIATE, ACKNOWLEDGED = 0x06, 0x08, 0x40
@@ -63,10 +64,10 @@ def lab(indexes: IndexRange) -> Iterator[Lab]:
 
 @pytest.fixture
 def driver(lab: Lab, tmp_path: Path) -> Iterator[GenericVIFDriver]:
-    with configured(tmp_path, opts) as config:
+    with configured(tmp_path, QbgPlugin) as config:
         config.config(group="vifplug", libvirt_uri=lab.libvirt.uri)
         config.config(group=opts.GROUP, lldpad_pid_file=str(lab.station.pid_file))
-        with emptied(privileged) as found:
+        with emptied(QbgPlugin) as found:
             yield found
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.planning import Case, good
+from tests.planning import VEPA
 from tests.vepa.vifs import card
 from vifplug.testing import IndexRange, Libvirt, LibvirtRefused, NetworkNamespace
+from vifplug.testing.cases import Case, good
 
-CASE = next(case for case in good("vepa") if case.name == "qbh")
+CASE = next(case for case in good(VEPA) if case.name == "qbh")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_libvirt_asks_the_kernel_for_our_profile_and_its_refusal_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in good("vepa") if case.name.startswith("qbh")], ids=lambda c: c.name
+    "case", [case for case in good(VEPA) if case.name.startswith("qbh")], ids=lambda c: c.name
 )
 def test_libvirt_reads_the_profile_as_it_was_given(
     case: Case, hypervisor: tuple[NetworkNamespace, Libvirt]

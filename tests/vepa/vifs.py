@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.claims import kept_of
 from vifplug import VIF
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import kept_of
 
 CASES = Path(__file__).parent / "cases"
 IDS = tuple(f"0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b{number:02x}" for number in range(16))

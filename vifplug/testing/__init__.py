@@ -7,9 +7,15 @@ and nothing is left. They need root and Linux; :class:`Libvirt` needs
 Debian's libvirt-daemon-system, qemu-system-x86, ipxe-qemu and tini, :class:`OpenVSwitch` its
 openvswitch-switch, :class:`Lldpad` its lldpad.
 All are ``fixtures.Fixture`` classes: ``useFixture``, or a with block.
+
+For the tests of a plugin there are, in modules of their own: ``cases`` (planning cases),
+``realhost`` (a case's host made real), ``configured`` (options and daemons), ``shell`` (the
+command), ``claims`` and ``dumps`` (what is left), and ``faults`` (a fault at every step).
 """
 
 from __future__ import annotations
+
+import sys
 
 from vifplug.testing.capture import Capture, Predicate, TapEnd, dhcp_discover_from
 from vifplug.testing.indexes import IndexRange
@@ -35,3 +41,9 @@ __all__ = [
     "validate",
     "veth",
 ]
+
+if pytest := sys.modules.get("pytest"):
+    # Else a failed assert of theirs shows no values. It must come before their import.
+    pytest.register_assert_rewrite(
+        *(f"{__name__}.{name}" for name in ("cases", "configured", "faults", "shell"))
+    )

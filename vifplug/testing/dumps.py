@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["differences", "lasting"]
+
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:
     """Return the paths at which two dumps differ, with both values; empty where none does."""

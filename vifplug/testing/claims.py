@@ -13,6 +13,8 @@ from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.mark import CLAIMS
 from vifplug.query.links import RunningLinks
 
+__all__ = ["every_claim", "kept_of", "running_links", "without_tokens"]
+
 
 def running_links(lock_path: Path | None = None) -> RunningLinks:
     """Return the devices of the thread's network namespace, with their claims.

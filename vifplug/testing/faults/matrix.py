@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must hold when a step goes wrong: each function tries one fault at every step of a subject.
 
-A plugin's tests give their planning cases as subjects. What was tried is counted in POINTS, which
-the test run prints as a table at its end.
+A plugin's tests give their planning cases as subjects. What was tried is counted in
+:mod:`vifplug.testing.faults.points`.
 """
 
 from __future__ import annotations
@@ -10,180 +10,28 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from oslo_config import cfg
 from oslo_privsep.priv_context import Method
 
-from tests.claims import every_claim, without_tokens
-from tests.faults.dumps import differences
-from tests.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteur
-from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
+from vifplug import DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.apply.plugging import CLEARING
-from vifplug.daemon.context import Context
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
 from vifplug.kernel.perform import Kernel, perform
 from vifplug.operations import Operation, SwitchOperation
-from vifplug.switch import Order
-from vifplug.testing import NetworkNamespace
+from vifplug.testing.faults.points import point
+from vifplug.testing.faults.saboteur import HALF, LATE, ORPHANED, REFUSED, UNDONE, Saboteur
+from vifplug.testing.faults.scene import Scene, Subject, scene, scenes
+from vifplug.testing.namespace import NetworkNamespace
 
-SETTLES_WITHIN = 5.0
-"""Seconds that a host gets to become what it was: some of it follows in the kernel's own time."""
+__all__ = ["faulty_moves", "faulty_plugs", "faulty_unplugs", "killed_callers", "killed_daemons"]
 
 TRIES = 6
 """How often a step that must come too late is tried until its time was right."""
-
-POINTS: Counter[tuple[str, str]] = Counter()
-WRONG: Counter[tuple[str, str]] = Counter()
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A VIF, what makes its host real in a namespace, and the context of its daemon.
-
-    ``dump`` is all that a host has; what it needs besides the namespace ends with the stack.
-    ``order`` puts its operations in the order of its switch, where it has one. ``move``: the VIF is
-    plugged elsewhere on that host, and a plug brings it over.
-    """
-
-    vif: VIF
-    prepare: Callable[[NetworkNamespace, contextlib.ExitStack], GenericVIFDriver]
-    context: Context
-    dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
-    order: Callable[[Sequence[Operation]], Order] = lambda all: Order(before=tuple(all))
-    move: bool = False
-
-
-@dataclass
-class Scene:
-    """A subject on a host of its own, with a daemon that is a fork of the test."""
-
-    subject: Subject
-    saboteur: Saboteur
-    host: NetworkNamespace
-    driver: GenericVIFDriver
-    before: dict[str, Any]
-    after: dict[str, Any] = field(default_factory=dict)
-    """The host as it was when the VIF was last seen to have left nothing."""
-    timeout: float = 0.1
-    """Seconds that a call gets whose step comes too late."""
-
-    @property
-    def vif(self) -> VIF:
-        return self.subject.vif
-
-    def call(self, call: str, *, timeout: float | None = None) -> None:
-        """Plug, which may move, or unplug the VIF."""
-        if call == "plug":
-            self.driver.plug(None, self.vif, timeout=timeout, move=self.subject.move)
-        else:
-            # Of a VIF that moves, the guest runs.
-            self.driver.unplug(None, self.vif, timeout=timeout, force=self.subject.move)
-
-    def as_before(self) -> None:
-        """Require that the host is what it was, in full."""
-        until = time.monotonic() + SETTLES_WITHIN
-        while (found := differences(self.before, self.everything())) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert found == []
-
-    def everything(self) -> dict[str, Any]:
-        """Return all that the host has, and the claims on its devices."""
-        return {**without_tokens(self.subject.dump(self.host)), "claims": every_claim()}
-
-    def works(self) -> None:
-        """Require that plug converges and unplug leaves nothing, and no other's address went."""
-        self.saboteur.rest()
-        self.call("plug")
-        assert not self.driver.check(None, self.vif)
-        self.call("unplug")
-        self.leaves_nothing()
-
-    def leaves_nothing(self) -> None:
-        """Require that nothing of the VIF is left, and all addresses and routes of the host are."""
-        until = time.monotonic() + SETTLES_WITHIN
-        while (found := self._left(self.everything())) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert found == []
-        assert self.vif.id not in {one.id for one in self.driver.list()}
-
-    def _left(self, after: dict[str, Any]) -> list[str]:
-        """Return what a dump still has of the VIF, and what of the host's addressing differs."""
-        self.after = after
-        taps = {name for name, link in after["links"].items()
-                if link.get("linkinfo", {}).get("info_kind") == "tun"}  # fmt: skip
-        found = [name for name in taps if name == self.vif.devname or self.vif.id[:11] in name]
-        found += [line for line in differences({}, after) if self.vif.id in line]
-        return found + differences(kept(self.before, after), kept(after, self.before))
-
-    def with_another_daemon(self) -> None:
-        """Start the daemon anew, on the host that is there."""
-        self.saboteur.rest()
-        self.subject.context.stop()
-        self.subject.context.start(Method.FORK)
-
-
-def kept(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the addresses of the devices that two dumps have, and the routes through them.
-
-    Without the devices' names where an uplink has joined another's bridge, and stays there.
-    """
-    both = one["addresses"].keys() & other["addresses"].keys()
-    moved = any(one["links"][name].get("master") != other["links"][name].get("master")
-                for name in both)  # fmt: skip
-    addresses: Any = {name: one["addresses"][name] for name in sorted(both)}
-    routes = [r for family in one["routes"].values() for r in family]
-    routes = [r for r in routes if r.get("dev", "lo") in both]
-    if moved:
-        pooled = [address for found in addresses.values() for address in found]
-        addresses = sorted(str(address | {"label": ""}) for address in pooled)
-        routes = sorted(str(route | {"dev": ""}) for route in routes)
-    return {"addresses": addresses, "routes": routes}
-
-
-@contextlib.contextmanager
-def scene(subject: Subject, saboteur: Saboteur, host: NetworkNamespace) -> Iterator[Scene]:
-    """Make the subject's host real in a namespace that the thread is in, and start its daemon."""
-    saboteur.rest()
-    with contextlib.ExitStack() as stack:
-        driver = subject.prepare(host, stack)
-        subject.context.stop()
-        subject.context.start(Method.FORK)
-        stack.callback(subject.context.stop)
-        at = Scene(subject, saboteur, host, driver, {})
-        at.before = at.everything()
-        yield at
-
-
-def scenes(subject: Subject, saboteur: Saboteur) -> Iterator[Scene]:
-    """Return scenes without end, each with a daemon of its own.
-
-    The host stays the same for as long as it is what it was at first, in full. What a plug and an
-    unplug change for good (drift that was repaired) needs a host made anew.
-    """
-    while True:
-        with NetworkNamespace(enter=True) as host, scene(subject, saboteur, host) as at:
-            yield at
-            while not differences(at.before, at.after):
-                at.with_another_daemon()
-                yield at
-
-
-@contextlib.contextmanager
-def point(call: str, fault: str) -> Iterator[None]:
-    """Count a point that is tried, and whether something was wrong."""
-    POINTS[call, fault] += 1
-    try:
-        yield
-    except BaseException:
-        WRONG[call, fault] += 1
-        raise
 
 
 def faulty_plugs(subject: Subject, saboteur: Saboteur, fault: str) -> int:
@@ -384,11 +232,3 @@ def _wait_for_the_daemon() -> None:
     locks, until = Path(cfg.CONF.vifplug.lock_path), time.monotonic() + 60
     while list(locks.rglob("*.lock")) and time.monotonic() < until:
         time.sleep(0.005)
-
-
-def table() -> list[str]:
-    """Return what was tried, as the rows of docs/reliability.md."""
-    rows = [f"| {call} | {fault} | {POINTS[call, fault]} | {WRONG[call, fault]} |"
-            for call, fault in sorted(POINTS)]  # fmt: skip
-    total = f"| all | | {sum(POINTS.values())} | {sum(WRONG.values())} |"
-    return ["| call | fault at each step | points | wrong |", "|---|---|---|---|", *rows, total]

@@ -9,13 +9,28 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+
+import pytest
 
 from vifplug.apply import means
 from vifplug.kernel.messages.links import GETLINK
 from vifplug.kernel.netlink import KernelError, Netlink, Request
-from vifplug.kernel.perform import Kernel
-from vifplug.operations.operation import Operation
+from vifplug.kernel.perform import Kernel, perform
+from vifplug.operations import Operation, SwitchOperation
+from vifplug.switch import Switch
+
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "FAULTS",
+    "HALF",
+    "KILLS",
+    "LATE",
+    "ORPHANED",
+    "REFUSED",
+    "UNDONE",
+    "Saboteur",
+]
 
 REFUSED, HALF, UNDONE, LATE = "refused", "done but failed", "not done", "too late"
 BEFORE, AFTER, ORPHANED = "daemon killed before", "daemon killed after", "caller killed"
@@ -33,35 +48,51 @@ class Saboteur:
     A step is an operation of a plan, or with ``messages`` each change that is asked of the kernel.
     """
 
-    def __init__(self, *, messages: bool = False, database: Any = None) -> None:
-        """``database`` is the class of the plugin's, if it has one."""
+    def __init__(
+        self,
+        patching: pytest.MonkeyPatch,
+        *,
+        messages: bool = False,
+        switch: type[Switch] | None = None,
+    ) -> None:
+        """``switch`` is the class of the plugin's, if it has one; its steps are the saboteur's too.
+
+        The saboteur is in every daemon that is forked until the patching is undone.
+        """
         self._at = multiprocessing.Value("i", _NONE)
         self._fault = multiprocessing.Value("i", 0)
         self._count = multiprocessing.Value("i", 0)
         self._hits = multiprocessing.Value("i", 0)
         self._lateness = multiprocessing.Value("d", 0.0)
         self.messages = messages
-        self._perform, self._exchange = means.perform, Netlink.exchange
-        self._send, self._confirm = (database and database.send), (database and database.confirm)
+        self._perform, self._exchange = perform, Netlink.exchange
         self._lost = False
+        if messages:
+            patching.setattr(Netlink, "exchange", lambda link, asked: self.exchange(link, asked))
+        else:
+            patching.setattr(means, "perform", self.perform)
+        if switch:
+            self._send, self._confirm = switch.send, switch.confirm
+            patching.setattr(switch, "send", lambda one, groups: self.send(one, groups))
+            patching.setattr(switch, "confirm", lambda one: self.confirm(one))
 
     def perform(self, operation: Operation, kernel: Kernel) -> None:
         """Stand in for :func:`vifplug.kernel.perform.perform`."""
         self._step(lambda: self._perform(operation, kernel), str(operation))
 
-    def send(self, database: Any, groups: Sequence[Sequence[Operation]]) -> None:
-        """Stand in for a database's ``send``: to ask for a transaction is one step."""
+    def send(self, switch: Switch, groups: Sequence[Sequence[SwitchOperation]]) -> None:
+        """Stand in for a switch's ``send``: to ask for a transaction is one step."""
         self._lost = True
 
         def do() -> None:
             self._lost = False
-            self._send(database, groups)
+            self._send(switch, groups)
 
         self._step(do, "asking for a transaction")
 
-    def confirm(self, database: Any) -> None:
-        """Stand in for a database's ``confirm``; what was not asked for is not waited for."""
-        do = (lambda: None) if self._lost else (lambda: self._confirm(database))
+    def confirm(self, switch: Switch) -> None:
+        """Stand in for a switch's ``confirm``; what was not asked for is not waited for."""
+        do = (lambda: None) if self._lost else (lambda: self._confirm(switch))
         self._step(do, "a transaction")
 
     def exchange(

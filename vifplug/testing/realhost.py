@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a planning case's host.json true in a network namespace, with ip(8) and sysctls."""
+"""Makes a planning case's host.json true in a network namespace, with ip(8) and sysctls.
+
+A switch of a plugin's is for its own tests to make real, beside this.
+"""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from oslo_config import cfg
 from oslo_config.fixture import Config
 
-from tests.planning import PLUGINS, Case
 from vifplug import GenericVIFDriver
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
@@ -17,31 +18,39 @@ from vifplug.kernel.perform import Kernel, perform
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.operations import AddClaim
-from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug_ovs.snapshot import Ovs
+from vifplug.testing.cases import Case
+from vifplug.testing.namespace import NetworkNamespace
 
-FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
-CONF = Path("/proc/sys/net")
+__all__ = ["make_real", "prepare"]
+
+_FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
+_SYSCTLS = Path("/proc/sys/net")
 _ON_ANOTHER = ("vlan", "macvtap")
 
 
 def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIFDriver:
-    """Make a case's host real and its options and facts configured; return a driver for it."""
+    """Make a case's host real and its options and facts configured; return a driver for it.
+
+    The calling thread is in the namespace. ``conf`` has the plugin's options already: see
+    :func:`vifplug.testing.configured.configured`.
+    """
     make_real(case.host, namespace)
-    group = PLUGINS[case.vif.vif_type].group
-    for name, value in (case.read("options.json") or {}).items():  # type: ignore[attr-defined]
-        conf.config(group=group, **{name: value})
+    for name, value in case.options.items():
+        conf.config(group=case.plugin.group, **{name: value})
     host = case.host
     rings = {f"{way}_queue_size": int(size) if size else None
              for way, size in (("rx", host.rx_queue_size), ("tx", host.tx_queue_size))}  # fmt: skip
     conf.config(group="vifplug", libvirt_version=host.libvirt_version, virt_type=host.virt_type)
     conf.config(group="vifplug", mtu=host.mtu, **rings)
-    conf.config(group="vifplug", firewall_driver=FIREWALL if host.firewall else None)
+    conf.config(group="vifplug", firewall_driver=_FIREWALL if host.firewall else None)
     return GenericVIFDriver()
 
 
 def make_real(host: Host, namespace: NetworkNamespace) -> None:
-    """Make every device of the host; the calling thread is in the namespace."""
+    """Make every device of the host; the calling thread is in the namespace.
+
+    Raises NotImplementedError with the kind of a device that a namespace can't have.
+    """
     for name, link in sorted(host.links.items(), key=lambda one: one[1].kind in _ON_ANOTHER):
         if name != "lo":
             _make(name, link, namespace)
@@ -86,7 +95,7 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
         ("ipv4/conf/{}/arp_announce", link.arp_announce),
     ):
         if value is not None:
-            (CONF / path.format(name)).write_text(f"{value}\n")
+            (_SYSCTLS / path.format(name)).write_text(f"{value}\n")
     namespace.ip("link", "set", name, "mtu", str(link.mtu))
     for altname in link.altnames:
         namespace.ip("link", "property", "add", "dev", name, "altname", altname)
@@ -104,48 +113,3 @@ def _claim(name: str, claims: tuple[str, ...]) -> None:
         kernel = Kernel(netlink, ClaimsFolder(cfg.CONF.vifplug.lock_path))
         for claim in claims:
             perform(AddClaim(device=name, claim=claim), kernel)
-
-
-def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
-    """Make every OVS bridge of the host with its ports and claims; the datapath is userspace's."""
-    snapshot = host.switch(Ovs)
-    for name, bridge in snapshot.bridges.items() if snapshot else ():
-        ovs.add_bridge(name)
-        # Else it follows the smallest of its ports, in its own time.
-        ovs.vsctl("set", "Interface", name, "mtu_request=1400")
-        for key, value in bridge.marks.items():
-            ovs.vsctl("set", "Bridge", name, f'external_ids:{key}="{value}"')
-        for claim, interface_id in bridge.claims.items():
-            ovs.vsctl("set", "Bridge", name, f'external_ids:"{claim}"={interface_id}')
-        for port_name, port in bridge.ports.items():
-            ids = [f"external_ids:{key}={value}" for key, value in port.external_ids.items()]
-            marks = [f'external_ids:{key}="{value}"' for key, value in port.marks.items()]
-            mtu = [f"mtu_request={port.mtu_request}"] if port.mtu_request else []
-            ids += [f"options:{key}={value}" for key, value in port.options.items()]
-            ids += [f"type={port.type}"] if port.type else []
-            words = ["--", "set", "Interface", port_name, *ids, *mtu] if ids or mtu else []
-            words += ["--", "set", "Port", port_name, *marks] if marks else []
-            # A port whose device is not there is no failure of the host's that is made.
-            wait = [] if port.type else ["--no-wait"]
-            ovs.vsctl(*wait, "add-port", name, port_name, *words)
-    ovs.vsctl("show")
-
-
-def wait_for_bridges(namespace: NetworkNamespace, ovs: OpenVSwitch) -> None:
-    """Wait until vswitchd has taken away the own devices of bridges that are gone.
-
-    It does so in its own time, after it has acknowledged the change, and with the last bridge of
-    the userspace datapath takes away that one's own device.
-    """
-    # An undo waits for nobody: first, what was asked of vswitchd until now.
-    asked = f"external_ids:asked={time.monotonic_ns()}"
-    bridges = set(ovs.vsctl("set", "Open_vSwitch", ".", asked, "--", "list-br").split())
-    datapath = set() if bridges else {"ovs-netdev"}
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        names = {link["ifname"] for link in namespace.ip_json("link")}
-        outlived = {name for name in names - bridges if name.startswith(("br-", "pb"))}
-        if not outlived | (names & datapath):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"bridges' devices are left: {names - bridges}")
