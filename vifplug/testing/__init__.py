@@ -44,6 +44,4 @@ __all__ = [
 
 if pytest := sys.modules.get("pytest"):
     # Else a failed assert of theirs shows no values. It must come before their import.
-    pytest.register_assert_rewrite(
-        *(f"{__name__}.{name}" for name in ("cases", "configured", "faults", "shell"))
-    )
+    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in ("cases", "faults", "shell")))
