@@ -109,10 +109,12 @@ class Leaving:
         if errors:
             return UnplugFailed(self.departure.vif_id, [str(error) for error in errors])
         devices = (device for reply in self.replies for device in reply.devices)
+        removed = (name for reply in self.replies for name in reply.removed)
         return Result(
             id=self.departure.vif_id,
             vif_type=self.vif_type,
             process=None,
             changed=any(reply.changed for reply in self.replies),
             devices=tuple(dict.fromkeys(devices)),
+            removed=tuple(dict.fromkeys(removed)),
         )

@@ -40,6 +40,7 @@ from vifplug.switch import Departure
 # What only a plug, an unplug or a list needs is imported there: other commands start sooner.
 if TYPE_CHECKING:
     from vifplug.calls import Leaving
+    from vifplug.daemon.request import Reply
     from vifplug.plan.plugged import Plugged
 
 __all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
@@ -215,8 +216,7 @@ class GenericVIFDriver(Planner):
             for chain in replies[0].dropping:
                 LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
-                done = _result(vif, changed=reply.changed, devices=reply.devices)
-                outcomes[position] = reply.error or done
+                outcomes[position] = reply.error or _result(vif, reply)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _is_plugged(self, vif: Wired, view: View) -> bool:
@@ -356,18 +356,26 @@ def _only(outcomes: Outcomes) -> Result:
     return outcomes[0]
 
 
-def _result(vif: Wired, *, changed: bool, devices: Iterable[str]) -> Result:
+def _result(vif: Wired, reply: Reply) -> Result:
     return Result(
         id=vif.vif.id,
         vif_type=vif.vif.vif_type,
         process=vif.wiring.process or None,
-        changed=changed,
-        devices=tuple(devices),
+        changed=reply.changed,
+        devices=reply.devices,
+        made=reply.made,
+        removed=reply.removed,
     )
 
 
 def _unchanged(vif: Wired) -> Result:
-    return _result(vif, changed=False, devices=vif.wiring.devices)
+    return Result(
+        id=vif.vif.id,
+        vif_type=vif.vif.vif_type,
+        process=vif.wiring.process or None,
+        changed=False,
+        devices=vif.wiring.devices,
+    )
 
 
 def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:

@@ -12,18 +12,23 @@ from vifplug.errors import VifplugError
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a plug or unplug did for one VIF; ``devices`` are the VIF's own."""
+    """What a plug or unplug did for one VIF; ``devices`` are the VIF's own.
+
+    ``made`` and ``removed`` are the names of devices, bridges and ports.
+    """
 
     id: str
     vif_type: str
     process: str | None
     changed: bool
     devices: tuple[str, ...]
+    made: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as ``-f json`` prints it."""
-        fields = dataclasses.asdict(self)
-        return {**fields, "devices": list(self.devices), "error": None}
+        names = {each: list(getattr(self, each)) for each in ("devices", "made", "removed")}
+        return {**dataclasses.asdict(self), **names, "error": None}
 
 
 Outcomes = list[Result | VifplugError]

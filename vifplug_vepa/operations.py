@@ -20,6 +20,10 @@ class RemoveLeaked(LinkOperation):
     lower: str
     address: str
 
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return (self.device,)
+
     def __str__(self) -> str:
         return f"remove {self.device}, which no guest holds"
 

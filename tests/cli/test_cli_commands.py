@@ -30,8 +30,8 @@ def test_the_whole_way_with_a_tap_made_beforehand(vifplug: Shell) -> None:
     done = vifplug("plug", name)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"{ID}  bridge  changed: {TAP}",
-        f"{OTHER}  bridge  changed: tap1c7bae1f-8b",
+        f"{ID}  bridge  changed: made br100, {TAP}",
+        f"{OTHER}  bridge  changed: made tap1c7bae1f-8b",
     ]
     assert vifplug("check", name).returncode == 0
     assert vifplug("plug", name).stdout.splitlines()[0] == f"{ID}  bridge  unchanged"
@@ -73,15 +73,18 @@ def test_json_of_plan_plug_and_unplug(vifplug: Shell) -> None:
     (plan,) = vifplug.json("plan", name)
     step = {"action": "make", "part": "bridge", "name": "br100"}
     assert plan.pop("steps")[0] == {**step, "detail": "forward delay 0, STP off"}
+    assert plan.pop("stale") == []
     assert plan == {
         "id": ID,
         "vif_type": "bridge",
         "process": None,
         "changed": True,
         "devices": [],
+        "made": [],
+        "removed": [],
         "error": None,
     }
-    assert vifplug.json("plug", name) == [plan]
+    assert vifplug.json("plug", name) == [plan | {"made": ["br100"]}]
     assert vifplug.json("plug", name) == [plan | {"changed": False}]
     assert vifplug.json("unplug", name) == [plan]
     assert vifplug.json("unplug", "--id", ID)[0]["changed"] is False
@@ -92,7 +95,7 @@ def test_unplug_by_id_alone(vifplug: Shell) -> None:
     vifplug("plug", vifplug.file(vif()))
     done = vifplug("unplug", "--id", ID, "--id", OTHER)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0] == f"{ID}  bridge  changed: {TAP}"
+    assert done.stdout.splitlines()[0] == f"{ID}  bridge  changed: removed {TAP}"
     assert TAP not in vifplug.namespace.everything()["links"]
 
 
@@ -103,7 +106,7 @@ def test_a_vif_that_fails_on_the_host_ends_with_1_and_the_others_are_done(vifplu
     done = vifplug("plug", name)
     assert done.returncode == 1
     assert done.stderr == f"error: VIF {ID}: {TAP} is a veth device; needed: a tap\n"
-    assert done.stdout == f"{OTHER}  bridge  changed: tap1c7bae1f-8b\n"
+    assert done.stdout == f"{OTHER}  bridge  changed: made br100, tap1c7bae1f-8b\n"
     found = json.loads(vifplug("plug", name, "-f", "json").stdout)
     assert found[0]["error"] == f"VIF {ID}: {TAP} is a veth device; needed: a tap"
     assert found[1]["error"] is None

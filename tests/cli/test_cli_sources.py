@@ -33,8 +33,8 @@ def test_the_whole_way_of_neutrons_ports(vifplug: Shell) -> None:
     done = vifplug("plug", "--from", "neutron", name)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"{ID}  bridge  changed: {TAP}",
-        f"{OTHER}  bridge  changed: tap{OTHER[:11]}",
+        f"{ID}  bridge  changed: made brq5d1f3b62-90, {TAP}",
+        f"{OTHER}  bridge  changed: made tap{OTHER[:11]}",
     ]
     (link,) = vifplug.namespace.ip_json("link", "show", TAP)
     assert link["master"] == BRIDGE

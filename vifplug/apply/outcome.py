@@ -17,10 +17,29 @@ from vifplug.switch import Refused
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What a plug or unplug did: whether it changed the host, and the VIF's own devices."""
+    """What a plug or unplug did: whether it changed the host, and the VIF's own devices.
+
+    ``made`` and ``removed`` are the names of devices, bridges and ports.
+    """
 
     changed: bool
     devices: tuple[str, ...]
+    made: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @classmethod
+    def by(
+        cls, operations: Sequence[Operation], *, changed: bool, devices: tuple[str, ...]
+    ) -> Applied:
+        """Return what operations did. A device that was made again is none of both."""
+        made = dict.fromkeys(name for each in operations for name in each.made)
+        removed = dict.fromkeys(name for each in operations for name in each.removed)
+        return cls(
+            changed=changed,
+            devices=devices,
+            made=tuple(name for name in made if name not in removed),
+            removed=tuple(name for name in removed if name not in made),
+        )
 
 
 Outcome = Applied | VifplugError

@@ -307,4 +307,5 @@ def _undone_by_the_switch(vif: Plugging, left: Sequence[Operation], means: Means
 
 
 def _applied(vif: Plugging) -> Applied:
-    return Applied(changed=bool(vif.performed), devices=vif.wanted.devices)
+    performed = [*vif.performed, *vif.gone]
+    return Applied.by(performed, changed=bool(performed), devices=vif.wanted.devices)

@@ -82,7 +82,9 @@ class Unplugging:
         """What became of the VIF."""
         if self.failures:
             return UnplugFailed(self.vif_id, self.failures)
-        return Applied(changed=self.changed, devices=tuple(each.device for each in self.own))
+        performed = [*self.in_switch, *(operation for unit in self.units for operation in unit)]
+        devices = tuple(each.device for each in self.own)
+        return Applied.by(performed, changed=self.changed, devices=devices)
 
 
 def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> list[Outcome]:

@@ -142,6 +142,9 @@ def did(result: Result) -> str:
     """Return in words what a plug or unplug changed."""
     if not result.changed:
         return "unchanged"
+    did = {"made ": result.made, "removed ": result.removed}
+    if words := [word + ", ".join(names) for word, names in did.items() if names]:
+        return f"changed: {'; '.join(words)}"
     return f"changed: {', '.join(result.devices)}" if result.devices else "changed"
 
 
@@ -153,6 +156,8 @@ def row(vif: VIF | str, outcome: Plan | Result | VifplugError) -> dict[str, Any]
         "process": None,
         "changed": False,
         "devices": [],
+        "made": [],
+        "removed": [],
         "error": None,
     }
     if isinstance(outcome, VifplugError):

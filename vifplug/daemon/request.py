@@ -116,11 +116,14 @@ def _refuse(field: str, value: str, allowed: str) -> ValueError:
 class Reply:
     """What became of one VIF: whether the host changed, and its own devices; or the error.
 
+    ``made`` and ``removed`` are names of devices, bridges and ports.
     ``dropping`` are firewall chains that drop what crosses the VIF's bridge.
     """
 
     changed: bool = declared(BOOLEAN, default=False)
     devices: tuple[str, ...] = declared(Many(DEVICE), default=())
+    made: tuple[str, ...] = declared(Many(_WORDS), default=())
+    removed: tuple[str, ...] = declared(Many(_WORDS), default=())
     dropping: tuple[str, ...] = declared(Many(_WORDS), default=())
     error: VifplugError | None = None
 
@@ -129,6 +132,7 @@ class Reply:
         if self.error is not None:
             return {"error": self.error.to_dict()}
         return {"changed": self.changed, "devices": list(self.devices),
+                "made": list(self.made), "removed": list(self.removed),
                 "dropping": list(self.dropping)}  # fmt: skip
 
     @classmethod

@@ -244,7 +244,12 @@ def _reply(outcome: apply.Outcome | Exception, vif_id: str) -> Reply:
         return Reply(error=outcome.about(vif_id))
     if isinstance(outcome, Exception):
         return Reply(error=PlugFailed(vif_id, "reading the host", apply.words(outcome)))
-    return Reply(changed=outcome.changed, devices=outcome.devices)
+    return Reply(
+        changed=outcome.changed,
+        devices=outcome.devices,
+        made=outcome.made,
+        removed=outcome.removed,
+    )
 
 
 def _log(word: str, vif: Mapping[str, Any], reply: Reply) -> None:

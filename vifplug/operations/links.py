@@ -36,6 +36,10 @@ class MakeLink(LinkOperation):
     peer: str | None = None
     peer_mark: str | None = None
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        return (self.device, self.peer) if self.peer else (self.device,)
+
     def __str__(self) -> str:
         return f"make {self.kind} {self.device}"
 
@@ -88,6 +92,10 @@ class RemoveLink(LinkOperation):
     beside: tuple[str, ...] = ()
     peer: str | None = None
 
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return (self.device, self.peer) if self.peer else (self.device,)
+
     def __str__(self) -> str:
         return f"remove {self.device}"
 
@@ -113,6 +121,10 @@ class RemoveLinks(Operation):
     def of(cls, these: Sequence[RemoveLink]) -> Operation:
         """Return what removes these, which is the operation itself where it is one."""
         return these[0] if len(these) == 1 else cls(these=tuple(these))
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return tuple(each.device for each in self.these)
 
     def __str__(self) -> str:
         return f"remove {', '.join(each.device for each in self.these)}"

@@ -29,6 +29,16 @@ WORDS = {
 class Operation:
     """One change of the host."""
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The names of the devices, bridges and ports that this makes."""
+        return ()
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The names of the devices, bridges and ports that this removes."""
+        return ()
+
     def undo(self) -> Operation | None:
         """Return what takes this back, or None where another operation's undo does."""
         raise NotImplementedError

@@ -32,6 +32,10 @@ class AddBridge(DeviceOperation):
     port: str = new_row()
     interface: str = new_row()
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        return (self.device,)
+
     def __str__(self) -> str:
         return f"make OVS bridge {self.device}"
 
@@ -70,6 +74,10 @@ class RemoveBridge(DeviceOperation):
 
     row: str
     port: str | None = None
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return (self.device,)
 
     def __str__(self) -> str:
         return f"remove OVS bridge {self.device}"

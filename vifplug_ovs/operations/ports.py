@@ -46,6 +46,11 @@ class AddPort(DeviceOperation):
     interface: str = new_row()
     qos: str = new_row()
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        # The port of a device has that device's name, and may be that of a VIF that moves.
+        return (self.device,) if self.port.type else ()
+
     def __str__(self) -> str:
         return f"add port {self.device} to {self.bridge}"
 
@@ -109,6 +114,10 @@ class RemovePort(DeviceOperation):
     vif_id: str
     qos: str | None = None
     again: RestorePort | None = None
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        return () if self.again else (self.device,)  # else the VIF moves, with its device
 
     def __str__(self) -> str:
         return f"remove port {self.device} from {self.bridge}"
