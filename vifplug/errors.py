@@ -8,7 +8,7 @@ exception as its class and ``args``, so one that was raised by the privileged si
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 NO_VIF = "-"
@@ -21,10 +21,28 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message on an unknown word: which known one may be meant, if any."""
+    import difflib  # only a mistake needs it
+
+    found = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 class VifplugError(Exception):
-    """The root of all errors that vifplug raises on purpose."""
+    """The root of all errors that vifplug raises on purpose.
+
+    ``retriable``: the same call may succeed later, although the caller changes nothing.
+    """
 
     exit_status: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The error for programs: its class, and what it names (None where it names nothing)."""
+        named = {name: getattr(self, name, None) for name in ("field", "value", "allowed")}
+        return {"class": type(self).__name__, **named, "retriable": self.retriable}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data, for a reply of the privileged side."""
@@ -71,7 +89,8 @@ class InvalidVIF(VifplugError):
         self.vif_id, self.field, self.value, self.allowed = vif_id, field, value, allowed
 
     def __str__(self) -> str:
-        return f"VIF {self.vif_id}: {self.field} is {self.value}; allowed: {self.allowed}"
+        about = "" if self.vif_id == NO_VIF else f"VIF {self.vif_id}: "
+        return f"{about}{self.field} is {self.value}; allowed: {self.allowed}"
 
 
 class UnknownVIFType(VifplugError):
@@ -145,6 +164,8 @@ class UnplugFailed(VifplugError):
     Args: the VIF's id, the failures (text each).
     """
 
+    retriable = True
+
     def __init__(self, vif_id: str, failures: Sequence[str]) -> None:
         super().__init__(vif_id, list(failures))
         self.vif_id, self.failures = vif_id, tuple(failures)
@@ -183,6 +204,12 @@ class Conflict(VifplugError):
         super().__init__(vif_id, device, found, needed)
         self.vif_id, self.device, self.found, self.needed = vif_id, device, found, needed
 
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The device stands for the field."""
+        named = {"field": self.device, "value": self.found, "allowed": self.needed}
+        return {**super().problem, **named}
+
     def __str__(self) -> str:
         return f"VIF {self.vif_id}: {self.device} {self.found}; needed: {self.needed}"
 
@@ -193,6 +220,8 @@ class DeadlineExceeded(VifplugError):
     Args: the VIF's id, the step it stood at, the outcome: ``failed`` (the host is as before) or
     ``unknown`` (the privileged side did not answer; it undoes the call when it goes on).
     """
+
+    retriable = True
 
     def __init__(self, vif_id: str, step: str, outcome: str) -> None:
         super().__init__(vif_id, step, outcome)
@@ -223,6 +252,8 @@ class SwitchError(VifplugError):
     Args: the VIF's id (``-`` where no VIF is concerned), the switch or its endpoint, why; and what
     a plugin's own error tells besides.
     """
+
+    retriable = True
 
     def __init__(self, vif_id: str, endpoint: str, why: str, *more: Any) -> None:
         super().__init__(vif_id, endpoint, why, *more)

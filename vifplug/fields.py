@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from vifplug.errors import shown
+from vifplug.errors import meant, shown
 
 R = TypeVar("R")
 Refuse = Callable[[str, str, str], Exception]
@@ -254,7 +254,8 @@ def _load(record: type[R], data: Any, *, lenient: bool) -> R:
             if lenient:
                 continue
             named = ", ".join(known) or "no field at all"
-            raise NotAllowed(value, f".{_name(name)}", f"no such field; known: {named}")
+            also = meant(str(name), known)
+            raise NotAllowed(value, f".{_name(name)}", f"no such field{also}; known: {named}")
         if value is None:
             continue  # JSON's null is the same as nothing
         try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from stevedore.named import NamedExtensionManager
 
-from vifplug.errors import NO_VIF, PluginFailed, UnknownVIFType, VifplugError
+from vifplug.errors import NO_VIF, PluginFailed, UnknownVIFType, VifplugError, meant
 from vifplug.parts import Part
 from vifplug.plugin import API_VERSION, GROUP, SWITCHES, VIFPlugin
 
@@ -154,7 +154,9 @@ class Registry:
         claims = self._claims(vif_type)
         if not claims:
             known = ", ".join(self.vif_types) or "none, no plugin is installed"
-            raise UnknownVIFType(vif_id, vif_type, f"no installed distribution has one ({known})")
+            also = meant(vif_type, self.vif_types)
+            why = f"no installed distribution has one ({known}){also}"
+            raise UnknownVIFType(vif_id, vif_type, why)
         bad = [claim for claim in claims if claim.state != "ok"]
         if bad:
             sources = " and ".join(claim.source for claim in claims)

@@ -75,6 +75,8 @@ def test_json_of_plan_plug_and_unplug(vifplug: Shell) -> None:
     assert plan.pop("steps")[0] == {**step, "detail": "forward delay 0, STP off"}
     assert plan.pop("stale") == []
     assert plan == {
+        "problem": None,
+        "warnings": [],
         "id": ID,
         "vif_type": "bridge",
         "process": None,

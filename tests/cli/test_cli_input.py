@@ -201,3 +201,73 @@ def test_a_bad_option_in_the_configuration_is_named(vifplug: Shell) -> None:
     done = vifplug("plug", vifplug.file(vif()))
     assert done.returncode == 2
     assert "timeout" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_programs_read_a_document_at_every_exit_status(vifplug: Shell) -> None:
+    name = vifplug.file([vif(), vif(OTHER, network={"mtu": 67})])
+    for words in (("plug", name), ("plan", name), ("check", name), ("unplug", name)):
+        done = vifplug(*words, "-f", "json")
+        assert done.returncode == 2
+        bad, good = json.loads(done.stdout)
+        assert bad["problem"] == {
+            "class": "InvalidVIF",
+            "field": "network.mtu",
+            "value": "67",
+            "allowed": "a whole number from 68 to 65535",
+            "retriable": False,
+            "file": name,
+        }
+        assert (bad["id"], bad["warnings"]) == (OTHER, [])
+        assert (good["id"], good["changed"], good["error"], good["problem"]) == (
+            ID,
+            False,
+            None,
+            None,
+        )
+        assert done.stderr.startswith(f"error: {name}: VIF {OTHER}: network.mtu is 67")
+    for words, kind in (
+        (("plug", "nowhere.json"), "InvalidVIF"),
+        (("plug", "--timeout", "x", name), "Usage"),
+        (("unplug", "--id", "xyz"), "InvalidVIF"),
+    ):
+        done = vifplug(*words, "-f", "json")
+        assert done.returncode == 2
+        (found,) = json.loads(done.stdout)
+        assert (found["id"], found["changed"], found["problem"]["class"]) == (None, False, kind)
+        assert found["error"]
+
+
+def test_a_conflict_and_warnings_for_programs(vifplug: Shell) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True)
+    vifplug.namespace.ip("link", "add", "tap0b6a9d0e-7a", "type", "veth", "peer", "name", "peer")
+    name = vifplug.file([vif(), vif(OTHER, model="e1000", queues=2)])
+    done = vifplug("plug", name, "-f", "json")
+    assert done.returncode == 1
+    failed, plugged = json.loads(done.stdout)
+    assert failed["problem"] == {
+        "class": "Conflict",
+        "field": "tap0b6a9d0e-7a",
+        "value": "is a veth device",
+        "allowed": "a tap",
+        "retriable": False,
+        "file": name,
+    }
+    assert plugged["warnings"] == ["queues 2 left out: only virtio has more than one"]
+    assert (plugged["error"], plugged["made"]) == (None, ["br100", f"tap{OTHER[:11]}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("plgu", "x"), "did you mean plug?"),
+        (("plan", {"vif_type": "brigde"}), "did you mean bridge?"),
+        (("plan", {"network": {"brigde": "br0"}}), "no such field; did you mean bridge?"),
+    ],
+)
+def test_a_typing_error_is_answered_with_what_may_be_meant(
+    words: tuple[str, Any], says: str, vifplug: Shell
+) -> None:
+    command, given = words
+    done = vifplug(command, given if isinstance(given, str) else vifplug.file(vif(**given)))
+    assert done.returncode == 2
+    assert says in done.stderr

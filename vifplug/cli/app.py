@@ -19,6 +19,7 @@ from oslo_config import cfg
 
 import vifplug
 from vifplug.cli import REFUSED
+from vifplug.errors import meant
 
 COMMANDS = {
     "check": "check:Check",
@@ -128,8 +129,8 @@ class App(cliff.app.App):
         if argv[0] == "help" and len(argv) > 1:
             argv = [argv[1], "--help"]
         if argv[0] not in (*COMMANDS, "help", "complete"):
-            known = ", ".join(COMMANDS)
-            print(f"vifplug: no command {argv[0]!r}; known: {known}", file=sys.stderr)
+            known = f"known: {', '.join(COMMANDS)}{meant(argv[0], COMMANDS)}"
+            print(f"vifplug: no command {argv[0]!r}; {known}", file=sys.stderr)
             return REFUSED
         return int(super().run_subcommand(argv))
 
@@ -173,9 +174,19 @@ def one_line(parser: argparse.ArgumentParser) -> None:
     """Have a parser complain in one line, instead of with all of its usage before it."""
 
     def error(message: str) -> NoReturn:
+        if _asks_for_json():
+            from vifplug.cli.command import no_vif
+
+            print(no_vif(message, "Usage"))
         parser.exit(REFUSED, f"{parser.prog}: {message} (see {parser.prog} --help)\n")
 
     parser.error = error  # type: ignore[method-assign]
+
+
+def _asks_for_json() -> bool:
+    """Whether the command line, which is malformed, asks for output for programs."""
+    words = " ".join(sys.argv[1:])
+    return any(each in words for each in ("-f json", "-fjson", "--format json", "--format=json"))
 
 
 def _look_at(name: str) -> None:

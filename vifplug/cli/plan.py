@@ -40,7 +40,7 @@ class Plan(VIFCommand):
         else:
             print(outcome)
 
-    def more(self, outcome: VIFPlan | Result | VifplugError) -> dict[str, Any]:
+    def more(self, outcome: VIFPlan | Result | VifplugError | None) -> dict[str, Any]:
         if not isinstance(outcome, VIFPlan):
             return {"steps": [], "stale": []}
         steps = [step.to_dict() for step in outcome.steps]

@@ -9,8 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
 from vifplug.model.vif import VIF
@@ -23,24 +24,41 @@ _MOST = 64 << 20
 """Bytes of a file: 100,000 VIFs have room in that, and /dev/zero does not fill the memory."""
 
 
-class Invalid(Exception):
-    """Some VIFs of the input are invalid; carries the error of each."""
+@dataclass(frozen=True, kw_only=True)
+class Given(Generic[T]):
+    """One VIF of the input: the file that holds it, and what a check returned for it."""
 
-    def __init__(self, errors: Sequence[VifplugError]) -> None:
+    vif: VIF
+    file: str
+    checked: T
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """One error of the input, and the file that holds it."""
+
+    error: VifplugError
+    file: str
+
+
+class Invalid(Exception):
+    """Some VIFs of the input are invalid; carries the error of each, and the valid VIFs."""
+
+    def __init__(self, errors: Sequence[Rejected], vifs: Sequence[VIF]) -> None:
         super().__init__(f"{len(errors)} invalid")
-        self.errors = tuple(errors)
+        self.errors, self.vifs = tuple(errors), tuple(vifs)
 
 
 def read_vifs(
     files: Sequence[str], check: Callable[[VIF], T], *, source: str | None = None
-) -> list[tuple[VIF, T]]:
+) -> list[Given[T]]:
     """Return the VIFs of all files, each with what ``check`` returns for it.
 
     ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
     with every error in the input, so that one look mends them all.
     """
-    vifs: list[tuple[VIF, T]] = []
-    errors: list[VifplugError] = []
+    vifs: list[Given[T]] = []
+    errors: list[Rejected] = []
     seen: set[str] = set()
     for position, name in enumerate(files):
         try:
@@ -48,7 +66,7 @@ def read_vifs(
                 raise _unreadable("standard input", "given twice")
             documents = _documents(name, source)
         except InvalidVIF as error:
-            errors.append(error)
+            errors.append(Rejected(error=error, file=name))
             continue
         for place, document in documents:
             try:
@@ -56,11 +74,11 @@ def read_vifs(
                 if vif.id in seen:
                     raise vif.refuse("id", vif.id, "one VIF of an id in the input")
                 seen.add(vif.id)
-                vifs.append((vif, check(vif)))
+                vifs.append(Given(vif=vif, file=name, checked=check(vif)))
             except VifplugError as error:
-                errors.append(error)
+                errors.append(Rejected(error=error, file=name))
     if errors:
-        raise Invalid(errors)
+        raise Invalid(errors, [given.vif for given in vifs])
     return vifs
 
 
@@ -108,7 +126,7 @@ def _text(name: str, where: str) -> str:
         raise _unreadable(where, f"not UTF-8 at byte {error.start}") from None
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise _unreadable(where, str(words)) from None
+        raise _unreadable(where, f"unreadable ({words})") from None
 
 
 def _unreadable(where: str, found: str) -> InvalidVIF:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED, REFUSED
-from vifplug.cli.command import Command
-from vifplug.cli.reading import Invalid, read_vifs
+from vifplug.cli.command import BLANK, Command, failed, problem
+from vifplug.cli.reading import Invalid, Rejected, read_vifs
 from vifplug.driver import GenericVIFDriver, Result, View
 from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
 from vifplug.model.host import VIRT_TYPES
@@ -44,6 +44,7 @@ class VIFCommand(Command):
 
     driver: GenericVIFDriver
     ready: list[Ready | VifplugError]
+    files: Mapping[str, str]
     view: View
     wired: list[Wired | VifplugError]
     tells_host: ClassVar[bool] = True
@@ -66,21 +67,43 @@ class VIFCommand(Command):
 
     def act(self, arguments: argparse.Namespace) -> int:
         self.driver = GenericVIFDriver()
+        self.files = {}
         try:
-            vifs = read_vifs(arguments.files, self._ready, source=arguments.source)
-            self.ready = [ready for _, ready in vifs]
+            found = read_vifs(arguments.files, self._ready, source=arguments.source)
+            vifs = [given.vif for given in found]
+            self.ready = [given.checked for given in found]
+            self.files = {given.vif.id: given.file for given in found}
             if self.tells_host:
                 self.view = self._look(arguments)
                 self.wired = self.driver.all_wired(self.ready, self.view.host)
-                if refused := [e for e in self.wired if isinstance(e, InvalidVIF)]:
-                    raise Invalid(refused)
-            return self.act_on([vif for vif, _ in vifs], arguments)
+                self._require_valid(vifs)
+            return self.act_on(vifs, arguments)
         except Invalid as invalid:
-            for error in invalid.errors:
-                self.complain(error)
+            self._refuse(invalid, as_json=self.formats and arguments.format == "json")
             return REFUSED
         finally:
             self.driver.close()
+
+    def _require_valid(self, vifs: Sequence[VIF]) -> None:
+        """Raise Invalid where VIFs can't be wired for this host as they are."""
+        pairs = [*zip(vifs, self.wired, strict=True)]
+        refused = [
+            Rejected(error=error, file=self.files[vif.id])
+            for vif, error in pairs
+            if isinstance(error, InvalidVIF)
+        ]
+        if refused:
+            good = [vif for vif, wired in pairs if not isinstance(wired, InvalidVIF)]
+            raise Invalid(refused, good)
+
+    def _refuse(self, invalid: Invalid, *, as_json: bool) -> None:
+        """Tell of an input in which some VIFs are invalid: nothing was touched."""
+        for rejected in invalid.errors:
+            self.complain(rejected.error, file=rejected.file)
+        if as_json:
+            rows = [failed(each.error, file=each.file) for each in invalid.errors]
+            rows += [row(vif, None) for vif in invalid.vifs]
+            self.print_rows([each | self.more(None) for each in rows])
 
     def _ready(self, vif: VIF) -> Ready | VifplugError:
         """Return a VIF checked by its plugin; a broken plugin's error comes later, with its VIF."""
@@ -117,13 +140,21 @@ class VIFCommand(Command):
         """Print what became of each VIF; return FAILED if any failed."""
         if arguments.format == "json":
             both = zip(vifs, outcomes, strict=True)
-            self.print_json([row(vif, one) | self.more(one) for vif, one in both])
+            self.print_rows([self._row(vif, one) | self.more(one) for vif, one in both])
         for vif, one in zip(vifs, outcomes, strict=True):
             if isinstance(one, VifplugError):
                 self.complain(one, vif if isinstance(vif, str) else vif.id)
             elif arguments.format == "text":
                 self.show_one(one)
         return FAILED if any(isinstance(one, VifplugError) for one in outcomes) else DONE
+
+    def _row(self, vif: VIF | str, outcome: Plan | Result | VifplugError) -> dict[str, Any]:
+        found = row(vif, outcome)
+        if isinstance(outcome, VifplugError):
+            found["problem"] = problem(outcome, file=self.files.get(found["id"]))
+        if isinstance(outcome, Plan):
+            found["warnings"] = list(outcome.notes)
+        return found
 
     def show_one(self, outcome: Plan | Result) -> None:
         """Print one VIF's outcome for people."""
@@ -133,7 +164,7 @@ class VIFCommand(Command):
         else:
             print(outcome)
 
-    def more(self, outcome: Plan | Result | VifplugError) -> dict[str, Any]:
+    def more(self, outcome: Plan | Result | VifplugError | None) -> dict[str, Any]:
         """Return what JSON says of an outcome besides."""
         return {}
 
@@ -148,22 +179,22 @@ def did(result: Result) -> str:
     return f"changed: {', '.join(result.devices)}" if result.devices else "changed"
 
 
-def row(vif: VIF | str, outcome: Plan | Result | VifplugError) -> dict[str, Any]:
-    """Return an outcome as JSON has it; of the VIF at least the id is known."""
+def row(vif: VIF | str, outcome: Plan | Result | VifplugError | None) -> dict[str, Any]:
+    """Return an outcome as JSON has it; of the VIF at least the id is known.
+
+    None: nothing was done, because of other VIFs.
+    """
     found: dict[str, Any] = {
+        **BLANK,
         "id": vif if isinstance(vif, str) else vif.id,
         "vif_type": None if isinstance(vif, str) else vif.vif_type,
-        "process": None,
-        "changed": False,
-        "devices": [],
-        "made": [],
-        "removed": [],
-        "error": None,
     }
     if isinstance(outcome, VifplugError):
         return found | {"error": str(outcome)}
     if isinstance(outcome, Result):
         return outcome.to_dict()
+    if outcome is None:
+        return found
     process = outcome.owner.process or None
     return found | {
         "process": process,
