@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from oslo_config import cfg, types
@@ -10,8 +11,50 @@ from oslo_config import cfg, types
 from vifplug.model.host import VIRT_TYPES
 
 GROUP = "vifplug"
-NO_FIREWALL = ("NoopFirewallDriver", "noop")
-"""The firewall drivers that apply no firewall: nova's no-op class, and neutron's word for it."""
+
+_FILTERS = {
+    "": False,
+    "none": False,
+    "noop": False,
+    "nwfilter": True,
+    "noopfirewalldriver": False,
+    "iptablesfirewalldriver": True,
+    "nwfilterfirewall": True,
+}
+"""Whether libvirt's nwfilter must filter for a firewall driver.
+
+The first four are words; noop is Neutron's. The others are Nova's classes, in any module.
+"""
+
+_FIREWALLS = (
+    "none, noop, nwfilter, or one of Nova's classes: NoopFirewallDriver, "
+    "IptablesFirewallDriver, NWFilterFirewall"
+)
+
+
+class _FirewallType(types.String):
+    """A firewall driver, refused when the configuration is read."""
+
+    def __call__(self, value: Any) -> str:
+        text = str(super().__call__(value))
+        if _last_word(text) not in _FILTERS:
+            raise ValueError(f"{text!r} is no firewall driver; allowed: {_FIREWALLS}")
+        return text
+
+
+class _VersionType(types.String):
+    """A version, refused when the configuration is read."""
+
+    def __call__(self, value: Any) -> str:
+        text = str(super().__call__(value))
+        if not re.fullmatch(r"\d{1,3}\.\d{1,3}\.\d{1,3}", text):
+            raise ValueError(f"{text!r} is no version; allowed: a version, as 9.0.0")
+        return text
+
+
+def _last_word(driver: str) -> str:
+    return driver.strip().rpartition(".")[2].lower()
+
 
 _RINGS = types.Integer(choices=[256, 512, 1024])
 
@@ -28,17 +71,19 @@ OPTS = [
         default="qemu:///system",
         help="The libvirt whose version and firewall filters are looked up.",
     ),
-    cfg.StrOpt(
+    cfg.Opt(
         "libvirt_version",
-        regex=r"^\d{1,3}\.\d{1,3}\.\d{1,3}$",
+        type=_VersionType(),
         help="libvirt's version, as 9.0.0. Found by itself where not set; 9.0.0 is assumed, "
         "and said, where none can be found.",
     ),
     cfg.StrOpt("virt_type", choices=VIRT_TYPES, help="The hypervisor. Found where not set."),
-    cfg.StrOpt(
+    cfg.Opt(
         "firewall_driver",
-        help="The firewall driver that filters traffic on this host. Not set, or a no-op "
-        "driver, means that no firewall is required.",
+        type=_FirewallType(quotes=True),
+        help="The firewall driver that filters traffic on this host, which then needs libvirt's "
+        f"nwfilter: {_FIREWALLS}. Not set, none or a no-op driver means that no firewall "
+        "is required.",
     ),
     cfg.IntOpt(
         "mtu", default=1500, min=68, max=65535, help="MTU in octets of networks that name none."
@@ -66,4 +111,4 @@ def register(conf: Any) -> Any:
 
 def firewall_required(driver: str | None) -> bool:
     """Return whether a configured firewall driver means that VIFs must be filtered here."""
-    return bool(driver) and str(driver).rpartition(".")[2] not in NO_FIREWALL
+    return driver is not None and _FILTERS.get(_last_word(driver), True)

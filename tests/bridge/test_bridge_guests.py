@@ -143,7 +143,7 @@ def test_a_guest_on_a_bare_tap_that_an_agent_wires(hypervisor: Hypervisor, optio
 def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
     hypervisor: Hypervisor, options: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options.config(group="vifplug", firewall_driver="nova.virt.libvirt.firewall.IptablesFirewall")
+    options.config(group="vifplug", firewall_driver="nwfilter")
     options.config(group="vifplug_bridge", filter_parameters=True)
     driver, instance = GenericVIFDriver(), {"name": "instance-00000001"}
     subnets = [{"cidr": "10.0.0.0/24", "ips": ["10.0.0.5"], "dhcp_server": "10.0.0.2"}]

@@ -140,6 +140,9 @@ class App(cliff.app.App):
             return
         if not argv:
             self.parser.error(f"a command is missing; known: {', '.join(COMMANDS)}")
+        if argv[0] == "demo":  # it sees nothing of the machine's own
+            cfg.CONF([], default_config_files=[], default_config_dirs=[], use_env=False)
+            return
         files = self.options.config_file or None
         try:
             for name in self.options.config_file:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,11 @@ from oslo_config import cfg
 
 from vifplug.cli import FAILED, REFUSED
 from vifplug.cli.app import App, one_line
+from vifplug.cli.configuration import Configuration
 from vifplug.errors import NO_VIF, VifplugError
 from vifplug.fields import UUID
+
+LOG = logging.getLogger(__name__)
 
 BLANK: Mapping[str, Any] = {
     "id": None,
@@ -77,11 +81,23 @@ def no_vif(words: str, kind: str) -> str:
     return json.dumps([{**BLANK, "error": words, "warnings": [], "problem": named}], indent=2)
 
 
+def seconds(text: str) -> float:
+    """Return a time-out in seconds. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 3600")
+    return value
+
+
 class Command(cliff.command.Command):
     """A command. ``act`` does it and returns the exit status."""
 
     app: App
     formats: ClassVar[bool] = True
+    reads_configuration: ClassVar[bool] = True
 
     @cached_property
     def warnings(self) -> Warnings:
@@ -111,14 +127,23 @@ class Command(cliff.command.Command):
         if as_json:
             logging.getLogger().addHandler(self.warnings)
         try:
+            if self.reads_configuration:
+                self._warn_of_mistakes()
             return self.act(parsed_args)
         except Exception as error:
+            if isinstance(error, cfg.Error):
+                error.msg = Configuration(cfg.CONF).in_words(error)
             status = self._ended_by(error)
             if as_json:
                 self.print_rows([failed(error)])
             return status
         finally:
             logging.getLogger().removeHandler(self.warnings)
+
+    @staticmethod
+    def _warn_of_mistakes() -> None:
+        for mistake in Configuration(cfg.CONF).mistakes():
+            LOG.warning("%s", mistake)
 
     def _ended_by(self, error: Exception) -> int:
         """Tell of the error that ended the command; return the exit status."""

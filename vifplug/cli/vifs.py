@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import math
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED, REFUSED
-from vifplug.cli.command import BLANK, Command, failed, problem
+from vifplug.cli.command import BLANK, Command, failed, problem, seconds
 from vifplug.cli.reading import Invalid, Rejected, read_vifs
 from vifplug.driver import GenericVIFDriver, Result, View
 from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
@@ -19,18 +19,10 @@ from vifplug.model.host import VIRT_TYPES
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan
 from vifplug.plan.wired import Ready, Wired
+from vifplug.query.facts import assumed
 from vifplug.sources import SOURCES
 
-
-def seconds(text: str) -> float:
-    """Return a time-out in seconds. Raises ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 3600")
-    return value
+LOG = logging.getLogger(__name__)
 
 
 def add_move(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +121,10 @@ class VIFCommand(Command):
         told = {name: value for name, value in options.items() if value is not None}
         good = [ready for ready in self.ready if isinstance(ready, Ready)]
         deadline = self.driver.deadline(arguments.timeout)
-        return self.driver.look(good, told=told, deadline=deadline, everywhere=self.everywhere)
+        view = self.driver.look(good, told=told, deadline=deadline, everywhere=self.everywhere)
+        if good and (words := assumed(view.host)):
+            LOG.warning("%s", words)
+        return view
 
     def show(
         self,
