@@ -17,6 +17,7 @@ from vifplug.daemon import locks
 from vifplug.errors import (
     InUse,
     InvalidVIF,
+    SwitchError,
     UnknownVIFType,
     VifplugError,
     shown,
@@ -167,19 +168,27 @@ class GenericVIFDriver(Planner):
 
         Raises SwitchError where there is a switch that can't be read.
         """
+        vifs, failures = self.listing()
+        if failures:
+            raise failures[0]
+        return [*vifs]
+
+    def listing(
+        self, *, timeout: float | None = None
+    ) -> tuple[Sequence[Plugged], Sequence[SwitchError]]:
+        """Return what this host has plugged, and the switches that can't be read.
+
+        Of a VIF on such a switch, only the devices of the kernel are known.
+        """
         from vifplug.plan.plugged import plugged
 
         plugins = self._all_plugins()
         host = self.reader.devices(batch=True)
-        host = self._with_switches(host, None, plugins, self.deadline(None))
-        for snapshot in host.switches.values():
-            # A plugin that fails has been warned of; it hides no other's VIFs.
-            if snapshot.failure and not snapshot.absent and not isinstance(snapshot, Unread):
-                raise snapshot.failure
+        host = self._with_switches(host, None, plugins, self.deadline(timeout))
         unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
         vifs = plugged(host, kinds_of(plugins), unbridged=unbridged)
         self.reader.warn_of_claims(host)
-        return vifs
+        return vifs, _failures(host)
 
     # Plugging.
 
@@ -247,9 +256,9 @@ class GenericVIFDriver(Planner):
         if not filters:
             return
         names = tuple(set(filters.values()))
-        known = libvirt.libvirt(self._group.libvirt_uri, filters=names, wait=wait).filters
+        missing = libvirt.missing_filters(self._group.libvirt_uri, names, wait=wait)
         for vif_id, name in filters.items():
-            if known.get(name) is False:
+            if name in missing:
                 LOG.warning(
                     "VIF %s: libvirt does not know the filter %s: the guest won't start until "
                     "it is defined (virsh nwfilter-define)",
@@ -273,7 +282,14 @@ class GenericVIFDriver(Planner):
         known = [vif for _, vif in vifs if vif]
         types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
         plugins = self._all_plugins() if by_id else self.registry.some(types)
-        host = self._with_switches(host, None if by_id else known, plugins, deadline)
+        # A switch that hangs leaves time for the VIFs of others.
+        until = (deadline + time.monotonic()) / 2
+        expected = _types_of_all(vifs, host) if by_id else None
+        host = self._with_switches(
+            host, None if by_id else known, plugins, until, expected=expected
+        )
+        for failure in _failures(host) if by_id else ():
+            LOG.warning("%s: what it has of these VIFs is not known", failure)
         leaving = [self._leaving(*vif, host, plugins, since, force=force) for vif in vifs]
         for module in dict.fromkeys(module for each in leaving for module in each.modules):
             asked = [each for each in leaving if module in each.modules and not each.in_use]
@@ -302,6 +318,7 @@ class GenericVIFDriver(Planner):
         try:
             marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
             own, unusable = self._plugin_of(vif)
+            own = own or (marked[0] if marked and vif is None else None)
             asked = owners(departure, host, [*marked, *plugins], own=own)
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
@@ -344,6 +361,26 @@ def _with_holder(outcome: Result | VifplugError) -> Result | VifplugError:
 
     holder = holders.name_of_holder(outcome.device)
     return InUse(outcome.vif_id, outcome.device, holder, outcome.certain or bool(holder))
+
+
+def _types_of_all(vifs: Sequence[tuple[str, VIF | None]], host: Host) -> set[str] | None:
+    """Return the vif_types that the kernel tells of these VIFs; None if it tells none of one."""
+    found: set[str] = set()
+    for vif_id, vif in vifs:
+        types = types_of(Departure(vif_id=vif_id, interface_id=None), host)
+        if not types and vif is None:
+            return None
+        found.update(types, [vif.vif_type] if vif else [])
+    return found
+
+
+def _failures(host: Host) -> Sequence[SwitchError]:
+    """Return the errors of a host's switches that can't be read.
+
+    A plugin that fails has been warned of; it hides no other's VIFs.
+    """
+    read = (s for s in host.switches.values() if not s.absent and not isinstance(s, Unread))
+    return [snapshot.failure for snapshot in read if snapshot.failure]
 
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:

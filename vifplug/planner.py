@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,7 +106,7 @@ class Planner:
         plugins += self._with_a_switch() if everywhere else ()
         if host is None:
             names = (name for vif in vifs for name in self._names(vif)) if everywhere else ()
-            wait = until - time.monotonic()
+            wait = (until - time.monotonic()) / 2  # the switches need the rest
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
         host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
         return View(host=host, since=since)
@@ -271,14 +271,14 @@ class Planner:
     # The host.
 
     def libvirt(self, *, wait: float = libvirt.LIBVIRT_WAIT) -> libvirt.Libvirt:
-        """Return what libvirt says of itself within some seconds; asked anew each time."""
+        """Return what libvirt says of itself within some seconds, or has said just before."""
         return libvirt.libvirt(self._group.libvirt_uri, wait=wait)
 
-    def whole_host(self) -> Host:
+    def whole_host(self, *, deadline: float | None = None) -> Host:
         """Return the host with everything that the switches of all plugins have."""
-        return self._with_switches(
-            self.reader.read(), None, self._all_plugins(), self.deadline(None)
-        )
+        until = self.deadline(None) if deadline is None else deadline
+        host = self.reader.read(wait=until - time.monotonic())
+        return self._with_switches(host, None, self._all_plugins(), until)
 
     def deadline(self, timeout: float | None) -> float:
         """Return when a call of so many seconds must have ended, as CLOCK_MONOTONIC tells it."""
@@ -339,8 +339,14 @@ class Planner:
         vifs: Sequence[VIF] | None,
         plugins: Sequence[VIFPlugin],
         deadline: float,
+        *,
+        expected: Set[str] | None = None,
     ) -> Host:
-        """Return the host with the switches of these plugins, as far as some VIFs need them."""
+        """Return the host with the switches of these plugins, as far as some VIFs need them.
+
+        Without ``vifs`` it is all that they have; ``expected`` are then the vif_types for which
+        they are waited for, where that is not every one.
+        """
         others = set(self.registry.switches_here())
         readers: dict[str, SwitchReader] = {}
         for plugin in plugins:
@@ -354,7 +360,7 @@ class Planner:
                 key=plugin.snapshot.key if plugin.snapshot else module,
                 options=plugin.options,
                 vifs=vifs if sharing & others else own,
-                own=own is None or bool(own),
+                own=bool(own) or (own is None and (expected is None or bool(sharing & expected))),
             )
         return self.reader.with_switches(host, readers.values(), deadline=deadline)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -83,12 +83,18 @@ class _Loader(NamedExtensionManager[Any]):
 class Registry:
     """The installed plugins. Nothing is imported before it is asked for."""
 
-    def __init__(self, *, options: Options = lambda plugin: {}) -> None:
-        """``options`` gives the configured values of a plugin's options."""
+    def __init__(
+        self, *, options: Options = lambda plugin: {}, only: Collection[str] | None = None
+    ) -> None:
+        """``options`` gives the configured values of a plugin's options.
+
+        ``only`` are the vif_types to know, where that is not all.
+        """
         self._options = options
         self._entries: dict[str, list[EntryPoint]] = {}
         for entry in importlib.metadata.entry_points(group=GROUP):
-            self._entries.setdefault(entry.name, []).append(entry)
+            if only is None or entry.name in only:
+                self._entries.setdefault(entry.name, []).append(entry)
         self._plugins: dict[str, VIFPlugin] = {}
         self._vif_types = tuple(sorted(self._entries))
         switches = importlib.metadata.entry_points(group=SWITCHES)

@@ -28,6 +28,7 @@ from vifplug.errors import PrivilegeError
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Wired
+from vifplug.registry import Registry
 
 _NEWUSER, _NEWNET = 0x10000000, 0x40000000
 _TUNSETIFF, _ATTACH = 0x400454CA, 0x0002 | 0x1000 | 0x4000  # TAP, NO_PI, VNET_HDR
@@ -56,10 +57,13 @@ class Demo(Command):
     def act(self, arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="vifplug-demo-") as folder:
             _enter_namespace()
-            driver = GenericVIFDriver()
+            # It has no other plugin, which could see a switch of the machine's.
+            registry = Registry(only=("bridge",))
+            driver = GenericVIFDriver(registry=registry)
             cfg.CONF.set_override("lock_path", folder, group=opts.GROUP)
             vifs = [VIF.from_dict(data) for data in VIFS]
             plugin = driver.ready(None, vifs[0]).plugin
+            cfg.CONF.register_opts(plugin.opts, group=plugin.group)
             for option in ("create_tap", "remove_unused"):
                 # The caller's plugin has its options already; the daemon is a fork, and reads ours.
                 plugin.options[option] = True

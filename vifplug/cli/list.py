@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
-from vifplug.cli import DONE
-from vifplug.cli.command import Command
+from vifplug.cli import DONE, FAILED
+from vifplug.cli.command import Command, seconds
 from vifplug.driver import GenericVIFDriver
 from vifplug.plan.plugged import Plugged
+
+LOG = logging.getLogger(__name__)
 
 _ASCII = str.maketrans("└├│─", "`||-")
 
@@ -18,13 +21,19 @@ _ASCII = str.maketrans("└├│─", "`||-")
 class List(Command):
     """Print what this host has plugged, as a tree of bridges, VIFs and their devices."""
 
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        words = "how long it may take, instead of the configured timeout"
+        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+
     def act(self, arguments: argparse.Namespace) -> int:
-        found = GenericVIFDriver().list()
+        found, failures = GenericVIFDriver().listing(timeout=arguments.timeout)
+        for failure in failures:
+            LOG.warning("%s: what it has is missing here", failure)
         if arguments.format == "json":
             self.print_json([one.to_dict() for one in found])
         else:
             print_tree(found)
-        return DONE
+        return FAILED if failures else DONE
 
 
 def print_tree(plugged: Sequence[Plugged]) -> None:

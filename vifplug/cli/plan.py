@@ -29,9 +29,6 @@ class Plan(VIFCommand):
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         plans = self.driver.plans(self.wired, self.view, move=arguments.move)
-        source = self.view.host.found.get("libvirt_version", "")
-        if plans and source.startswith("assumed"):
-            print(f"libvirt {self.view.host.libvirt_version} {source}", file=sys.stderr)
         return self.show(vifs, plans, arguments)
 
     def show_one(self, outcome: VIFPlan | Result) -> None:

@@ -14,6 +14,9 @@ from vifplug import opts
 from vifplug.model.host import ASSUMED_LIBVIRT, Host
 from vifplug.query import libvirt as look
 
+ASSUMED = "assumed"
+"""How Host.found begins for a fact that nobody told; what follows says why."""
+
 
 def find(group: Any, told: Mapping[str, Any], *, wait: float) -> Host:
     """Return the host without its devices; its ``found`` says of each fact where it is from.
@@ -43,11 +46,21 @@ def find(group: Any, told: Mapping[str, Any], *, wait: float) -> Host:
 
 def _ask_libvirt(answer: look.Libvirt, facts: dict[str, Any], found: dict[str, str]) -> None:
     """Add what libvirt says of itself, or what is assumed where it says nothing."""
+    assumed = f"{ASSUMED}: {answer.error}"[:255]
     if "libvirt_version" not in facts:
         facts["libvirt_version"] = answer.version or ASSUMED_LIBVIRT
-        assumed = f"assumed: {answer.error}"[:255]
         found["libvirt_version"] = "found" if answer.version else assumed
     if "virt_type" not in facts:
         kvm = Path("/dev/kvm").exists()
         facts["virt_type"] = answer.virt_type or ("kvm" if kvm else "qemu")
-        found["virt_type"] = "found"
+        found["virt_type"] = "found" if answer.virt_type else assumed
+
+
+def assumed(host: Host) -> str:
+    """Return in words which facts are assumed, and why; nothing if none is."""
+    names = {"libvirt_version": "libvirt", "virt_type": "virt_type"}
+    facts = [name for name in names if host.found.get(name, "").startswith(ASSUMED)]
+    if not facts:
+        return ""
+    values = " and ".join(f"{names[name]} {getattr(host, name)}" for name in facts)
+    return f"{values} {host.found[facts[0]]}"
