@@ -56,6 +56,7 @@ class VIFPlugin(abc.ABC):
     ``vif_type``     set by the registry: the type for which this instance was loaded
     ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
+    ``modules``      modules of the kernel that some VIFs need, and which, for ``vifplug doctor``
     """
 
     api_version: ClassVar[int]
@@ -71,6 +72,7 @@ class VIFPlugin(abc.ABC):
     vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
+    modules: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """``options`` are the values of ``opts`` by name; their defaults where not given."""

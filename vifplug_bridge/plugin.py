@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug.fields import MAC, declared
 from vifplug.guest import attach
@@ -30,6 +31,7 @@ class BridgePlugin(VIFPlugin):
     required = ("network.bridge",)
     group = opts.GROUP
     opts = opts.OPTS
+    modules: ClassVar[Mapping[str, str]] = {"8021q": "VLAN devices (network.should_create_vlan)"}
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         bridge = vif.network.bridge

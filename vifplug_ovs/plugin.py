@@ -76,6 +76,7 @@ class OvsPlugin(VIFPlugin):
     processes = PROCESSES
     switch = "reader"
     snapshot = Ovs
+    modules: ClassVar[Mapping[str, str]] = {"openvswitch": "bridges with the datapath system"}
 
     def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
         ovs = host.switch(Ovs)

@@ -97,7 +97,7 @@ def checks(host: Host, options: Options) -> Iterable[Check]:
         check="OVSDB",
         ok=well,
         detail=f"{endpoint}: {why}" if why else f"{endpoint} answers{version}",
-        mend="" if well else "start openvswitch-switch, or set [vifplug_ovs] ovsdb_connection",
+        mend="" if well or ovs is None else ovs.mend,
     )
     if ovs and ovs.ovn:
         yield _ovn(ovs.ovn)

@@ -6,8 +6,10 @@ This module is the plugin's ``vifplug.switch.Reader``.
 
 from __future__ import annotations
 
+import grp
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vifplug.errors import OVSDBError
@@ -17,11 +19,13 @@ from vifplug_ovs import ovn, passthrough, process
 from vifplug_ovs.names import OVS, VHOSTUSER, port_names
 from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
-from vifplug_ovs.ovsdb.endpoint import Keys
+from vifplug_ovs.ovsdb.endpoint import Endpoint, Keys
 from vifplug_ovs.ovsdb.queries import Sought
 from vifplug_ovs.snapshot import Ovs
 
 _OURS = (OVS, VHOSTUSER)
+_ELSEWHERE = "set [vifplug_ovs] ovsdb_connection"
+_SEE_WHY = "see why ovsdb-server does not answer: its log, and systemctl status ovsdb-server"
 
 
 def read(
@@ -47,12 +51,26 @@ def read(
             return ovs
     except OVSDBError as error:
         absent = isinstance(error.__cause__, FileNotFoundError)
-        return Ovs(endpoint=endpoint, error=error.why, absent=absent)
+        ended = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+        mend = f"start openvswitch-switch, or {_ELSEWHERE}" if ended else _ELSEWHERE
+        return Ovs(endpoint=endpoint, error=error.why, absent=absent, mend=mend)
     except PermissionError as error:
         why = f"{error.strerror}: only its owner and group may look, and root"
-        return Ovs(endpoint=endpoint, error=why)
+        return Ovs(endpoint=endpoint, error=why, mend=_admitted(endpoint))
     except (Lost, Unanswered) as error:
-        return Ovs(endpoint=endpoint, error=str(error))
+        return Ovs(endpoint=endpoint, error=str(error), mend=_SEE_WHY)
+
+
+def _admitted(endpoint: str) -> str:
+    """Return how a user gets the right to read the database."""
+    socket = Path(Endpoint.parse(endpoint).path)
+    try:
+        group = grp.getgrgid(socket.stat().st_gid).gr_name
+    except (OSError, KeyError):
+        group = ""  # a folder above is closed too
+    if group in ("", "root"):
+        return f"run it as root, or give {socket} and its folder a group that this user is in"
+    return f"run it as root, or add this user to the group {group}"
 
 
 def keys(options: Mapping[str, Any]) -> Keys:

@@ -163,7 +163,8 @@ class Ovn:
 class Ovs(Snapshot):
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
-    ``absent``: there is no such socket, as on a host without Open vSwitch. ``types`` are the types
+    ``absent``: there is no such socket, as on a host without Open vSwitch. ``mend`` is what an
+    operator can do about another ``error``. ``types`` are the types
     of port that the switch knows, and ``ovn`` is the host's OVN, if these were read. ``qos`` are
     the ids of VIFs that have a QoS row of ours: it outlives a port that another program deletes.
     """
@@ -174,6 +175,7 @@ class Ovs(Snapshot):
     version: str | None = declared(_ANY, default=None)
     error: str | None = declared(_ANY, default=None)
     absent: bool = declared(BOOLEAN, default=False)
+    mend: str = declared(_ANY, default="")
     types: tuple[str, ...] = declared(Many(_ANY), default=())
     ovn: Ovn | None = declared(Record(Ovn), default=None)
     qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())

@@ -7,6 +7,9 @@ the devices that libvirt needs; unplug removes them or restores their settings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from vifplug.errors import Conflict
 from vifplug.fields import Choice
 from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
@@ -29,6 +32,7 @@ class DirectPlugin(VIFPlugin):
     kinds = KINDS
     group = opts.GROUP
     opts = opts.OPTS
+    modules: ClassVar[Mapping[str, str]] = {"8021q": "VLAN devices (details.vlan)"}
 
 
 def macvtap(

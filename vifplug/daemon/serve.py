@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -64,8 +64,9 @@ def plug(
     def several(vifs: Sequence[apply.Plugging], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]
         shared = {name for vif in vifs for part in vif.wanted.parts for name in part.shared}
-        bridged = any(p.crosses_bridge for vif in vifs for p in vif.wanted.parts)
-        means = replace(call.means, meanwhile=dropping.look if bridged else None)
+        bridges = {p.title for vif in vifs for p in vif.wanted.parts if p.crosses_bridge}
+        look = partial(dropping.look, bridges)
+        means = replace(call.means, meanwhile=look if bridges else None)
         moving = [vif.vif_id for vif in vifs if vif.wanted.move]
         leaves = apply.used_by(moving, means, remove_unused=True)
         while True:
@@ -75,8 +76,8 @@ def plug(
                 if leaves <= shared:
                     outcomes = apply.plug(vifs, means)
                     break
-        if bridged and any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
-            dropping.look()
+        if any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
+            look()
         return outcomes
 
     replies = _each(data, one, several, known, switch, snapshots, "plug")
@@ -88,16 +89,17 @@ def plug(
 
 @dataclass
 class _Firewall:
-    """The chains of this host that drop bridged packets, looked at once a request if at all."""
+    """The chains of this host that drop what crosses the bridges of a request's VIFs."""
 
-    chains: list[str] | None = None
+    chains: dict[str, None] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
 
-    def look(self) -> None:
-        """Look at it, where that was not done yet. Without the right to look we find nothing."""
-        if self.chains is None:
-            self.chains = []
-            with contextlib.suppress(OSError):
-                self.chains = firewall.dropping()
+    def look(self, bridges: Iterable[str]) -> None:
+        """Look at the firewall for those bridges for which that was not done yet."""
+        new = sorted(set(bridges) - self._seen)
+        self._seen.update(new)
+        if new:
+            self.chains |= dict.fromkeys(firewall.look(new).dropping)
 
 
 def unplug(

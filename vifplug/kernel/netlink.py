@@ -109,6 +109,21 @@ class Netlink:
             wanted = nl.attribute(rt.MASTER, nl.u32(found[1].index))
         return self._decoded(self.dump(rt.GETLINK, rt.link_body(wanted, _NO_STATS)))
 
+    def firewalls(
+        self, names: Sequence[str] | None = None
+    ) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """Return bridges by name: their indexes, and the firewalls that each calls by itself.
+
+        These are the bridges of some names, as far as they are there, or all.
+        """
+        if names is None:
+            bodies = self.dump(rt.GETLINK, rt.link_body(rt.of_kind("bridge"), _NO_STATS))
+        else:
+            asked = [(rt.GETLINK, nl.ACK, _by_name(name)) for name in names]
+            bodies = [body for found, _ in self.exchange(asked) for body in found] if asked else []
+        calls = {rt.name_in(body): rt.decode_calls(body) for body in bodies}
+        return {name: each for name, each in calls.items() if each}
+
     def links_naming(self, text: str) -> dict[str, Link]:
         """Return the devices in whose description this text stands, as in an alternative name."""
         raw = self.dump(rt.GETLINK, rt.link_body(_NO_STATS))

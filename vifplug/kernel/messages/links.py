@@ -40,6 +40,7 @@ VFINFO_LIST, VF_INFO = 22, 1
 VF_MAC, VF_VLAN, VF_SPOOFCHK, VF_TRUST = 1, 2, 4, 9
 INFO_KIND, INFO_DATA = 1, 2
 BR_FORWARD_DELAY, BR_AGEING_TIME, BR_STP_STATE, BR_MCAST_SNOOPING = 1, 4, 5, 23
+BR_CALLS = {"iptables": 36, "ip6tables": 37, "arptables": 38}
 VETH_PEER = 1
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
 VLAN_ID = 1
@@ -136,6 +137,29 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
     if kind in ("macvlan", "macvtap") and MACVLAN_MODE in data:
         return kind, {"mode": _MACVLAN_MODES.get(number(data[MACVLAN_MODE]))}
     return kind, {}
+
+
+def of_kind(kind: str) -> bytes:
+    """Return the attribute by which a dump has only the devices of one kind."""
+    return nest(LINKINFO, attribute(INFO_KIND, text(kind)))
+
+
+def decode_calls(body: bytes) -> tuple[int, tuple[str, ...]] | None:
+    """Return a bridge's index, and the families whose firewall it calls by its own setting.
+
+    None for a device that is no bridge.
+    """
+    info = nested(nested(body, _LINK.size).get(LINKINFO, b""))
+    if as_text(info.get(INFO_KIND, b"")) != "bridge":
+        return None
+    data = nested(info.get(INFO_DATA, b""))
+    called = tuple(family for family, kind in BR_CALLS.items() if data.get(kind) == b"\1")
+    return _LINK.unpack_from(body)[2], called
+
+
+def name_in(body: bytes) -> str:
+    """Return the name of the device that a message tells of."""
+    return as_text(nested(body, _LINK.size)[IFNAME])
 
 
 def decode_vfs(body: bytes) -> dict[int, Vf]:

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the running kernel has a module, without loading it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from vifplug.kernel.messages.attributes import nested
+from vifplug.kernel.netlink import Netlink
+
+_LOADED = Path("/sys/module")
+_FILES = Path("/lib/modules")
+_VLANS = Path("/proc/net/vlan")
+
+# Generic netlink's own family, which lists the others; to ask for one by name would load it.
+_GENERIC, _CONTROL, _FAMILY = 16, 0x10, 2
+_GET_FAMILIES = b"\x03\x01\0\0"
+_DATAPATH = b"ovs_datapath\0"
+
+
+def is_loaded(name: str) -> bool | None:
+    """Whether a module is loaded or built in; None where a host doesn't tell.
+
+    A built-in module need not be in sysfs, so the kernel's list of them is read. A container may
+    lack that, and so may a kernel without modules: then a few modules show in another way.
+    """
+    if (_LOADED / name).is_dir():
+        return True
+    try:
+        if name in _listed("modules.builtin"):
+            return True
+    except OSError:
+        return _shows(name)
+    return False
+
+
+def _shows(name: str) -> bool | None:
+    """Whether a module shows by what it makes; None for one of which we don't know that."""
+    if name == "8021q":
+        return _VLANS.exists()
+    if name == "openvswitch":
+        with Netlink(_GENERIC) as netlink:
+            bodies = netlink.dump(_CONTROL, _GET_FAMILIES)
+        return any(nested(body, len(_GET_FAMILIES)).get(_FAMILY) == _DATAPATH for body in bodies)
+    return None
+
+
+def is_loadable(name: str) -> bool:
+    """Whether this host has the file of a module for the running kernel."""
+    try:
+        return name in _listed("modules.dep")
+    except OSError:
+        return False
+
+
+@functools.cache
+def _listed(file: str) -> frozenset[str]:
+    """Return the modules that a list of the running kernel names. Raises OSError."""
+    lines = (_FILES / os.uname().release / file).read_text(errors="replace").splitlines()
+    paths = (line.partition(":")[0] for line in lines)
+    names = (path.rpartition("/")[2].partition(".ko")[0] for path in paths)
+    return frozenset(name.replace("-", "_") for name in names)
