@@ -341,9 +341,11 @@ DEVICE = Text(
     but=("all", "default"),
 )
 WORD = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "a word of 1 to 32 of A-Z a-z 0-9 . _ -")
-# What XML 1.0 and a terminal both take.
+UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]"
+"""A pattern of the characters that XML 1.0 or a terminal does not take."""
+
 LINE = Text(
-    r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]{1,255}",
+    UNPRINTABLE.replace("[", "[^") + "{1,255}",
     "a line of 1 to 255 characters without control characters",
 )
 MTU = Integer(68, 65535)

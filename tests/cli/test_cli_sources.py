@@ -132,3 +132,59 @@ def test_another_systems_file_without_from_is_refused(vifplug: Shell) -> None:
     done = vifplug("plan", str(FOLDER / "neutron/bridge/data.json"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "port is" in done.stderr and "no such field" in done.stderr
+
+
+def row(uuid: str, network_info: object) -> dict[str, object]:
+    """Return a row of Nova's table instance_info_caches."""
+    return {"instance_uuid": uuid, "network_info": network_info}
+
+
+def test_each_bad_row_of_a_hosts_dump_is_named(vifplug: Shell) -> None:
+    instances = [f"7f2d9c1a-3b5e-4e8f-a1d2-6c9b8e7f5a{at:02}" for at in range(5)]
+    good = json.loads((FOLDER / "nova/row-of-the-database/data.json").read_text())
+    texts = (None, "", "[{", '{"id":7}', '[{"address": "fa:16:3e:11:22:33"}]')
+    rows = [row(uuid, text) for uuid, text in zip(instances, texts, strict=True)]
+    name = vifplug.file([good, *rows, None])
+    done = vifplug("plug", "--from", "nova", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(": ")[1:3] for line in done.stderr.splitlines()] == [
+        [f"VIF {name}[3] (instance {instances[2]})", "network_info is '[{'; allowed"],
+        [f"VIF {name}[4] (instance {instances[3]})", """network_info is '{"id":7}'; allowed"""],
+        [f"VIF {name}[5].network_info[0] (instance {instances[4]})", "vif.id is missing; allowed"],
+        [f"VIF {name}[6]", "it is None; allowed"],
+    ]
+    assert set(vifplug.namespace.everything()["links"]) == {"lo"}
+
+
+def test_rows_without_a_vif_stop_no_other(vifplug: Shell) -> None:
+    good = json.loads((FOLDER / "nova/row-of-the-database/data.json").read_text())
+    name = vifplug.file([row(OTHER, None), row(OTHER, ""), good, row(OTHER, "[]")])
+    done = vifplug("xml", "--from", "nova", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("<interface ") == 1
+
+
+def test_a_dump_without_any_vif_is_done_with(vifplug: Shell) -> None:
+    assert vifplug.json("plug", "--from", "nova", vifplug.file(row(OTHER, None))) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [("web01", "web01"), ("4f" * 32, "4f" * 32), (ID, None), ("web\t01", "web 01")],
+)
+def test_the_device_of_a_port_of_others_than_nova_is_the_guests_name(
+    device: str, words: str | None, vifplug: Shell
+) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True, remove_unused=True)
+    others = port(device_id=device, device_owner="compute:probe")
+    others["binding:vif_details"] = {"port_filter": False}
+    name = vifplug.file({"port": others, "network": {"name": "prod\tnet\n"}})
+    for command in ("plug", "check", "unplug"):
+        done = vifplug(command, "--from", "neutron", name)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = vifplug("xml", "--from", "neutron", "--firewall", name)
+    if words is None or " " in words:  # no part of a filter's name
+        found = repr(words) if words else "missing"
+        assert done.returncode == 2 and f"instance.name is {found}" in done.stderr
+    else:
+        assert f'filter="nova-instance-{words}-' in done.stdout

@@ -14,6 +14,7 @@ from vifplug.model.mark import derived_name
 from vifplug.model.vif import ALIASES, VIF
 from vifplug.sources.given import FLAG, Given, Number
 
+_WHEN_BOUND = "a vif_type, which a port has once Neutron has bound it to this host"
 _UNBOUND = ("unbound", "binding_failed")
 _VEPA = ("802.1qbg", "802.1qbh")
 _INTERFACES = ("interface", "physical_interface")
@@ -49,13 +50,16 @@ class _Bridge(Kind):
 BRIDGE = _Bridge()
 
 
-def type_of(given: Given, *names: str) -> str:
-    """Return the vif_type under one of the names. Raises InvalidVIF where there is none yet."""
+def type_of(given: Given, *names: str, absent: str = _WHEN_BOUND) -> str:
+    """Return the vif_type under the first of the names that is there.
+
+    Raises InvalidVIF where there is none yet. ``absent`` is what that error allows where the
+    document tells no vif_type at all.
+    """
     name = next((name for name in names if given.has(name)), names[0])
     vif_type = given.take(WORD, name)
     if vif_type is None or vif_type in _UNBOUND:
-        allowed = "a vif_type, which a port has once Neutron has bound it to this host"
-        raise given.refuse(name, allowed)
+        raise given.refuse(name, absent if vif_type is None else _WHEN_BOUND)
     return ALIASES.get(vif_type, str(vif_type))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, shown
-from vifplug.fields import Boolean, Integer, Kind, NotAllowed
+from vifplug.fields import LINE, UNPRINTABLE, Boolean, Integer, Kind, NotAllowed
 
 _NOTHING = (None, "")
 
@@ -37,7 +37,23 @@ class Flag(Boolean):
         return super().check(value, lenient=lenient)
 
 
+class Label(Kind):
+    """Text for people, made a line: each character that a line can't have becomes a space.
+
+    Text that has no other character is nothing.
+    """
+
+    allowed = "text"
+
+    def check(self, value: Any, *, lenient: bool) -> str | None:
+        if not isinstance(value, str):
+            raise NotAllowed(value)
+        line = re.sub(UNPRINTABLE, " ", value).strip()[:255]
+        return LINE.check(line, lenient=lenient) if line else None
+
+
 FLAG = Flag()
+LABEL = Label()
 
 
 class Given:
@@ -108,7 +124,8 @@ class Given:
 
     def refuse(self, name: str, allowed: str) -> InvalidVIF:
         """Return the error that says what may stand under a name."""
-        value = shown(self.data[name]) if self.has(name) else "missing"
+        nothing = "empty" if name in self.data else "missing"
+        value = shown(self.data[name]) if self.has(name) else nothing
         return InvalidVIF(self.vif_id, self.path(name), value, allowed)
 
     def path(self, name: str) -> str:

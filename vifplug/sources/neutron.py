@@ -12,14 +12,18 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vifplug.fields import CIDR, IP, LINE, MAC, MTU, UUID, VLAN, WORD, Choice
+from vifplug.errors import NO_VIF, InvalidVIF, shown
+from vifplug.fields import CIDR, IP, LINE, MAC, MTU, UUID, VLAN, WORD, Choice, NotAllowed
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF, VNIC_TYPES, QoS
 from vifplug.sources import binding, own
-from vifplug.sources.given import FLAG, Given, Number
+from vifplug.sources.given import FLAG, LABEL, Given, Number
 from vifplug.sources.own import OWN
 
 _ALLOWED = "a port of Neutron's, bare or as {'port': ..., 'network': ..., 'subnets': [...]}"
+_SHOW = "openstack port show -f json"
+_SHOWN = f"as '{_SHOW}' of python-openstackclient 4.0 or newer prints it"
+_OF_THE_ROLE = f"a vif_type, which only an administrator or a service may read ('{_SHOW}')"
 _BESIDE = ("network", "subnets", "qos_policy", "dhcp_ports")
 _SEVERAL = ("networks", "subnets", "qos_policies")
 _OWNER = "compute:"
@@ -37,22 +41,25 @@ def vif_of(data: Any) -> VIF:
     network's ports of device_owner network:dhcp. Raises InvalidVIF, which names Neutron's field;
     for a port that is not bound, too.
     """
+    _require_a_port(data)
     wrapped = isinstance(data, Mapping) and "port" in data
     document = Given.whole(data, allowed=_ALLOWED, id_at=("port", "id") if wrapped else ("id",))
     port = document.below("port") if wrapped else document
+    if port.has("ID") and not port.has("id"):
+        raise _listed(port)
     vif_id, network_id = port.need(UUID, "id"), port.take(UUID, "network_id")
     network = document.below("network")
     if network.take(UUID, "id") not in (None, network_id):
         raise network.refuse("id", f"the port's network_id, {network_id}")
-    if str(port.take(LINE, "device_owner") or "").startswith(_NOT_GUESTS):
+    if str(port.take(LABEL, "device_owner") or "").startswith(_NOT_GUESTS):
         raise port.refuse("device_owner", "that of a guest's port, which starts with compute:")
-    vif_type = binding.type_of(port, "binding:vif_type", "binding_vif_type")
+    vif_type = binding.type_of(port, *_names(port, "vif_type"), absent=_OF_THE_ROLE)
     details = _both(port, "vif_details")
     profile = _both(port, "profile")
     found = binding.read(vif_type, details, profile)
     if found["filtered"] is None:
         found["filtered"] = _both(port, "capabilities").take(FLAG, "port_filter")
-    vnic_type = port.take(Choice(*VNIC_TYPES), "binding:vnic_type", "binding_vnic_type")
+    vnic_type = port.take(Choice(*VNIC_TYPES), *_names(port, "vnic_type"))
     found |= {
         "id": vif_id,
         "address": port.need(MAC, "mac_address"),
@@ -116,8 +123,37 @@ def _beside(
     return found
 
 
+def _require_a_port(data: Any) -> None:
+    """Raise InvalidVIF for a document of several ports whose list is none."""
+    if isinstance(data, Mapping) and "ports" in data:
+        raise InvalidVIF(NO_VIF, "ports", shown(data["ports"]), "a list of ports")
+
+
+def _listed(port: Given) -> InvalidVIF:
+    """Return the error for a row of 'openstack port list', which tells of no binding."""
+    try:
+        vif_id = UUID.check(port.data["ID"], lenient=True)
+    except NotAllowed:
+        vif_id = NO_VIF
+    command = _SHOW if vif_id == NO_VIF else f"{_SHOW} {vif_id}"
+    allowed = f"the port as '{command}' prints it"
+    return InvalidVIF(vif_id, port.at or "it", "a row of 'openstack port list'", allowed)
+
+
+def _names(port: Given, name: str) -> tuple[str, str]:
+    """Return both names of a field of the port's binding, the document's own spelling first."""
+    api, command = f"binding:{name}", f"binding_{name}"
+    if api not in port.data and any(str(one).startswith("binding_") for one in port.data):
+        return command, api
+    return api, command
+
+
 def _both(port: Given, name: str) -> Given:
-    return port.below(f"binding:{name}", f"binding_{name}")
+    """Return an object of the port's binding. Raises InvalidVIF for anything else."""
+    for spelt in _names(port, name):
+        if isinstance(port.data.get(spelt), str) and port.has(spelt):
+            raise port.refuse(spelt, f"an object, {_SHOWN}")
+    return port.below(*_names(port, name))
 
 
 def _devname(vif_id: str, vif_type: str, vnic_type: str | None, details: Given) -> str | None:
@@ -133,7 +169,7 @@ def _network(
 ) -> dict[str, Any]:
     found = {
         "id": network_id,
-        "label": network.take(LINE, "name"),
+        "label": network.take(LABEL, "name"),
         "mtu": network.take(Number(0, MTU.most), "mtu") or None,
         **bound,
     }
@@ -152,6 +188,8 @@ def _subnets(document: Given, port: Given) -> list[dict[str, Any]]:
         for other in document.each("dhcp_ports")
         for fixed in other.each("fixed_ips")
     }
+    if isinstance(port.data.get("fixed_ips"), str) and port.has("fixed_ips"):
+        raise port.refuse("fixed_ips", f"a list, {_SHOWN}")
     ips: dict[str, list[str]] = {}
     for fixed in port.each("fixed_ips"):
         if ip := fixed.take(IP, "ip_address"):
@@ -182,10 +220,15 @@ def _qos(policy: Given) -> dict[str, int]:
 
 
 def _instance(port: Given) -> dict[str, str]:
-    owner = port.take(LINE, "device_owner")
-    if owner and owner.startswith(_OWNER) and port.has("device_id"):
-        return {"uuid": port.take(UUID, "device_id")}
-    return {}
+    """Return the guest of a port. Its device_id is any text: Nova's is the instance's UUID."""
+    owner = port.take(LABEL, "device_owner")
+    device = port.take(LABEL, "device_id")
+    if not (owner and owner.startswith(_OWNER) and device):
+        return {}
+    try:
+        return {"uuid": UUID.check(device, lenient=True)}
+    except NotAllowed:
+        return {"name": device}
 
 
 def data_of(vif: VIF) -> dict[str, Any]:
@@ -206,13 +249,14 @@ def data_of(vif: VIF) -> dict[str, Any]:
         for subnet_id, subnet in zip(ids, network.subnets, strict=True)
         for ip in subnet.ips
     ]
+    device = vif.instance.uuid or vif.instance.name or ""
     port: dict[str, Any] = {
         "id": vif.id,
         "network_id": network.id,
         "mac_address": vif.address,
         "fixed_ips": fixed,
-        "device_id": vif.instance.uuid or "",
-        "device_owner": f"{_OWNER}nova" if vif.instance.uuid else "",
+        "device_id": device,
+        "device_owner": f"{_OWNER}nova" if device else "",
         "binding:vif_type": vif.vif_type,
         "binding:vnic_type": vif.vnic_type,
         "binding:vif_details": details,

@@ -15,7 +15,7 @@ from vifplug.errors import NO_VIF, InvalidVIF, shown
 from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, MTU, UUID, Choice, Kind
 from vifplug.model.vif import VIF, VNIC_TYPES, Network, QoS, Subnet
 from vifplug.sources import binding, nova_legacy, own
-from vifplug.sources.given import FLAG, Given, Number
+from vifplug.sources.given import FLAG, LABEL, Given, Number
 from vifplug.sources.own import OWN
 
 _ALLOWED = (
@@ -28,6 +28,8 @@ _QUOTAS = tuple(
     for direction in ("inbound", "outbound")
     for word in ("average", "peak", "burst")
 )
+_ROW = "network_info"
+_BESIDE = ("instance", "instance_uuid", "flavor")
 _DELEGATE = "delegate_create"
 """Of the VIF, not its details: the port is to be there before the guest."""
 _VLAN = Number(0, 4094)
@@ -44,6 +46,9 @@ def vif_of(data: Any) -> VIF:
     """
     if nova_legacy.is_pair(data):
         return nova_legacy.vif_of(data)
+    if isinstance(data, Mapping) and _ROW in data:
+        _entries(data[_ROW])
+        raise InvalidVIF(NO_VIF, _ROW, shown(data[_ROW]), "a single VIF, not a row of several")
     wrapped = isinstance(data, Mapping) and "vif" in data
     document = Given.whole(data, allowed=_ALLOWED, id_at=("vif", "id") if wrapped else ("id",))
     if wrapped and nova_legacy.is_pair(document.data["vif"]):
@@ -74,8 +79,8 @@ def parts(document: Any) -> list[tuple[str, Any]]:
     """Return what of a document is a VIF: each with its place in it, and what stands beside.
 
     An entry of the model, a pair, a list of these, and an object with ``network_info``, which
-    holds such a list, also as text: that is a row of the database's instance_info_caches. Raises
-    InvalidVIF where that text is no JSON.
+    holds such a list, also as text: that is a row of the database's instance_info_caches. A row
+    without a network_info has no VIF. :func:`vif_of` refuses a row whose network_info is no list.
     """
     if not isinstance(document, list) or nova_legacy.is_pair(document):
         return _parts(document)
@@ -85,20 +90,31 @@ def parts(document: Any) -> list[tuple[str, Any]]:
 
 
 def _parts(document: Any) -> list[tuple[str, Any]]:
-    if not isinstance(document, Mapping) or "network_info" not in document:
+    if not isinstance(document, Mapping) or _ROW not in document:
         return [("", document)]
-    entries = document["network_info"]
-    if isinstance(entries, str):
+    uuid = document.get("instance_uuid")
+    of = f" (instance {uuid})" if isinstance(uuid, str) and uuid.isprintable() else ""
+    try:
+        entries = _entries(document[_ROW])
+    except InvalidVIF:
+        return [(of, document)]  # refused when it is read, so that it stops no other row
+    beside = {name: document[name] for name in _BESIDE if name in document}
+    return [(f".{_ROW}[{at}]{of}", {"vif": one} | beside) for at, one in enumerate(entries)]
+
+
+def _entries(row: Any) -> list[Any]:
+    """Return the entries of a row's network_info. Raises InvalidVIF where it is no list."""
+    found = row
+    if isinstance(row, str):
         try:
-            entries = json.loads(entries)
+            found = json.loads(row) if row.strip() else None
         except (ValueError, RecursionError) as error:
-            raise InvalidVIF(NO_VIF, "network_info", shown(entries), f"JSON ({error})") from None
-    if not isinstance(entries, list):
-        raise InvalidVIF(NO_VIF, "network_info", shown(entries), "a list, or one as text")
-    beside = {name: document[name] for name in ("instance", "flavor") if name in document}
-    if "instance" not in beside and document.get("instance_uuid"):
-        beside["instance"] = {"uuid": document["instance_uuid"]}
-    return [(f".network_info[{at}]", {"vif": one} | beside) for at, one in enumerate(entries)]
+            raise InvalidVIF(NO_VIF, _ROW, shown(row), f"JSON ({error})") from None
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise InvalidVIF(NO_VIF, _ROW, shown(row), "a list, also as text; or nothing")
+    return found
 
 
 def _type(vif: Given, network: Given) -> str:
@@ -111,8 +127,9 @@ def _type(vif: Given, network: Given) -> str:
 def _beside(document: Given) -> dict[str, Any]:
     """Return the fields of the VIF that stand beside it: its instance and the flavor's limits."""
     instance, specs = document.below("instance"), document.below("flavor").below("extra_specs")
+    uuid = instance.take(UUID, "uuid") or document.take(UUID, "instance_uuid")
     return {
-        "instance": {"uuid": instance.take(UUID, "uuid"), "name": instance.take(LINE, "name")},
+        "instance": {"uuid": uuid, "name": instance.take(LINE, "name")},
         "qos": {name: specs.take(_RATE, f"quota:vif_{name}") for name in _QUOTAS},
     }
 
@@ -131,7 +148,7 @@ def _network(network: Given, vif_type: str, bound: Mapping[str, Any]) -> dict[st
         bridge = bridge or binding.quantum_bridge(network_id)
     return {
         "id": network_id,
-        "label": network.take(LINE, "label"),
+        "label": network.take(LABEL, "label"),
         "mtu": kept(Number(0, MTU.most), "mtu") or None,
         "bridge": bridge,
         "interface": bound.get("interface") or kept(DEVICE, "interface", "bridge_interface"),

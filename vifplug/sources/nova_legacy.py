@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vifplug.errors import NO_VIF, InvalidVIF, shown
-from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, UUID
+from vifplug.fields import CIDR, DEVICE, IP, MAC, UUID
 from vifplug.model.vif import VIF
 from vifplug.sources import binding
-from vifplug.sources.given import FLAG, Given, Number
+from vifplug.sources.given import FLAG, LABEL, Given, Number
 
 _ALLOWED = "a pair of network and mapping"
 
@@ -71,7 +71,7 @@ def _network(network: Given, mapping: Given, vif_type: str) -> dict[str, Any]:
         bridge = bridge or binding.quantum_bridge(network_id)
     return {
         "id": network_id,
-        "label": mapping.take(LINE, "label"),
+        "label": mapping.take(LABEL, "label"),
         "bridge": bridge,
         "interface": network.take(DEVICE, "interface", "bridge_interface"),
         "vlan": network.take(Number(0, 4094), "vlan") or None,

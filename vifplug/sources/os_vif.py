@@ -14,7 +14,7 @@ from vifplug.fields import CIDR, DEVICE, IP, LINE, MAC, MTU, UUID, WORD
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF, Network, Subnet
 from vifplug.sources import binding, own
-from vifplug.sources.given import FLAG, Given, Number
+from vifplug.sources.given import FLAG, LABEL, Given, Number
 from vifplug.sources.own import OWN
 
 _ALLOWED = "a serialised VIF of os-vif's, bare or as {'vif': ..., 'instance_info': ...}"
@@ -143,7 +143,7 @@ def _network(network: Given, vif: Given, vif_type: str, name: str) -> dict[str, 
         bridge = bridge or binding.quantum_bridge(network_id)
     return {
         "id": network_id,
-        "label": network.take(LINE, "label"),
+        "label": network.take(LABEL, "label"),
         "mtu": network.take(Number(0, MTU.most), "mtu") or None,
         "bridge": bridge,
         "interface": network.take(DEVICE, "bridge_interface"),
