@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vifplug import fields
@@ -279,6 +280,8 @@ class GenericVIFDriver(Planner):
         since = locks.stamp(self.reader.folder())
         host = self.reader.devices(batch=len(vifs) >= BATCH)
         by_id = any(vif is None for _, vif in vifs)
+        if by_id:
+            host = replace(host, asked=tuple(vif_id for vif_id, _ in vifs))
         known = [vif for _, vif in vifs if vif]
         types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
         plugins = self._all_plugins() if by_id else self.registry.some(types)

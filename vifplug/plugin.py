@@ -20,7 +20,7 @@ from vifplug.errors import InvalidVIF
 from vifplug.model.host import Host
 from vifplug.model.snapshot import Snapshot
 from vifplug.model.vif import VIF
-from vifplug.operations.operation import SwitchOperation
+from vifplug.operations.operation import Operation
 from vifplug.parts import CORE, Part
 from vifplug.result import Check
 from vifplug.switch import Departure
@@ -86,7 +86,7 @@ class VIFPlugin(abc.ABC):
         ``host``. The VIF has passed :meth:`check`. May raise InvalidVIF or Conflict.
         """
 
-    def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
+    def leave(self, vif: Departure, host: Host) -> Sequence[Operation]:
         """Return what takes a VIF out of the plugin's switch, for the plan of a move. Pure."""
         return ()
 

@@ -10,18 +10,21 @@ See docs/writing-a-plugin.md.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.model.snapshot import Snapshot, Trace
 from vifplug.model.vif import VIF
+from vifplug.operations.claims import ClaimOperation
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.part import Part
 
 __all__ = [
+    "ClaimFiles",
     "Departure",
     "Order",
     "Presence",
@@ -31,6 +34,7 @@ __all__ = [
     "Switch",
     "Trace",
     "Wanted",
+    "claims_apart",
 ]
 
 
@@ -47,6 +51,7 @@ class Reader(Protocol):
     ) -> Snapshot | None:
         """Return what the switch has of some VIFs, of whatever vif_type, or with None of all.
 
+        With None, ``host.asked`` may say that no others matter than the VIFs of these ids.
         ``options`` are the plugin's own. ``deadline`` is absolute CLOCK_MONOTONIC. Never raises:
         the snapshot's ``error`` says why the switch can't be read. None: there is nothing to read.
         """
@@ -117,6 +122,19 @@ class Order:
     after: tuple[Operation, ...] = ()
 
 
+def claims_apart(
+    operations: Iterable[Operation],
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """Return operations without those on claims of a switch's bridges; and these.
+
+    They come after the transaction, because it may make the bridge. Without its bridge, a claim is
+    void.
+    """
+    every = tuple(operations)
+    claims = tuple(o for o in every if isinstance(o, ClaimOperation) and o.token)
+    return tuple(o for o in every if o not in claims), claims
+
+
 class Refused(Exception):
     """The switch rejected a transaction and changed nothing.
 
@@ -131,8 +149,11 @@ class Refused(Exception):
 class Switch(abc.ABC):
     """A switch that is open for one privileged call.
 
-    Each method may raise SwitchError and DeadlineExceeded.
+    Each method may raise SwitchError and DeadlineExceeded. ``claim_files`` are the claims on the
+    switch's bridges, if it has any. The core sets them before it asks for anything.
     """
+
+    claim_files: ClaimFiles = NoClaimFiles()
 
     @abc.abstractmethod
     def seek(self, wanted: Sequence[Wanted], *, meanwhile: Callable[[], object]) -> Snapshot:
@@ -142,8 +163,11 @@ class Switch(abc.ABC):
         """
 
     @abc.abstractmethod
-    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
-        """Read everything that belongs to these VIFs; return, per VIF, what removes it."""
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
+        """Read everything that belongs to these VIFs; return, per VIF, what removes it.
+
+        That are changes of the switch, and the removal of claims on its bridges.
+        """
 
     def seen(self) -> Snapshot | None:
         """Return what :meth:`removals` has read, for the parts that give back; None: no part asks.
@@ -152,7 +176,7 @@ class Switch(abc.ABC):
         """
         return None
 
-    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
+    def leaving(self, vif: Departure) -> Sequence[Operation]:
         """Return what takes a VIF out that moves to another place; each with its undo."""
         return self.removals([vif])[0]
 
@@ -192,14 +216,23 @@ class Switch(abc.ABC):
         """
         return None
 
+    def void(self, tokens: Collection[str]) -> Collection[str]:
+        """Return those of these tokens whose bridge is gone for good, as far as this call has read.
+
+        A token that may be another switch's is not void. The core removes the claims under those
+        that are.
+        """
+        return ()
+
     def order(self, operations: Sequence[Operation], *, alone: Wanted | None) -> Order:
         """Return the order of one VIF's operations; by default the kernel's come first.
 
         ``alone`` is that VIF where the call has no other.
         """
         inside = tuple(each for each in operations if isinstance(each, SwitchOperation))
-        kernel = tuple(each for each in operations if not isinstance(each, SwitchOperation))
-        return Order(before=kernel, inside=inside)
+        others = (each for each in operations if not isinstance(each, SwitchOperation))
+        kernel, claims = claims_apart(others)
+        return Order(before=kernel, inside=inside, after=claims)
 
     def is_its_doing(self, operation: Operation) -> bool:
         """Whether this repairs what the switch itself has just changed; then it is simply done."""

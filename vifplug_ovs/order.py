@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vifplug.operations import MakeLink, Operation, SetLink, SetLinks, SwitchOperation
-from vifplug.switch import Order
+from vifplug.switch import Order, claims_apart
 from vifplug_ovs.operations import DeviceOperation
 
 _LAST = ("up", "master")
@@ -24,9 +24,10 @@ def in_order(operations: Sequence[Operation], *, racing: bool) -> Order:
     first then, because vswitchd looks for them as soon as the database has told it.
     """
     inside = tuple(each for each in operations if isinstance(each, SwitchOperation))
-    kernel = [each for each in operations if not isinstance(each, SwitchOperation)]
+    others = (each for each in operations if not isinstance(each, SwitchOperation))
+    kernel, claims = claims_apart(others)
     if not inside:
-        return Order(before=tuple(kernel))
+        return Order(before=kernel, after=claims)
     named = {each.device for each in inside if isinstance(each, DeviceOperation)}
     makes: list[Operation] = []
     rest: list[Operation] = []
@@ -41,5 +42,5 @@ def in_order(operations: Sequence[Operation], *, racing: bool) -> Order:
             rest.append(each)
     rest += SetLinks.of(last)
     if racing:
-        return Order(inside=inside, meanwhile=(*makes, *rest))
-    return Order(before=tuple(makes), inside=inside, meanwhile=tuple(rest))
+        return Order(inside=inside, meanwhile=(*makes, *rest), after=claims)
+    return Order(before=tuple(makes), inside=inside, meanwhile=tuple(rest), after=claims)

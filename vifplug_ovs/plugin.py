@@ -14,7 +14,7 @@ from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
-from vifplug.operations import SwitchOperation
+from vifplug.operations import Operation
 from vifplug.parts import BridgePort, Part
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.switch import Departure
@@ -78,7 +78,7 @@ class OvsPlugin(VIFPlugin):
     snapshot = Ovs
     modules: ClassVar[Mapping[str, str]] = {"openvswitch": "bridges with the datapath system"}
 
-    def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
+    def leave(self, vif: Departure, host: Host) -> Sequence[Operation]:
         ovs = host.switch(Ovs)
         return leaving(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
 

@@ -83,7 +83,7 @@ def _plugged(vif: VIF, host: Host) -> str | None:
     ovs = host.switch(Ovs)
     if ovs is not None:
         marked = [port.mark for _, port in ovs.marked(vif.id).values()]
-        for noted in (*marked, *(claim for _, claim, _ in ovs.claims(vif.id))):
+        for noted in (*marked, *(claim for _, claim in ovs.claims(vif.id))):
             if noted and noted.process in PROCESSES:
                 return noted.process
     return _by_others(vif, host, ovs)

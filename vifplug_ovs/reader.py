@@ -16,11 +16,12 @@ from vifplug.errors import OVSDBError
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug_ovs import ovn, passthrough, process
+from vifplug_ovs.claims import Claims
 from vifplug_ovs.names import OVS, VHOSTUSER, port_names
 from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Endpoint, Keys
-from vifplug_ovs.ovsdb.queries import Sought
+from vifplug_ovs.ovsdb.queries import Reading, Sought
 from vifplug_ovs.snapshot import Ovs
 
 _OURS = (OVS, VHOSTUSER)
@@ -39,12 +40,22 @@ def read(
     if (told := host.switch(Ovs)) is not None:
         return told
     endpoint = options["ovsdb_connection"]
-    sought = None if vifs is None else [_sought(vif, options, host) for vif in vifs]
+    sought = None
+    if vifs is not None:
+        sought = [_sought(vif, options, host) for vif in vifs]
+    elif host.asked is not None:
+        sought = [Sought(vif_id=vif_id) for vif_id in host.asked]
+    ids = None if sought is None else [vif.vif_id for vif in sought]
+    claims = Claims.of(host.claim_files, ids)
+    reading = Reading(
+        sought=sought, bridges=claims.claimed_rows, interface_ids=claims.interface_ids
+    )
     ours = [vif for vif in vifs or () if vif.vif_type in _OURS]
     host.expect(mark for vif in ours for mark in process.marks(vif))
     try:
         with pool.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
-            ovs = queries.read(connection, sought, deadline=deadline, meanwhile=host.read_ahead)
+            ovs = queries.read(connection, reading, deadline=deadline, meanwhile=host.read_ahead)
+            ovs = claims.on(ovs)
             if ovs.ovn:
                 controller = ovn.ask(ovs.ovn, options["ovn_rundir"], deadline=deadline)
                 ovs = replace(ovs, ovn=controller)
@@ -85,8 +96,7 @@ def keys(options: Mapping[str, Any]) -> Keys:
 def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     """Return what is to be read for a VIF: for another plugin's, only rows with its mark or ids."""
     if vif.vif_type not in _OURS:
-        # Its claim may note another interface id than the VIF tells here.
-        return Sought(vif_id=vif.id, interface_id=vif.interface_id, by_id=True)
+        return Sought(vif_id=vif.id, interface_id=vif.interface_id)
     slot = vif.details.get("pci_slot")
     return Sought(
         vif_id=vif.id,

@@ -83,9 +83,11 @@ class OvsPort:
 
 @dataclass(frozen=True, kw_only=True)
 class OvsBridge:
-    """A bridge, the claims on it (from claim to interface id), and those of its ports we know.
+    """A bridge, those of its ports that we know, and claims on it.
 
-    ``marks`` are those of our keys that the bridge has: we made it, or it is a VIF's own.
+    ``claims`` are texts of marks, each with the interface id that it notes. Files hold them, see
+    ``vifplug_ovs.claims``. ``marks`` are those of our keys that the bridge has: we made it, or it
+    is a VIF's own.
     """
 
     datapath_type: str = declared(_ANY, default="")
@@ -94,10 +96,27 @@ class OvsBridge:
     ports: Mapping[str, OvsPort] = declared(Table(Record(OvsPort)), default_factory=dict)
     row: str = declared(_ANY, default="")
 
+    def __post_init__(self) -> None:
+        # A description of a host may leave out of the text what the interface id says already.
+        noting = (_noting(text, interface_id) for text, interface_id in self.claims.items())
+        claims = {str(claim): interface_id_in(claim) for claim in noting if claim}
+        object.__setattr__(self, "claims", claims)
+
     @property
     def mark(self) -> Mark | None:
         """The mark that we gave a VIF's own bridge; None for a shared one."""
         return Mark.parse(self.marks.get(MARK, ""))
+
+
+def _noting(text: str, interface_id: str) -> Mark | None:
+    """Return the claim that a text is, with the interface id as its data."""
+    claim = Mark.parse(text)
+    return replace(claim, data=(interface_id,)) if claim else None
+
+
+def interface_id_in(claim: Mark) -> str:
+    """Return the interface id that a claim on a bridge notes."""
+    return ".".join(claim.data) or claim.vif_id
 
 
 class _Index:
@@ -106,7 +125,7 @@ class _Index:
     def __init__(self, bridges: Mapping[str, OvsBridge]) -> None:
         self.marked: dict[str, dict[str, tuple[str, OvsPort]]] = {}
         self.bearing: dict[str, dict[str, tuple[str, OvsPort]]] = {}
-        self.claims: dict[str, dict[tuple[str, str], str]] = {}
+        self.claims: dict[str, dict[tuple[str, str], Mark]] = {}
         for name, bridge in bridges.items():
             self.put_bridge(name, None, bridge)
 
@@ -115,11 +134,11 @@ class _Index:
         for port_name, port in before.ports.items() if before else ():
             self.put_port(name, port_name, port, None)
         for claim in before.claims if before else ():
-            self.put_claim(name, claim, None)
+            self.put_claim(name, claim, False)
         for port_name, port in after.ports.items() if after else ():
             self.put_port(name, port_name, None, port)
-        for claim, noted in after.claims.items() if after else ():
-            self.put_claim(name, claim, noted)
+        for claim in after.claims if after else ():
+            self.put_claim(name, claim, True)
 
     def put_port(
         self, bridge: str, name: str, before: OvsPort | None, after: OvsPort | None
@@ -133,16 +152,16 @@ class _Index:
         if after and IFACE_ID in after.external_ids:
             self.bearing.setdefault(after.external_ids[IFACE_ID], {})[name] = bridge, after
 
-    def put_claim(self, bridge: str, claim: str, interface_id: str | None) -> None:
-        """Replace a claim on a bridge."""
+    def put_claim(self, bridge: str, claim: str, there: bool) -> None:
+        """Note a claim on a bridge as there, or as gone."""
         mark = Mark.parse(claim)
         if mark is None:
             return
         claims = self.claims.setdefault(mark.vif_id, {})
-        if interface_id is None:
-            claims.pop((bridge, claim), None)
+        if there:
+            claims[bridge, claim] = mark
         else:
-            claims[bridge, claim] = interface_id
+            claims.pop((bridge, claim), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +186,8 @@ class Ovs(Snapshot):
     operator can do about another ``error``. ``types`` are the types
     of port that the switch knows, and ``ovn`` is the host's OVN, if these were read. ``qos`` are
     the ids of VIFs that have a QoS row of ours: it outlives a port that another program deletes.
+    ``database`` is the UUID of the row of table Open_vSwitch. ``lost`` are the ids of VIFs whose
+    claims lead to no bridge any more, or can't be read.
     """
 
     key: ClassVar[str] = "ovs"
@@ -179,6 +200,8 @@ class Ovs(Snapshot):
     types: tuple[str, ...] = declared(Many(_ANY), default=())
     ovn: Ovn | None = declared(Record(Ovn), default=None)
     qos: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
+    database: str = declared(_ANY, default="")
+    lost: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
 
     @property
@@ -192,6 +215,18 @@ class Ovs(Snapshot):
     def bridge(self, name: str) -> OvsBridge | None:
         """Return the bridge of this name."""
         return self.bridges.get(name)
+
+    def token(self, name: str) -> str:
+        """Return the token of the claims on a bridge that is there."""
+        return f"{self._tokens}{self.bridges[name].row}"
+
+    def has(self, token: str) -> bool:
+        """Whether a token is that of a bridge in this database, there or gone."""
+        return bool(self.database) and token.startswith(self._tokens)
+
+    @property
+    def _tokens(self) -> str:
+        return f"{self.key}-{self.database}-"
 
     def ports(self) -> Iterator[tuple[str, str, OvsPort]]:
         """Yield (bridge, port's name, port)."""
@@ -218,14 +253,10 @@ class Ovs(Snapshot):
         """Return by name the ports that carry this VIF's mark, and their bridges."""
         return dict(self._index.marked.get(vif_id, {}))
 
-    def claims(self, vif_id: str) -> list[tuple[str, Mark, str]]:
-        """Return the bridges that a VIF claims, its claims and the interface ids noted there."""
+    def claims(self, vif_id: str) -> list[tuple[str, Mark]]:
+        """Return the bridges that a VIF claims, and its claims."""
         claims = self._index.claims.get(vif_id, {})
-        return [
-            (bridge, mark, noted)
-            for (bridge, claim), noted in claims.items()
-            if (mark := Mark.parse(claim))
-        ]
+        return [(bridge, claim) for (bridge, _), claim in claims.items()]
 
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
@@ -233,7 +264,8 @@ class Ovs(Snapshot):
         A VIF's iface-id is the one given, those that its claims and marked ports note, or its id.
         """
         ports = self.marked(vif_id)
-        ids = {interface_id or vif_id, *(noted for _, _, noted in self.claims(vif_id))}
+        noted = (interface_id_in(claim) for _, claim in self.claims(vif_id))
+        ids = {interface_id or vif_id, *noted}
         ids |= {port.external_ids.get(IFACE_ID, "") for _, port in ports.values()}
         for iface_id in ids - {""}:
             ports |= self.bearing(iface_id)
@@ -262,7 +294,7 @@ class Ovs(Snapshot):
         ports = self.of(vif_id, interface_id)
         for name, (bridge, port) in ports.items():
             yield _trace_of_port(vif_id, bridge, name, port)
-        for bridge, claim, _ in self.claims(vif_id):
+        for bridge, claim in self.claims(vif_id):
             yield Trace(
                 vif_id=vif_id, vif_type=claim.vif_type, process=claim.process, bridge=bridge
             )
@@ -275,7 +307,7 @@ class Ovs(Snapshot):
                 bridge=own,
                 main=False,
             )
-        if not ports and vif_id in self.qos:
+        if (not ports and vif_id in self.qos) or vif_id in self.lost:
             yield Trace(vif_id=vif_id)
 
 
@@ -316,6 +348,8 @@ class PlannedOvs(Ovs):
             types=base.types,
             ovn=base.ovn,
             qos=base.qos,
+            database=base.database,
+            lost=base.lost,
             bridges=bridges,
         )
 
@@ -331,11 +365,12 @@ class PlannedOvs(Ovs):
             self._index.put_port(bridge, name, ports.get(name), port)
             _put(ports, name, port)
 
-    def put_claim(self, bridge: str, claim: str, interface_id: str | None) -> None:
+    def put_claim(self, bridge: str, claim: Mark, there: bool) -> None:
         """Note a claim as made, or as gone."""
         if bridge in self.bridges:
-            self._index.put_claim(bridge, claim, interface_id)
-            _put(self.bridges[bridge].claims, claim, interface_id)
+            self._index.put_claim(bridge, str(claim), there)
+            noted = interface_id_in(claim) if there else None
+            _put(self.bridges[bridge].claims, str(claim), noted)
 
 
 def _put(table: Mapping[str, object], name: str, value: object | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from vifplug.model.mark import derived_name
 from vifplug.operations import Operation, SetLink, SwitchOperation
 from vifplug.switch import Departure, Order, Switch, Wanted
 from vifplug_ovs import parts
+from vifplug_ovs.claims import Claims
 from vifplug_ovs.operations import AddPort, MovePort, RemovePort, Settle
 from vifplug_ovs.operations.ports import (
     INTERFACE_COLUMNS,
@@ -29,7 +30,7 @@ from vifplug_ovs.order import in_order
 from vifplug_ovs.ovsdb import queries
 from vifplug_ovs.ovsdb.connection import Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Keys
-from vifplug_ovs.ovsdb.queries import Sought
+from vifplug_ovs.ovsdb.queries import Reading, Sought
 from vifplug_ovs.ovsdb.requests import Request, by_row, named, select, there_is
 from vifplug_ovs.ovsdb.rows import plain_row
 from vifplug_ovs.ovsdb.transactions import UNDO, Groups, Transactions
@@ -56,7 +57,8 @@ class OpenSwitch(Switch):
         self._races, self._race = races, Race()
         self._racing = False
         self._removed: set[str] = set()
-        self._sought: Sequence[Sought] = ()
+        self._reading = Reading(sought=())
+        self._void: set[str] = set()
         self._fresh: Ovs | None = None
         self._seen: Ovs | None = None
 
@@ -66,27 +68,50 @@ class OpenSwitch(Switch):
     # Reading.
 
     def seek(self, wanted: Sequence[Wanted], *, meanwhile: Callable[[], object]) -> Ovs:
-        sought = [_sought_of_parts(vif) for vif in wanted]
+        claims, reading = self._asked([_sought_of_parts(vif) for vif in wanted])
         fresh, self._fresh = self._fresh, None
-        if fresh and self._sought == sought:
-            return fresh
-        self._sought = sought
-        return self._transactions.read(sought, meanwhile)
+        if fresh is None or self._reading != reading:
+            fresh = self._read(claims, reading, meanwhile)
+        self._reading = reading
+        return claims.on(fresh)
 
-    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[SwitchOperation]]:
-        self._seen = ovs = self._transactions.read([_sought_by_id(vif) for vif in vifs])
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
+        claims, reading = self._asked([_sought_by_id(vif) for vif in vifs])
+        self._seen = ovs = claims.on(self._read(claims, reading))
         return [parts.removal(vif.vif_id, vif.interface_id, ovs) for vif in vifs]
 
     def seen(self) -> Ovs | None:
         return self._seen
 
-    def leaving(self, vif: Departure) -> Sequence[SwitchOperation]:
+    def leaving(self, vif: Departure) -> Sequence[Operation]:
         """Return what takes a VIF out that moves elsewhere; a removed port can be made again."""
-        ovs = self._transactions.read([_sought_by_id(vif)])
+        claims, reading = self._asked([_sought_by_id(vif)])
+        ovs = claims.on(self._read(claims, reading))
         found = parts.leaving(vif.vif_id, vif.interface_id, ovs)
         return [self._restorable(operation) for operation in found]
 
-    def _restorable(self, operation: SwitchOperation) -> SwitchOperation:
+    def _asked(self, sought: Sequence[Sought]) -> tuple[Claims, Reading]:
+        """Return the claims of some VIFs, and what is to be read of the database for them.
+
+        The claims come first: see :meth:`Claims.void`.
+        """
+        claims = Claims.of(self.claim_files, [vif.vif_id for vif in sought])
+        return claims, Reading(
+            sought=sought, bridges=claims.rows, interface_ids=claims.interface_ids
+        )
+
+    def _read(
+        self, claims: Claims, reading: Reading, meanwhile: Callable[[], object] | None = None
+    ) -> Ovs:
+        """Return what the database has, and note which of the claims' bridges it has no more."""
+        ovs = self._transactions.read(reading, meanwhile)
+        self._void |= claims.void(ovs)
+        return ovs
+
+    def void(self, tokens: Collection[str]) -> Collection[str]:
+        return self._void.intersection(tokens)
+
+    def _restorable(self, operation: Operation) -> Operation:
         if not isinstance(operation, RemovePort):
             return operation
         name = named(operation.device)
@@ -235,7 +260,7 @@ class OpenSwitch(Switch):
         try:
             return queries.read(
                 self._transactions.connected(),
-                self._sought,
+                self._reading,
                 deadline=until,
                 after=wait,
                 added=added,
@@ -259,7 +284,7 @@ def _awaited(group: Sequence[SwitchOperation]) -> list[str]:
 
 def _sought_by_id(vif: Departure) -> Sought:
     names = tuple(derived_name(prefix, vif.vif_id) for prefix in ("tap", "qvo"))
-    return Sought(vif_id=vif.vif_id, interface_id=vif.interface_id, ports=names, by_id=True)
+    return Sought(vif_id=vif.vif_id, interface_id=vif.interface_id, ports=names)
 
 
 def _sought_of_parts(vif: Wanted) -> Sought:

@@ -17,6 +17,7 @@ from tests.ovs.races import racing
 from tests.ovs.vifs import ovs_vif
 from vifplug import GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug.testing.claims import every_claim
 from vifplug.testing.configured import configured, forked
 from vifplug.testing.dumps import differences
 from vifplug.testing.faults.saboteur import Saboteur
@@ -24,11 +25,11 @@ from vifplug_ovs import opts
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
 
-Everything = tuple[dict[str, Any], dict[str, Any]]
+Everything = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
 class Host:
-    """The namespace and its Open vSwitch, with what they were at first."""
+    """The namespace, its Open vSwitch and the claims, with what they were at first."""
 
     def __init__(
         self, namespace: NetworkNamespace, ovs: OpenVSwitch, driver: GenericVIFDriver,
@@ -39,7 +40,7 @@ class Host:
         self.before = self.everything()
 
     def everything(self) -> Everything:
-        return self.namespace.everything(), self.ovs.everything()
+        return self.namespace.everything(), self.ovs.everything(), every_claim()
 
     def differs(self, before: Everything) -> list[str]:
         now, until = self.everything(), time.monotonic() + 15
@@ -47,7 +48,8 @@ class Host:
         while self._outlived(now) and time.monotonic() < until:
             time.sleep(0.02)
             now = self.everything()
-        return differences(before[0], now[0]) + differences(before[1], now[1])
+        pairs = zip(before, now, strict=True)
+        return [line for then, later in pairs for line in differences(then, later)]
 
     def _outlived(self, now: Everything) -> bool:
         return any(n.startswith("pb") and n not in now[1]["Bridge"] for n in now[0]["links"])

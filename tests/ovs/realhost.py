@@ -5,8 +5,15 @@ from __future__ import annotations
 
 import time
 
+from oslo_config import cfg
+
+from tests.ovs.databases import token_of
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel, perform
 from vifplug.model.host import Host
 from vifplug.testing import NetworkNamespace, OpenVSwitch
+from vifplug_ovs.operations import ClaimBridge
 from vifplug_ovs.snapshot import Ovs
 
 
@@ -19,8 +26,10 @@ def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
         ovs.vsctl("set", "Interface", name, "mtu_request=1400")
         for key, value in bridge.marks.items():
             ovs.vsctl("set", "Bridge", name, f'external_ids:{key}="{value}"')
-        for claim, interface_id in bridge.claims.items():
-            ovs.vsctl("set", "Bridge", name, f'external_ids:"{claim}"={interface_id}')
+        for claim in bridge.claims:
+            add = ClaimBridge(device=name, claim=claim, token=token_of(name, ovs))
+            with Netlink() as netlink:
+                perform(add, Kernel(netlink, ClaimsFolder(cfg.CONF.vifplug.lock_path)))
         for port_name, port in bridge.ports.items():
             ids = [f"external_ids:{key}={value}" for key, value in port.external_ids.items()]
             marks = [f'external_ids:{key}="{value}"' for key, value in port.marks.items()]

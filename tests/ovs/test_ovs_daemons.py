@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.ovs.conftest import Host
+from tests.ovs.conftest import WAYS, Host
 from tests.ovs.vifs import ovs_vif
 from tests.processes import HANGS
 from vifplug import DeadlineExceeded, OVSDBError, PlugFailed, VifplugError
@@ -24,6 +24,12 @@ from vifplug_ovs.plugin import OvsPlugin
 
 SHORT = 0.8
 """Seconds that a call gets which can't succeed."""
+
+AUTOMATIC = "automatic"
+in_transactions = pytest.mark.parametrize(
+    "host", [way for way in WAYS if way != AUTOMATIC], indirect=True
+)
+"""An automatic VIF needs no transaction where its bridge is there."""
 
 
 def during_the_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
@@ -62,6 +68,7 @@ def test_a_server_that_hangs_before_the_call(host: Host) -> None:
     host.works()
 
 
+@in_transactions
 def test_a_server_that_hangs_with_a_transaction_unread(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +85,7 @@ def test_a_server_that_hangs_with_a_transaction_unread(
     host.works()
 
 
+@in_transactions
 def test_a_caller_that_ends_leaves_the_undo_to_its_daemon(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +113,7 @@ def test_an_unplug_from_a_server_that_hangs_is_no_success(host: Host) -> None:
     host.works()
 
 
+@in_transactions
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("call", ["plug", "unplug"])
 def test_a_server_killed_and_restarted_around_a_transaction(
@@ -155,6 +164,7 @@ def test_an_unplug_without_a_server_says_what_is_left(host: Host) -> None:
     assert host.differs(host.before) == []
 
 
+@in_transactions
 @pytest.mark.parametrize("how", ["hangs", "is gone"])
 def test_a_switch_that_does_not_acknowledge_a_plug(host: Host, how: str) -> None:
     (host.ovs.pause if how == "hangs" else host.ovs.kill)(SWITCH)
@@ -165,6 +175,34 @@ def test_a_switch_that_does_not_acknowledge_a_plug(host: Host, how: str) -> None
     host.ovs.vsctl("show")
     assert host.differs(host.before) == []
     host.works()
+
+
+@pytest.mark.parametrize("host", [AUTOMATIC], indirect=True)
+def test_a_port_that_libvirt_will_make_needs_no_switch_that_goes_on(host: Host) -> None:
+    host.ovs.pause(SWITCH)
+    assert host.driver.plug(None, ovs_vif(), timeout=SHORT).changed
+    assert not host.driver.check(None, ovs_vif())
+    assert host.driver.unplug(None, ovs_vif(), timeout=SHORT).changed
+    host.ovs.resume(SWITCH)
+    assert host.differs(host.before) == []
+
+
+@pytest.mark.parametrize("host", [AUTOMATIC], indirect=True)
+def test_a_bridge_that_was_made_late_goes_with_its_claim(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = ovs_vif(bridge="br-new", should_create_bridge=True)
+    during_the_commit(monkeypatch, lambda when: when == "before" and host.ovs.pause(SERVER))
+    with pytest.raises(DeadlineExceeded) as error:
+        host.driver.plug(None, new, timeout=SHORT)
+    assert error.value.outcome == "unknown"
+    host.ovs.resume(SERVER)
+    host.is_free()
+    assert host.differs(host.before) == []
+    assert host.driver.plug(None, new).changed
+    assert not host.driver.check(None, new)
+    assert host.driver.unplug(None, new).changed
+    assert host.driver.list() == []
 
 
 def test_an_unplug_needs_no_switch_that_goes_on(host: Host) -> None:
@@ -179,6 +217,7 @@ def test_an_unplug_needs_no_switch_that_goes_on(host: Host) -> None:
     host.works()
 
 
+@in_transactions
 def test_a_batch_on_a_hung_server_is_undone_whole(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

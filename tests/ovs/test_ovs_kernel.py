@@ -15,6 +15,7 @@ from tests.ovs.realhost import make_ovs_real
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.planning import OVS
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
+from vifplug.switch import Order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.cases import Case, moves_as_planned, moving
 from vifplug.testing.configured import fork
@@ -134,11 +135,12 @@ def test_a_batch_is_one_transaction_each_way(
     start = configuration(br_int)
     results = driver.plug_all(vifs)
     assert [getattr(one, "changed", one) for one in results] == [True] * 20
-    assert configuration(br_int) == start + 1
+    each = 0 if process == "automatic" else 1  # libvirt's ports need no row of ours
+    assert configuration(br_int) == start + each
     assert all(not driver.check(*pair) for pair in vifs)
     results = driver.unplug_all(vifs)
     assert [getattr(one, "changed", one) for one in results] == [True] * 20
-    assert configuration(br_int) == start + 2
+    assert configuration(br_int) == start + 2 * each
     assert driver.list() == []
 
 
@@ -147,19 +149,21 @@ def test_one_vif_of_a_batch_that_the_database_refuses_fails_alone(
     br_int: OpenVSwitch, driver: GenericVIFDriver, process: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     br_int.add_bridge("br-two")
-    send = OpenSwitch.send
+    order = OpenSwitch.order
 
-    def deletes_a_bridge_first(database: OpenSwitch, groups: Any) -> None:
+    def deletes_a_bridge_first(switch: OpenSwitch, *args: Any, **more: Any) -> Order:
         br_int.vsctl("--if-exists", "del-br", "br-two")
-        send(database, groups)
+        return order(switch, *args, **more)
 
-    monkeypatch.setattr(OpenSwitch, "send", deletes_a_bridge_first)
+    monkeypatch.setattr(OpenSwitch, "order", deletes_a_bridge_first)
     fork(OvsPlugin)
     vifs = [ovs_vif(0), ovs_vif(1, bridge="br-two"), ovs_vif(2)]
     first, second, third = driver.plug_all([(None, vif) for vif in vifs])
     assert [getattr(one, "changed", one) for one in (first, third)] == [True, True]
-    assert isinstance(second, PlugFailed)
-    assert "the bridge br-two has gone" in str(second)
+    assert isinstance(second, (PlugFailed, Conflict))
+    # A claim is no part of the transaction that the database refuses: the look finds no bridge.
+    gone = "OVS bridge br-two is not there" if process == "automatic" else "br-two has gone"
+    assert gone in str(second)
     assert vifs[1].id in str(second)
     assert {one.id for one in driver.list()} == {vifs[0].id, vifs[2].id}
     assert [driver.check(None, vif).operations for vif in (vifs[0], vifs[2])] == [(), ()]

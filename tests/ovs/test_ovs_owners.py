@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from oslo_config.fixture import Config
@@ -97,11 +96,6 @@ def by(conf: Config, process: str) -> GenericVIFDriver:
     return GenericVIFDriver()
 
 
-def everything(host: Host) -> list[Any]:
-    """Return all that the host has, with the claims on its devices."""
-    return [*host.everything(), every_claim()]
-
-
 def leave_as_os_vif(host: Host) -> None:
     """Make a tap and its port as os-vif leaves them: with the VIF's ids, and no mark."""
     host.namespace.ip("tuntap", "add", TAP, "mode", "tap")
@@ -149,7 +143,7 @@ def test_a_vif_on_open_vswitch_goes_whole_with_a_file_that_says_bridge(
 ) -> None:
     host, conf = both
     driver = by(conf, process)
-    before = everything(host)
+    before = host.everything()
     driver.plug(None, ovs_vif(interface_id=interface_id))
     assert [one.vif_type for one in driver.list()] == ["ovs"]
     assert driver.unplug(None, bridge_vif()).changed
@@ -191,12 +185,12 @@ def test_a_tap_that_is_in_two_places_leaves_both(both: tuple[Host, Config], vif:
 
 def is_refused(host: Host, driver: GenericVIFDriver, vif: VIF, found: str) -> None:
     """Require that a plug and a check say where the VIF is, and that nothing changes."""
-    before = everything(host)
+    before = host.everything()
     for ask in (driver.plug, driver.check):
         with pytest.raises(Conflict, match=found) as error:
             ask(None, vif)
         assert vif.id in str(error.value)
-    now = everything(host)
+    now = host.everything()
     assert [differences(was, becomes) for was, becomes in zip(before, now, strict=True)] == [
         [],
         [],

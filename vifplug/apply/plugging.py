@@ -103,6 +103,7 @@ def _together(vifs: list[Plugging], means: Means) -> None:
 def _planned(vif: Plugging, host: Host, means: Means, *, alone: bool) -> Order:
     """Compare a VIF's parts with the host; return its operations in their order."""
     wanted = vif.wanted
+    means.kernel.claims.require_read(vif.vif_id)
     if not wanted.move:
         require_one_place(wanted, host, means.kinds, vif.elsewhere)
     elif leaves(wanted, host, means.kinds, vif.elsewhere):

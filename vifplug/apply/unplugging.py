@@ -12,7 +12,7 @@ from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import InUse, PrivilegeError, UnplugFailed
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
-from vifplug.operations.claims import RemoveClaim
+from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
@@ -98,7 +98,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     except PrivilegeError as error:  # who uses which device, and what it gives back, is not known
         return [error for _ in vifs]
     failures: list[str] = []
-    in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
+    in_switch: Sequence[Sequence[Operation]] = [()] * len(vifs)
     try:
         in_switch, host = _look(vifs, means)
     except Exception as error:
@@ -110,8 +110,8 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     leaving = [
         Unplugging(
             vif=vif,
-            in_switch=operations,
-            units=own,
+            in_switch=without_claims(operations)[0],
+            units=(*own, *_unclaimed(operations)),
             failures=[*failures, *_unreadable(vif.vif_id, means)],
         )
         for (vif, operations), own in zip(going, units, strict=True)
@@ -146,17 +146,20 @@ def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Ou
     return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
 
 
-def _look(
-    vifs: Sequence[Departure], means: Means
-) -> tuple[Sequence[Sequence[SwitchOperation]], Host]:
+def _look(vifs: Sequence[Departure], means: Means) -> tuple[Sequence[Sequence[Operation]], Host]:
     """Return what takes each VIF out of the switch; and the host, with what was seen there."""
-    in_switch: Sequence[Sequence[SwitchOperation]] = [()] * len(vifs)
+    in_switch: Sequence[Sequence[Operation]] = [()] * len(vifs)
     seen = None
     if means.switch:
         in_switch = means.switch.removals(vifs)
         seen = means.switch.seen()
     host = means.look(batch=len(vifs) >= BATCH)
     return in_switch, replace(host, switches={seen.key: seen}) if seen else host
+
+
+def _unclaimed(operations: Iterable[Operation]) -> Iterable[Unit]:
+    """Return what removes the claims on the switch's bridges, of what takes a VIF out of it."""
+    return ((each,) for each in without_claims(operations)[1])
 
 
 def _removals(
@@ -251,8 +254,9 @@ def _still_to_do(
         units = _removals(vifs, host, means, remove_unused=remove_unused)
         for vif, operations, again in zip(leaving, in_switch, units, strict=True):
             but = [*(() if marks else vif.marks), *(() if claims else vif.claims)]
-            left: list[Operation] = [o for unit in again if unit not in but for o in unit]
-            left += operations
+            units_left = (unit for unit in (*again, *_unclaimed(operations)) if unit not in but)
+            left: list[Operation] = [o for unit in units_left for o in unit]
+            left += without_claims(operations)[0]
             vif.failures += [f"{operation}: still to do" for operation in left]
     except Exception as error:
         for vif in leaving:

@@ -192,9 +192,12 @@ def _each(
             replies[position] = Reply(error=refused)
     with Netlink() as netlink:
         kernel = Kernel(netlink, ClaimsFolder(_lock_path()))
+        void: set[str] = set()
 
         def carried_out(vifs: Sequence[T]) -> Sequence[apply.Outcome]:
             switch = open_switch(request.deadline) if open_switch else None
+            if switch:
+                switch.claim_files = kernel.claims
             means = apply.Means(
                 kernel=kernel,
                 deadline=request.deadline,
@@ -205,6 +208,7 @@ def _each(
             try:
                 return several(vifs, _Call(means))
             finally:
+                void.update(_void(switch, kernel.claims))
                 _close(switch)
 
         for group in [known] if open_switch and known else [[each] for each in known]:
@@ -214,7 +218,7 @@ def _each(
                 replies[position] = reply = _reply(outcome, vif_id)
                 _log(word, request.vifs[position], reply)
         kernel.let_go()
-        _sweep(kernel)
+        _sweep(kernel, void)
     return [reply for reply in replies if reply is not None]
 
 
@@ -268,17 +272,35 @@ def _log(word: str, vif: Mapping[str, Any], reply: Reply) -> None:
         LOG.info("%s VIF %s: %s: %s", word, title, change, ", ".join(reply.devices) or "no device")
 
 
-def _sweep(kernel: Kernel) -> None:
-    """Remove the claims on devices that are gone. That they stay hurts nothing."""
+def _void(switch: Switch | None, claims: ClaimsFolder) -> Iterable[str]:
+    """Return the tokens of a switch's bridges that are gone."""
+    try:
+        return switch.void(claims.tokens("")) if switch else ()
+    except Exception as error:
+        LOG.warning("a switch can't tell which bridges are gone: %s", apply.words(error))
+        return ()
+
+
+def _sweep(kernel: Kernel, void: Iterable[str]) -> None:
+    """Remove the claims on devices that are gone, and those under some ``void`` tokens.
+
+    A folder without a claim goes too: a daemon that was killed has left it. If some of them stay,
+    that hurts nothing.
+    """
     with contextlib.suppress(OSError, VifplugError):
-        tokens = kernel.claims.tokens()
-        borne = kernel.netlink.bearing([CLAIMS + token for token in tokens])
-        if len(borne) < len(tokens):
+        if _unused(kernel) or void:
             with kernel.claims.locked():
-                # Read again: under the lock no claim is half made.
-                tokens = kernel.claims.tokens()
-                borne = kernel.netlink.bearing([CLAIMS + token for token in tokens])
-                kernel.claims.sweep(name.removeprefix(CLAIMS) for name in borne)
+                # Asked again: under the lock no claim is half made.
+                kernel.claims.sweep({*_unused(kernel), *void})
+
+
+def _unused(kernel: Kernel) -> set[str]:
+    """Return the tokens that no device bears, and those of switches' bridges without a claim."""
+    claims = kernel.claims
+    tokens = claims.tokens()
+    borne = kernel.netlink.bearing([CLAIMS + token for token in tokens])
+    unborne = set(tokens) - {name.removeprefix(CLAIMS) for name in borne}
+    return unborne | {token for token in claims.tokens("") if claims.is_empty(token)}
 
 
 def _lock_path() -> str:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of the claims on shared devices, in one network namespace.
+"""The folder of the claims on shared devices and switches' bridges, in one network namespace.
 
 A shared device bears the alternative name ``vifplug:claims:<token>``. Its claims are the files
 ``<folder>/<token>/<vif id>``. Every user may read them; only the daemons' user writes them. A
 folder whose token no device bears is void: a device that goes takes its claims with it.
+
+The token of a switch's bridge begins with the switch's key and names the bridge's row, see
+``is_token``. Only the switch can tell whether its folder is void.
 """
 
 from __future__ import annotations
@@ -45,22 +48,44 @@ class ClaimsFolder:
 
     # Reading.
 
-    def tokens(self) -> tuple[str, ...]:
-        """Return the tokens that have a folder."""
-        return tuple(sorted(name for name in self._names(self.folder) if is_token(name)))
+    def tokens(self, switch: str | None = None) -> tuple[str, ...]:
+        """Return the tokens of devices that have a folder, or those of a switch's bridges.
+
+        With "" for its key, those of all switches.
+        """
+        return tuple(sorted(name for name in self._names(self.folder) if is_token(name, switch)))
+
+    @property
+    def _every_token(self) -> tuple[str, ...]:
+        return (*self.tokens(), *self.tokens(""))
 
     def claimants(self, token: str) -> set[str]:
         """Return the ids of the VIFs that have a claim under a token."""
         return {name for name in self._names(self.folder / token) if not _hidden(name)}
 
+    def is_empty(self, token: str) -> bool:
+        """Whether a token's folder holds no claim. Of one that can't be read, that is not known."""
+        try:
+            return not self._has_any(token)
+        except OSError:
+            return False
+
+    def _has_any(self, token: str, *, but: str = "") -> bool:
+        """Whether there is a claim under a token, ``but`` a VIF's. Raises OSError.
+
+        The folder is looked at no further than to the first: it may hold thousands.
+        """
+        with os.scandir(self.folder / token) as entries:
+            return any(not _hidden(e.name) and e.name != but for e in entries)
+
     def on(self, token: str) -> tuple[Mark, ...]:
         """Return the claims under a token."""
         ids = sorted(self.claimants(token))
-        return tuple(claim for vif_id in ids for claim in self._read(token, vif_id))
+        return tuple(claim for vif_id in ids for claim in self.by(token, vif_id))
 
     def of(self, vif_id: str) -> dict[str, tuple[Mark, ...]]:
-        """Return a VIF's claims by token."""
-        found = ((token, self._read(token, vif_id)) for token in self.tokens())
+        """Return a VIF's claims on devices, by token."""
+        found = ((token, self.by(token, vif_id)) for token in self.tokens())
         return {token: claims for token, claims in found if claims}
 
     def _names(self, folder: Path) -> list[str]:
@@ -73,7 +98,8 @@ class ClaimsFolder:
             self._note(folder, error.strerror or str(error))
             return []
 
-    def _read(self, token: str, vif_id: str) -> tuple[Mark, ...]:
+    def by(self, token: str, vif_id: str) -> tuple[Mark, ...]:
+        """Return the claims of one VIF under a token."""
         path = self.folder / token / vif_id
         try:
             UUID.check(vif_id, lenient=False)
@@ -112,24 +138,25 @@ class ClaimsFolder:
         if why := _not_of(owner, self.folder):
             return {self.folder: why}
         found = self._strangers()
-        for token in self.tokens():
+        for token in self._every_token:
             if why := _not_of(owner, self.folder / token):
                 found[self.folder / token] = why
             else:
-                found |= self._strangers_among(token)
+                found |= self._strangers_among(token, self.claimants(token))
         return found
 
     def _strangers(self) -> dict[Path, str]:
         names = self._names(self.folder)
-        return {self.folder / n: "it holds no claims" for n in names if not is_token(n)}
+        strange = (name for name in names if not (is_token(name) or is_token(name, "")))
+        return {self.folder / name: "it holds no claims" for name in strange}
 
-    def _strangers_among(self, token: str) -> dict[Path, str]:
-        folder, ids = self.folder / token, self.claimants(token)
-        return {folder / i: "not a VIF's id" for i in ids if not UUID.pattern.fullmatch(i)}
+    def _strangers_among(self, token: str, claimants: Iterable[str]) -> dict[Path, str]:
+        ids = (i for i in claimants if not UUID.pattern.fullmatch(i))
+        return {self.folder / token / i: "not a VIF's id" for i in ids}
 
     def require_ours(self) -> None:
         """Raise PrivilegeError unless the folder is our user's, and nobody else may write there."""
-        for folder in (self.folder, *(self.folder / token for token in self.tokens())):
+        for folder in (self.folder, *(self.folder / token for token in self._every_token)):
             if why := _not_of(os.geteuid(), folder) or self.problems.get(folder):
                 raise _unusable(folder, why)
 
@@ -146,13 +173,16 @@ class ClaimsFolder:
     def require_claims_only(self, token: str) -> None:
         """Raise PrivilegeError unless a token's folder holds nothing but claims; looked at once."""
         if token not in self._only_claims:
-            self.users(token)
-            _require_none(self._strangers_among(token))
+            _require_none(self._strangers_among(token, self.users(token)))
         self._only_claims.add(token)
 
     def unread(self, name: str) -> dict[Path, str]:
         """Return what of a VIF, or under a token, could not be read so far, and why."""
         return {p: why for p, why in self.problems.items() if name in (p.name, p.parent.name)}
+
+    def is_unread(self, vif_id: str) -> bool:
+        """Whether a claim of a VIF could not be read so far."""
+        return bool(self.unread(vif_id))
 
     def require_read(self, name: str) -> None:
         """Raise PrivilegeError where :meth:`unread` has anything."""
@@ -194,12 +224,12 @@ class ClaimsFolder:
 
     def add(self, token: str, claim: Mark) -> None:
         """Write a VIF's claim. Raises PrivilegeError; then no claim has changed."""
-        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
+        kept = [known for known in self.by(token, claim.vif_id) if known != claim]
         self._write(token, claim.vif_id, [*kept, claim])
 
     def holds(self, token: str, claim: Mark) -> bool:
         """Whether there is this claim under a token."""
-        return claim in self._read(token, claim.vif_id)
+        return claim in self.by(token, claim.vif_id)
 
     def users(self, token: str) -> set[str]:
         """Return what :meth:`claimants` does. Raises PrivilegeError where it can't be read."""
@@ -210,13 +240,16 @@ class ClaimsFolder:
 
     def remains(self, token: str, claim: Mark) -> bool:
         """Whether another claim is left under a token once this one is gone."""
-        if self.users(token) - {claim.vif_id}:
-            return True
-        return any(known != claim for known in self._read(token, claim.vif_id))
+        try:
+            if self._has_any(token, but=claim.vif_id):
+                return True
+        except OSError as error:
+            raise _unusable(self.folder / token, error.strerror or str(error)) from error
+        return any(known != claim for known in self.by(token, claim.vif_id))
 
     def remove(self, token: str, claim: Mark) -> None:
         """Remove a VIF's claim, while others remain under the token."""
-        kept = [known for known in self._read(token, claim.vif_id) if known != claim]
+        kept = [known for known in self.by(token, claim.vif_id) if known != claim]
         if kept:
             self._write(token, claim.vif_id, kept)
         else:
@@ -231,9 +264,9 @@ class ClaimsFolder:
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
 
-    def sweep(self, borne: Iterable[str]) -> None:
-        """Remove the folders of all tokens but those that devices bear. Call it while locked."""
-        for token in set(self.tokens()) - set(borne):
+    def sweep(self, void: Iterable[str]) -> None:
+        """Remove the folders of some tokens. Call it while locked."""
+        for token in void:
             with contextlib.suppress(OSError):
                 self.clear(token)
 

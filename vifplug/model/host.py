@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from vifplug import fields
 from vifplug.errors import InvalidHost
 from vifplug.fields import BOOLEAN, MTU, Choice, Record, Table, Text, declared
+from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
 from vifplug.model.mark import Mark
@@ -40,7 +41,8 @@ class Host:
     ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
     guest's ring sizes where configured; ``tun``: taps can be made. ``pci`` are
     network cards' functions by address. ``switches`` are the snapshots of the switches that were
-    read, by their keys. ``found`` says of each fact where it comes from.
+    read, by their keys. ``found`` says of each fact where it comes from. ``asked`` are the ids of
+    the VIFs for which the host is read, where the caller knows no more of these.
     """
 
     libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
@@ -55,6 +57,7 @@ class Host:
     pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
     switches: Mapping[str, Snapshot] = dataclasses.field(default_factory=dict)
+    asked: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.links, Links):
@@ -115,6 +118,11 @@ class Host:
     def claims_of(self, vif_id: str) -> tuple[tuple[str, Mark], ...]:
         """Return a VIF's claims, each with the name of the device that it is on."""
         return self._links.claims_of(vif_id)
+
+    @property
+    def claim_files(self) -> ClaimFiles:
+        """The claims on the bridges of switches, for the readers of these."""
+        return self._links.claim_files
 
     def switch(self, kind: type[S]) -> S | None:
         """Return the snapshot of a switch of this kind, or None where no reader has read it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.link import Link, Vf
 from vifplug.model.mark import Mark
 
@@ -51,6 +52,11 @@ class Links(Mapping[str, Link]):
         """Return a VIF's claims, each with the device that it is on."""
         every = ((name, claim) for name in self for claim in self.claims(name))
         return tuple((name, claim) for name, claim in every if claim.vif_id == vif_id)
+
+    @property
+    def claim_files(self) -> ClaimFiles:
+        """The claims on the bridges of switches."""
+        return NoClaimFiles()
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return the devices that are ports of this bridge (or have it as another master)."""

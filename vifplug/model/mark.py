@@ -8,9 +8,9 @@ kernel keeps it unique in a network namespace:
     vifplug:shared::<role>:<device>                       a shared device, which we made or changed
     vifplug:claims:<token>                                a shared device that VIFs claim
 
-A claim says that a VIF uses a shared device. Claims are never alternative names: one device may
-have thousands of users, and the C library can't read a device that has many names. They are
-files (``vifplug.kernel.claims``), and in Open vSwitch keys of the bridge's external_ids:
+A claim says that a VIF uses a shared device, or a bridge of a switch. Claims are never alternative
+names: one device may have thousands of users, and the C library can't read a device that has many
+names. They are files (``vifplug.kernel.claims``):
 
     vifplug:<vif id>:<process>:uses-<role>:<vif_type>     a claim
     vifplug:<vif id>:<process>:uses-<role>.<a>.<b>:<...>  a claim with values that unplug gives back
@@ -20,6 +20,7 @@ files (``vifplug.kernel.claims``), and in Open vSwitch keys of the bridge's exte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -125,12 +126,19 @@ def token_in(altnames: Iterable[str]) -> str | None:
     return None
 
 
-def is_token(text: str) -> bool:
-    """Whether a text is a token: lower-case hexadecimal. Nothing else becomes a folder's name."""
-    return bool(text) and set(text) <= _HEXADECIMAL
+def is_token(text: str, switch: str | None = None) -> bool:
+    """Whether a text is the token of a device, or of a bridge of a switch.
+
+    ``switch`` is the key of the switch's snapshot. With "", those of all switches are meant.
+    Nothing else becomes the name of a claims' folder.
+    """
+    found = _TOKEN.fullmatch(text)
+    if found is None or switch is None:
+        return found is not None and found["switch"] is None
+    return bool(found["switch"]) and switch in ("", found["switch"])
 
 
-_HEXADECIMAL = frozenset("0123456789abcdef")
+_TOKEN = re.compile(r"[0-9a-f]{1,64}|(?P<switch>[a-z][a-z0-9_]{0,31})-[0-9a-f-]{1,100}")
 
 
 def derived_name(prefix: str, vif_id: str) -> str:

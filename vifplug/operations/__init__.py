@@ -9,7 +9,7 @@ from vifplug.operations.addressing import (
     move_addressing,
 )
 from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.claims import AddClaim, RemoveClaim
+from vifplug.operations.claims import AddClaim, ClaimOperation, RemoveClaim
 from vifplug.operations.functions import SetVf, set_vf
 from vifplug.operations.links import (
     MakeLink,
@@ -23,6 +23,7 @@ from vifplug.operations.operation import LinkOperation, Operation, SwitchOperati
 __all__ = [
     "AddAltname",
     "AddClaim",
+    "ClaimOperation",
     "CopyAddresses",
     "CopyRoutes",
     "LinkOperation",

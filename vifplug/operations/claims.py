@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of the claims on a shared device: which VIFs use it. Pure."""
+"""Changes of the claims on a shared device, or on a switch's bridge: which VIFs use it. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
 from vifplug.model.mark import Mark
-from vifplug.operations.operation import Operation
+from vifplug.operations.operation import Operation, SwitchOperation
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimOperation(Operation):
-    """One change of a device's claims; ``claim`` is the text of a claim."""
+    """One change of a device's claims; ``claim`` is the text of a claim.
+
+    A ``token`` leads to the claims on a bridge of a switch, which ``device`` names. A plugin's
+    subclass then notes on its own snapshot what the change will have done. Without a token, one of
+    the device's names leads to its claims.
+    """
 
     device: str
     claim: str
+    token: str = ""
 
     @property
     def mark(self) -> Mark:
@@ -37,7 +44,7 @@ class AddClaim(ClaimOperation):
         host.planned_links.put_claim(self.device, self.mark, True)
 
     def undo(self) -> Operation:
-        return RemoveClaim(device=self.device, claim=self.claim)
+        return RemoveClaim(device=self.device, claim=self.claim, token=self.token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,4 +58,16 @@ class RemoveClaim(ClaimOperation):
         host.planned_links.put_claim(self.device, self.mark, False)
 
     def undo(self) -> Operation:
-        return AddClaim(device=self.device, claim=self.claim)
+        return AddClaim(device=self.device, claim=self.claim, token=self.token)
+
+
+def without_claims(
+    operations: Iterable[Operation],
+) -> tuple[tuple[SwitchOperation, ...], tuple[RemoveClaim, ...]]:
+    """Split what takes a VIF out of a switch: the switch's own changes, and the claims' removal.
+
+    The claims go last. Until then, they tell where the VIF was.
+    """
+    every = tuple(operations)
+    inside = tuple(each for each in every if isinstance(each, SwitchOperation))
+    return inside, tuple(each for each in every if isinstance(each, RemoveClaim))

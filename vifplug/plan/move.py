@@ -15,7 +15,7 @@ from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Owner
 from vifplug.operations.altnames import AddAltname, RemoveAltname
-from vifplug.operations.claims import RemoveClaim
+from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
@@ -50,18 +50,19 @@ def leave(
     departure: Departure,
     host: Host,
     kinds: Kinds,
-    in_switch: Iterable[SwitchOperation],
+    in_switch: Iterable[Operation],
     *,
     wanted: Wanted | None = None,
 ) -> Leave:
     """Return how a VIF leaves its place, and note on a host that is being planned that it has.
 
-    ``in_switch`` takes it out of the switch. ``wanted`` is the VIF as it will be: what it has of
-    its new place already, after a move that was killed, stays. None: that is not known yet. Raises
-    Conflict where a guest runs on a tap that its new place does not take, and where another
-    plugin's claim notes values that these kinds of part can't give back.
+    ``in_switch`` takes it out of the switch, with its claims there. ``wanted`` is the VIF as it
+    will be: what it has of its new place already, after a move that was killed, stays. None: that
+    is not known yet. Raises Conflict where a guest runs on a tap that its new place does not take,
+    and where another plugin's claim notes values that these kinds of part can't give back.
     """
     vif_id = departure.vif_id
+    inside, unclaimed = without_claims(in_switch)
     own = host.marked(vif_id) | named_after(vif_id, host, kinds)
     taps = {
         name: link
@@ -97,6 +98,7 @@ def leave(
             raise Conflict(vif_id, device, f"has this VIF's claim ({claim.vif_type})", needed)
         last += [each for unit in kind.given_back(device, claim, host) for each in unit]
         last.append(RemoveClaim(device=device, claim=str(claim)))
+    last += unclaimed
     gone = [
         RemoveLink(device=name, mark=_mark_of(link, vif_id), kind=link.kind)
         for name, link in own.items()
@@ -105,7 +107,7 @@ def leave(
     leaving = Leave(
         first=tuple(first),
         marks=tuple(marks),
-        in_switch=tuple(in_switch),
+        in_switch=inside,
         last=tuple(last),
         gone=tuple(gone),
         taps=tuple(taps),

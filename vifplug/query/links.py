@@ -9,6 +9,7 @@ from pathlib import Path
 from vifplug.kernel import holders
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
+from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import Link, Vf
 from vifplug.model.links import Links
 from vifplug.model.mark import CLAIMS, PREFIX, Mark, token_in
@@ -122,6 +123,11 @@ class RunningLinks(Links):
         name = self._carrying[altname]
         kept = self._kept[name] if name else None
         return (name, kept) if name and kept else None
+
+    @property
+    def claim_files(self) -> ClaimFiles:
+        """The claims on the bridges of switches, in the same folder."""
+        return self._claims
 
     def new_problems(self) -> dict[Path, str]:
         """Return what is wrong with the claims' folder, and which could not be read; each once."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What vifplug keeps of a device: shared marks among its names, and claims in files."""
+"""What vifplug keeps of a device or a switch's bridge: shared marks, and claims in files."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ def kept_of(device: str, lock_path: Path | None = None) -> list[str]:
 
 
 def every_claim(lock_path: Path | None = None) -> dict[str, list[str]]:
-    """Return the claims on each device that has any."""
+    """Return the claims on each device that has any, and by token those on switches' bridges."""
     links = running_links(lock_path)
-    claims = {name: sorted(str(claim) for claim in links.claims(name)) for name in links}
-    return {name: texts for name, texts in claims.items() if texts}
+    claims = {name: links.claims(name) for name in links}
+    files = links.claim_files
+    claims |= {token: files.on(token) for token in files.tokens("")}
+    return {name: sorted(map(str, found)) for name, found in claims.items() if found}
 
 
 def without_tokens(dump: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
-from vifplug.operations import Operation
+from vifplug.operations import AddClaim, Operation, RemoveClaim
 from vifplug_ovs.operations.operation import DeviceOperation, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
     as_map,
-    bridge_is_there,
     by_row,
     insert,
     mutate,
-    named,
 )
 from vifplug_ovs.snapshot import OvsBridge, planned
 
@@ -108,49 +106,28 @@ class RemoveBridge(DeviceOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimBridge(DeviceOperation):
-    """Note on a bridge that a VIF uses it, and the interface id of the port that will come."""
-
-    claim: str
-    interface_id: str
+class ClaimBridge(AddClaim):
+    """Note that a VIF uses a bridge, and the interface id of the port that will come."""
 
     def __str__(self) -> str:
         return f"claim OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        planned(host).put_claim(self.device, self.claim, self.interface_id)
+        planned(host).put_claim(self.device, self.mark, True)
 
     def undo(self) -> Operation:
-        return UnclaimBridge(device=self.device, claim=self.claim, interface_id=self.interface_id)
-
-    def requests(self) -> list[Request]:
-        return [
-            bridge_is_there(self.device),
-            mutate(
-                "Bridge",
-                named(self.device),
-                ["external_ids", "delete", ["set", [self.claim]]],
-                ["external_ids", "insert", as_map({self.claim: self.interface_id})],
-            ),
-        ]
+        return UnclaimBridge(device=self.device, claim=self.claim, token=self.token)
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnclaimBridge(DeviceOperation):
+class UnclaimBridge(RemoveClaim):
     """Take a VIF's claim from a bridge."""
-
-    claim: str
-    interface_id: str
 
     def __str__(self) -> str:
         return f"unclaim OVS bridge {self.device}"
 
     def foresee(self, host: Host) -> None:
-        planned(host).put_claim(self.device, self.claim, None)
+        planned(host).put_claim(self.device, self.mark, False)
 
     def undo(self) -> Operation:
-        return ClaimBridge(device=self.device, claim=self.claim, interface_id=self.interface_id)
-
-    def requests(self) -> list[Request]:
-        delete_it = ["external_ids", "delete", ["set", [self.claim]]]
-        return [mutate("Bridge", named(self.device), delete_it)]
+        return ClaimBridge(device=self.device, claim=self.claim, token=self.token)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vifplug.errors import NO_VIF, OVSDBError
-from vifplug.model.mark import PREFIX, Owner, derived_name
-from vifplug_ovs.names import AUTOMATIC, OVS, OWN_BRIDGE
+from vifplug.model.mark import derived_name
+from vifplug_ovs.names import OWN_BRIDGE
 from vifplug_ovs.operations.ports import AddPort
 from vifplug_ovs.ovsdb.connection import Connection, first_error
 from vifplug_ovs.ovsdb.requests import Request, as_map, by_row, named, select
@@ -19,28 +19,26 @@ from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, Ovn, Ovs, OvsPort
 _MANY = 8
 """For this many VIFs and more, everything is read: that takes fewer questions."""
 
+_SWITCH = ["_uuid"]
 _BRIDGE = ["name", "_uuid", "datapath_type"]
 _OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config"]
 _INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
               "external_ids"]  # fmt: skip
-_NO_SWITCH: Row = {"ovs_version": None, "iface_types": None, "external_ids": {}}
+_NO_SWITCH: Row = {"_uuid": "", "ovs_version": None, "iface_types": None, "external_ids": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sought:
     """What is to be read for one VIF: the rows that bear its mark or ids, and ``ports`` by name.
 
-    Without ``interface_id`` that is the VIF's id. ``bridge`` is read where it is named. ``by_id``:
-    the caller knows no more than the VIF's id. Then the claims on all bridges are read, because
-    they note the interface id.
+    Without ``interface_id`` that is the VIF's id. ``bridge`` is read where it is named.
     """
 
     vif_id: str
     interface_id: str | None = None
     bridge: str | None = None
     ports: tuple[str, ...] = ()
-    by_id: bool = False
 
     @property
     def iface_id(self) -> str:
@@ -48,16 +46,29 @@ class Sought:
         return self.interface_id or self.vif_id
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is to be read of some VIFs, or with None everything.
+
+    ``bridges`` are the UUIDs of further bridges' rows, and ``interface_ids`` the iface-ids of
+    further ports. Claims tell them.
+    """
+
+    sought: Sequence[Sought] | None
+    bridges: frozenset[str] = frozenset()
+    interface_ids: frozenset[str] = frozenset()
+
+
 def read(
     connection: Connection,
-    sought: Sequence[Sought] | None,
+    reading: Reading,
     *,
     deadline: float,
     after: Request | None = None,
     added: Sequence[AddPort] = (),
     meanwhile: Callable[[], object] | None = None,
 ) -> Ovs:
-    """Return what the database has of some VIFs, or with None all that it has.
+    """Return what the database has of some VIFs, or all that it has; without claims.
 
     ``after`` is a ``wait`` that comes first. ``added`` are ports of the transaction before: they
     are read by their rows' UUIDs, so that the server need not go over all its rows. ``meanwhile``
@@ -65,9 +76,9 @@ def read(
     ``wait``.
     """
     ask = _Questions(connection, deadline, after, meanwhile)
-    if sought is None or len(sought) >= _MANY:
+    if reading.sought is None or len(reading.sought) >= _MANY:
         return _everything(ask)
-    return _some(ask, sought, {operation.device: operation for operation in added})
+    return _some(ask, reading, {operation.device: operation for operation in added})
 
 
 class TimedOut(Exception):
@@ -104,7 +115,7 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     switches, bridges, ports, interfaces, qos = ask.rows(
         [
-            select("Open_vSwitch", [], ["ovs_version", "iface_types", "external_ids"]),
+            select("Open_vSwitch", [], [*_SWITCH, "ovs_version", "iface_types", "external_ids"]),
             select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             select("Port", [], _PORT),
             select("Interface", [], _INTERFACE),
@@ -131,6 +142,7 @@ def _everything(ask: _Questions) -> Ovs:
         types=tuple(switch["iface_types"] or ()),
         ovn=Ovn(remote=remote) if remote else None,
         qos=tuple(row["external_ids"][VIF_ID] for row in qos if VIF_ID in row["external_ids"]),
+        database=switch["_uuid"],
         bridges=bridges_by_name,
     )
 
@@ -142,14 +154,14 @@ class _Answers:
     ports: dict[str, Row] = field(default_factory=dict)
     interfaces: dict[str, Row] = field(default_factory=dict)
     bridges: dict[str, Row] = field(default_factory=dict)
-    claims: dict[str, dict[str, str]] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     qos: list[str] = field(default_factory=list)
+    database: str = ""
 
     def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
-        """Ask, and note the answers. Each question comes with the port or claim it is about."""
+        """Ask, and note the answers. A question for a port's bridge comes with the port's name."""
         answers = ask.rows([request for _, request in questions])
-        for (about, request), rows in zip(questions, answers, strict=True):
+        for (port, request), rows in zip(questions, answers, strict=True):
             for row in rows:
                 match request["table"]:
                     case "Port":
@@ -158,19 +170,13 @@ class _Answers:
                         self.interfaces[row["name"]] = row
                     case "QoS":
                         self.qos.append(row["external_ids"][VIF_ID])
+                    case "Open_vSwitch":
+                        self.database = row["_uuid"]
                     case _:
-                        self._note_bridge(row, about)
-
-    def _note_bridge(self, row: Row, about: str) -> None:
-        name = row["name"]
-        self.bridges.setdefault(name, row)
-        claims = self.claims.setdefault(name, {})
-        claims |= row.get("external_ids", {})
-        if about.startswith(PREFIX):
-            claim, _, interface_id = about.rpartition("=")
-            claims[claim] = interface_id
-        elif about:
-            self.owners[about] = name
+                        name = row["name"]
+                        self.bridges[name] = {**self.bridges.get(name, {}), **row}
+                        if port:
+                            self.owners[port] = name
 
     def ovs(self, endpoint: str) -> Ovs:
         """Return the snapshot that these answers make."""
@@ -180,28 +186,29 @@ class _Answers:
                 port = port_of(self.ports[name], self.interfaces[name])
                 ports.setdefault(bridge, {})[name] = port
         bridges = {
-            name: bridge_of(row, self.claims[name], ports.get(name, {}))
+            name: bridge_of(row, row.get("external_ids", {}), ports.get(name, {}))
             for name, row in self.bridges.items()
         }
-        return Ovs(endpoint=endpoint, bridges=bridges, qos=tuple(self.qos))
+        qos = tuple(self.qos)
+        return Ovs(endpoint=endpoint, database=self.database, bridges=bridges, qos=qos)
 
 
-def _some(ask: _Questions, sought: Sequence[Sought], added: Mapping[str, AddPort]) -> Ovs:
-    """Ask for the rows that bear the VIFs' names, ids, marks and claims; then for their owners."""
-    questions: list[tuple[str, Request]] = []
+def _some(ask: _Questions, reading: Reading, added: Mapping[str, AddPort]) -> Ovs:
+    """Ask for the rows that bear the VIFs' names, ids and marks; then for their owners."""
+    sought = reading.sought or ()
+    questions: list[tuple[str, Request]] = [("", select("Open_vSwitch", [], _SWITCH))]
     for vif in sought:
         if vif.ports and all(name in added for name in vif.ports):
             questions += _about_rows([added[name] for name in vif.ports])
         else:
             questions += _about_ports(vif)
         questions += _about_the_rest(vif)
-    if any(vif.by_id for vif in sought):
-        questions.append(("", select("Bridge", [], [*_BRIDGE, "external_ids"])))
+    questions += [("", select("Bridge", by_row(row), _BRIDGE)) for row in sorted(reading.bridges)]
+    noted = reading.interface_ids - {vif.iface_id for vif in sought}
+    questions += [("", _bearing(iface_id)) for iface_id in sorted(noted)]
     questions += [_owner(name, operation.row) for name, operation in added.items()]
     answers = _Answers()
     answers.ask(ask, questions)
-    noted = _noted(answers, sought)
-    answers.ask(ask, [("", _bearing(iface_id)) for iface_id in noted])
     unknown = [name for name in answers.interfaces if name not in answers.ports]
     answers.ask(ask, [("", select("Port", named(name), _PORT)) for name in unknown])
     last: list[tuple[str, Request]] = []
@@ -231,7 +238,7 @@ def _about_ports(vif: Sought) -> list[tuple[str, Request]]:
 
 
 def _about_the_rest(vif: Sought) -> list[tuple[str, Request]]:
-    """Return the questions about a VIF's QoS row, its own bridge, its claim, and its bridge."""
+    """Return the questions about a VIF's QoS row, its own bridge, and its bridge."""
     own = named(derived_name(OWN_BRIDGE, vif.vif_id))
     questions = [
         ("", select("QoS", _marked(vif), ["external_ids"])),
@@ -239,10 +246,6 @@ def _about_the_rest(vif: Sought) -> list[tuple[str, Request]]:
     ]
     if vif.bridge is not None:
         questions.append(("", select("Bridge", named(vif.bridge), _BRIDGE)))
-    if not vif.by_id:
-        claim = Owner(vif_id=vif.vif_id, vif_type=OVS, process=AUTOMATIC).claim("bridge")
-        claimed = _having("external_ids", as_map({claim: vif.iface_id}))
-        questions.append((f"{claim}={vif.iface_id}", select("Bridge", claimed, _BRIDGE)))
     return questions
 
 
@@ -257,15 +260,3 @@ def _bearing(interface_id: str) -> Request:
 
 def _owner(port: str, row: str) -> tuple[str, Request]:
     return port, select("Bridge", _having("ports", ["uuid", row]), _BRIDGE)
-
-
-def _noted(answers: _Answers, sought: Sequence[Sought]) -> set[str]:
-    """Return the interface ids that only the VIFs' claims tell."""
-    starts = tuple(f"{PREFIX}{vif.vif_id}:" for vif in sought)
-    noted = {
-        interface_id
-        for claims in answers.claims.values()
-        for claim, interface_id in claims.items()
-        if claim.startswith(starts)
-    }
-    return noted - {vif.iface_id for vif in sought}

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vifplug.model.mark import PREFIX
 from vifplug_ovs.snapshot import MARK, VIF_ID, OvsBridge, OvsPort
 
 Row = Mapping[str, Any]
@@ -16,7 +15,6 @@ def bridge_of(row: Row, ids: Mapping[str, str], ports: Mapping[str, OvsPort]) ->
     """Return a bridge from its row, those external_ids that were read, and its ports."""
     return OvsBridge(
         datapath_type=row["datapath_type"],
-        claims={key: value for key, value in ids.items() if key.startswith(PREFIX)},
         marks={key: value for key, value in ids.items() if key in _OURS},
         ports=ports,
         row=row["_uuid"],

@@ -21,7 +21,7 @@ from vifplug_ovs.operations import OvsOperation
 from vifplug_ovs.ovsdb import pool, queries
 from vifplug_ovs.ovsdb.connection import DATABASE, Connection, Lost, Unanswered, first_error
 from vifplug_ovs.ovsdb.endpoint import Keys
-from vifplug_ovs.ovsdb.queries import Sought
+from vifplug_ovs.ovsdb.queries import Reading
 from vifplug_ovs.ovsdb.requests import Request, select, there_is
 from vifplug_ovs.snapshot import Ovs
 
@@ -108,22 +108,22 @@ class Transactions:
         """Return the error of a step that the deadline has ended."""
         return DeadlineExceeded(NO_VIF, f"{step} (OVSDB at {self._endpoint})", outcome)
 
-    def read(self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None) -> Ovs:
+    def read(self, reading: Reading, meanwhile: Callable[[], object] | None = None) -> Ovs:
         """Return what the database has of some VIFs. Raises OVSDBError, DeadlineExceeded."""
         try:
-            return self._read(sought, meanwhile)
+            return self._read(reading, meanwhile)
         except Lost:
             # It may have been restarted: connect again, with the patience of a new connection.
             self.close()
         try:
-            return self._read(sought)
+            return self._read(reading)
         except Lost as error:
             raise OVSDBError(NO_VIF, self._endpoint, str(error)) from error
 
-    def _read(self, sought: Sequence[Sought], meanwhile: Callable[[], object] | None = None) -> Ovs:
+    def _read(self, reading: Reading, meanwhile: Callable[[], object] | None = None) -> Ovs:
         connection = self.connected()
         try:
-            return queries.read(connection, sought, deadline=self.deadline, meanwhile=meanwhile)
+            return queries.read(connection, reading, deadline=self.deadline, meanwhile=meanwhile)
         except Unanswered as error:
             raise self.late("reading the database") from error
 

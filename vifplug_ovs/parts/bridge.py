@@ -111,27 +111,36 @@ class Claim(Part):
         return (self.on,)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        ovs, claim = readable(owner, host), owner.claim("bridge")
+        ovs, claim = readable(owner, host), owner.claim("bridge", self.interface_id)
+        if ovs.bridge(self.on) is None:
+            needed = "one that is there"
+            raise Conflict(owner.vif_id, f"OVS bridge {self.on}", "is not there", needed)
         changes: list[Operation] = [
             MovePort(device=name, source=bridge, target=self.on, row=port.row)
             for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items()
             if bridge != self.on
         ]
+        mine = (owner.vif_type, owner.process)
         claimed = [
-            (name, noted) for name, mark, noted in ovs.claims(owner.vif_id) if str(mark) == claim
+            (name, str(each))
+            for name, each in ovs.claims(owner.vif_id)
+            if (each.vif_type, each.process) == mine
         ]
+        # The new claim comes first, so that an unplug finds the VIF at any time.
+        if (self.on, claim) not in claimed:
+            changes.append(ClaimBridge(device=self.on, claim=claim, token=ovs.token(self.on)))
         changes += [
-            UnclaimBridge(device=name, claim=claim, interface_id=noted)
-            for name, noted in claimed
-            if name != self.on
+            UnclaimBridge(device=name, claim=text, token=ovs.token(name))
+            for name, text in claimed
+            if (name, text) != (self.on, claim)
         ]
-        if (self.on, self.interface_id) not in claimed:
-            changes.append(ClaimBridge(device=self.on, claim=claim, interface_id=self.interface_id))
         return tuple(changes)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
-        if len(operations) > 1:
-            sources = [o.source for o in operations if isinstance(o, MovePort)]
-            sources += [o.device for o in operations if isinstance(o, UnclaimBridge)]
+        sources = [o.source for o in operations if isinstance(o, MovePort)]
+        left = [o.device for o in operations if isinstance(o, UnclaimBridge)]
+        if sources := [name for name in (*sources, *left) if name != self.on]:
             return "move", f"from {sources[0]}"
+        if left:
+            return "change", f"interface_id {self.interface_id}"
         return ("make" if operations else "keep"), self.detail

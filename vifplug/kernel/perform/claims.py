@@ -6,14 +6,19 @@ from __future__ import annotations
 import secrets
 
 from vifplug.kernel.messages.links import altname_request
-from vifplug.kernel.perform.dispatch import Kernel, perform
-from vifplug.model.mark import CLAIMS, token_in
+from vifplug.kernel.perform.dispatch import Kernel, WrongDevice, perform
+from vifplug.model.mark import CLAIMS, is_token, token_in
 from vifplug.operations.claims import AddClaim, RemoveClaim
 
 
 @perform.register
 def _add(operation: AddClaim, kernel: Kernel) -> None:
     with kernel.claims.locked():
+        if operation.token:
+            _require_token(operation)
+            kernel.claims.require_claims_only(operation.token)
+            kernel.claims.add(operation.token, operation.mark)
+            return
         link = kernel.required(operation.device)
         if token := token_in(link.altnames):
             kernel.claims.require_claims_only(token)
@@ -28,15 +33,22 @@ def _add(operation: AddClaim, kernel: Kernel) -> None:
 @perform.register
 def _remove(operation: RemoveClaim, kernel: Kernel) -> None:
     with kernel.claims.locked():
-        found = kernel.netlink.link(operation.device)
-        token = token_in(found[1].altnames) if found else None
-        if found is None or token is None:
+        found = None if operation.token else kernel.netlink.link(operation.device)
+        token = token_in(found[1].altnames) if found else operation.token
+        if not token:
             return  # its claims are void with the device, and are swept
         if not kernel.claims.holds(token, operation.mark):
             return
         if kernel.claims.remains(token, operation.mark):
             kernel.claims.remove(token, operation.mark)
             return
-        # The name goes first, for the same reason.
-        kernel.netlink.request(altname_request(False, found[1].index, CLAIMS + token))
+        if found:
+            # The name goes first, for the same reason.
+            kernel.netlink.request(altname_request(False, found[1].index, CLAIMS + token))
         kernel.claims.clear(token)
+
+
+def _require_token(operation: AddClaim) -> None:
+    """Raise WrongDevice unless the token is a bridge's: it becomes the name of a folder."""
+    if not is_token(operation.token, ""):
+        raise WrongDevice(f"{operation.device}: {operation.token!r} is no token of a bridge")

@@ -64,7 +64,8 @@ def _steps(operations: Sequence[Operation], subject: Subject) -> list[Operation]
     A database takes all of its in one, for which it is asked, and which it confirms.
     """
     order = subject.order(operations)
-    return [*order.before, *order.inside[:1], *order.meanwhile, *order.inside[:1]]
+    transaction = order.inside[:1]
+    return [*order.before, *transaction, *order.meanwhile, *transaction, *order.after]
 
 
 def _counted(at: Scene) -> int:
