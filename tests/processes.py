@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes that use vifplug at once."""
+"""Several processes that use vifplug at once, and daemons that are killed."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from vifplug import GenericVIFDriver, VifplugError
+from vifplug.plugin import VIFPlugin
+from vifplug.testing.configured import fork
 
 HANGS = 30.0
 """Seconds that no call with a shorter deadline takes, however busy the machine: it would hang."""
@@ -36,3 +43,24 @@ def in_processes(count: int, work: Work) -> list[str]:
         process.join(timeout=10)
         assert process.exitcode == 0
     return found
+
+
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch,
+    plugin: type[VIFPlugin],
+    target: Any,
+    name: str,
+    *,
+    after: bool,
+) -> None:
+    """Have a plugin's daemon killed before or after it calls a function, and start it with that."""
+    original = getattr(target, name)
+
+    def fatal(*args: Any, **more: Any) -> Any:
+        if after:
+            original(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(target, name, fatal)
+    fork(plugin)
+    monkeypatch.undo()

@@ -96,22 +96,17 @@ class OvsBridge:
     ports: Mapping[str, OvsPort] = declared(Table(Record(OvsPort)), default_factory=dict)
     row: str = declared(_ANY, default="")
 
-    def __post_init__(self) -> None:
-        # A description of a host may leave out of the text what the interface id says already.
-        noting = (_noting(text, interface_id) for text, interface_id in self.claims.items())
-        claims = {str(claim): interface_id_in(claim) for claim in noting if claim}
-        object.__setattr__(self, "claims", claims)
+    @property
+    def claimed(self) -> Iterator[Mark]:
+        """The claims, each with its interface id as data, which a host's description leaves out."""
+        for text, interface_id in self.claims.items():
+            if claim := Mark.parse(text):
+                yield claim if claim.data else replace(claim, data=(interface_id,))
 
     @property
     def mark(self) -> Mark | None:
         """The mark that we gave a VIF's own bridge; None for a shared one."""
         return Mark.parse(self.marks.get(MARK, ""))
-
-
-def _noting(text: str, interface_id: str) -> Mark | None:
-    """Return the claim that a text is, with the interface id as its data."""
-    claim = Mark.parse(text)
-    return replace(claim, data=(interface_id,)) if claim else None
 
 
 def interface_id_in(claim: Mark) -> str:
@@ -125,7 +120,7 @@ class _Index:
     def __init__(self, bridges: Mapping[str, OvsBridge]) -> None:
         self.marked: dict[str, dict[str, tuple[str, OvsPort]]] = {}
         self.bearing: dict[str, dict[str, tuple[str, OvsPort]]] = {}
-        self.claims: dict[str, dict[tuple[str, str], Mark]] = {}
+        self.claims: dict[str, dict[tuple[str, Mark], None]] = {}
         for name, bridge in bridges.items():
             self.put_bridge(name, None, bridge)
 
@@ -133,11 +128,11 @@ class _Index:
         """Replace a bridge with all that is on it."""
         for port_name, port in before.ports.items() if before else ():
             self.put_port(name, port_name, port, None)
-        for claim in before.claims if before else ():
+        for claim in before.claimed if before else ():
             self.put_claim(name, claim, False)
         for port_name, port in after.ports.items() if after else ():
             self.put_port(name, port_name, None, port)
-        for claim in after.claims if after else ():
+        for claim in after.claimed if after else ():
             self.put_claim(name, claim, True)
 
     def put_port(
@@ -152,14 +147,11 @@ class _Index:
         if after and IFACE_ID in after.external_ids:
             self.bearing.setdefault(after.external_ids[IFACE_ID], {})[name] = bridge, after
 
-    def put_claim(self, bridge: str, claim: str, there: bool) -> None:
+    def put_claim(self, bridge: str, claim: Mark, there: bool) -> None:
         """Note a claim on a bridge as there, or as gone."""
-        mark = Mark.parse(claim)
-        if mark is None:
-            return
-        claims = self.claims.setdefault(mark.vif_id, {})
+        claims = self.claims.setdefault(claim.vif_id, {})
         if there:
-            claims[bridge, claim] = mark
+            claims[bridge, claim] = None
         else:
             claims.pop((bridge, claim), None)
 
@@ -218,15 +210,11 @@ class Ovs(Snapshot):
 
     def token(self, name: str) -> str:
         """Return the token of the claims on a bridge that is there."""
-        return f"{self._tokens}{self.bridges[name].row}"
+        return token_of(self.database, self.bridges[name].row)
 
     def has(self, token: str) -> bool:
         """Whether a token is that of a bridge in this database, there or gone."""
-        return bool(self.database) and token.startswith(self._tokens)
-
-    @property
-    def _tokens(self) -> str:
-        return f"{self.key}-{self.database}-"
+        return bool(self.database) and token.startswith(token_of(self.database, ""))
 
     def ports(self) -> Iterator[tuple[str, str, OvsPort]]:
         """Yield (bridge, port's name, port)."""
@@ -255,8 +243,7 @@ class Ovs(Snapshot):
 
     def claims(self, vif_id: str) -> list[tuple[str, Mark]]:
         """Return the bridges that a VIF claims, and its claims."""
-        claims = self._index.claims.get(vif_id, {})
-        return [(bridge, claim) for (bridge, _), claim in claims.items()]
+        return list(self._index.claims.get(vif_id, {}))
 
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
@@ -330,6 +317,11 @@ def _trace_of_port(vif_id: str, bridge: str, name: str, port: OvsPort) -> Trace:
     )
 
 
+def token_of(database: str, row: str) -> str:
+    """Return the token of the claims on a bridge, from the UUIDs of its database and its row."""
+    return f"{Ovs.key}-{database}-{row}"
+
+
 class PlannedOvs(Ovs):
     """Open vSwitch as it will be: a scratch pad on which plans note what they will have made."""
 
@@ -368,9 +360,10 @@ class PlannedOvs(Ovs):
     def put_claim(self, bridge: str, claim: Mark, there: bool) -> None:
         """Note a claim as made, or as gone."""
         if bridge in self.bridges:
-            self._index.put_claim(bridge, str(claim), there)
-            noted = interface_id_in(claim) if there else None
-            _put(self.bridges[bridge].claims, str(claim), noted)
+            self._index.put_claim(bridge, claim, there)
+            claims = self.bridges[bridge].claims
+            _put(claims, str(claim), interface_id_in(claim) if there else None)
+            _put(claims, str(replace(claim, data=())), None)  # as a host's description has it
 
 
 def _put(table: Mapping[str, object], name: str, value: object | None) -> None:

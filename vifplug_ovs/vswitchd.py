@@ -19,7 +19,7 @@ from vifplug.operations import Operation, SetLink, SwitchOperation
 from vifplug.switch import Departure, Order, Switch, Wanted
 from vifplug_ovs import parts
 from vifplug_ovs.claims import Claims
-from vifplug_ovs.operations import AddPort, MovePort, RemovePort, Settle
+from vifplug_ovs.operations import AddPort, MovePort, RemoveBridge, RemovePort, Settle
 from vifplug_ovs.operations.ports import (
     INTERFACE_COLUMNS,
     PORT_COLUMNS,
@@ -35,7 +35,7 @@ from vifplug_ovs.ovsdb.requests import Request, by_row, named, select, there_is
 from vifplug_ovs.ovsdb.rows import plain_row
 from vifplug_ovs.ovsdb.transactions import UNDO, Groups, Transactions
 from vifplug_ovs.race import Race
-from vifplug_ovs.snapshot import Ovs
+from vifplug_ovs.snapshot import Ovs, token_of
 
 _AGAIN = 1.0
 """Seconds in which vswitchd surely looks again by itself after a device has appeared."""
@@ -58,6 +58,7 @@ class OpenSwitch(Switch):
         self._racing = False
         self._removed: set[str] = set()
         self._reading = Reading(sought=())
+        self._database = ""
         self._void: set[str] = set()
         self._fresh: Ovs | None = None
         self._seen: Ovs | None = None
@@ -105,6 +106,7 @@ class OpenSwitch(Switch):
     ) -> Ovs:
         """Return what the database has, and note which of the claims' bridges it has no more."""
         ovs = self._transactions.read(reading, meanwhile)
+        self._database = ovs.database
         self._void |= claims.void(ovs)
         return ovs
 
@@ -168,9 +170,16 @@ class OpenSwitch(Switch):
         self._transactions.confirm()
 
     def take_back(self, operation: SwitchOperation) -> None:
+        if isinstance(operation, RemoveBridge) and self._is_claimed(operation):
+            return
         self._transactions.take_back(operation)
         if isinstance(operation, RemovePort):
             self._removed.add(operation.device)
+
+    def _is_claimed(self, removal: RemoveBridge) -> bool:
+        """Whether another VIF has claimed a shared bridge that a failed plug had made."""
+        token = token_of(self._database, removal.row)
+        return removal.port is not None and bool(self.claim_files.on(token))
 
     def let_go(self, device: str) -> None:
         if device in self._removed:

@@ -11,10 +11,7 @@ import json
 import logging
 import os
 import resource
-import shutil
-import signal
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,7 +22,8 @@ from oslo_config.fixture import Config
 from tests.bridge.vifs import IDS, bridge_vif
 from tests.cli.conftest import vif
 from tests.otherprograms import LARGEST, message, require_readable
-from tests.users import NOBODY
+from tests.processes import killed_at
+from tests.spoilt import DAMAGED, SPOILT, contents, hurts_no_other_vif, token_of
 from vifplug import VIF, GenericVIFDriver, PrivilegeError
 from vifplug.errors import UnplugFailed
 from vifplug.kernel.claims import ClaimsFolder
@@ -46,26 +44,6 @@ MANY = 500
 def folder(namespace: NetworkNamespace, conf: Config, tmp_path: Path) -> Path:
     """The folder of the claims; the first plug makes it."""
     return tmp_path / "locks" / str(os.fstat(namespace.fd).st_ino) / "claims"
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Return what lies in a folder: a file's text, what a link leads to, or the mode."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        text = f"{stat.filemode(status.st_mode)} {status.st_uid} "
-        if path.is_symlink():
-            text += str(path.readlink())
-        elif path.is_file():
-            text += repr(path.read_bytes())
-        found[str(path.relative_to(folder))] = text
-    return found
-
-
-def token_of(folder: Path) -> Path:
-    """Return the only folder of a token that there is."""
-    (token,) = folder.iterdir()
-    return token
 
 
 def many() -> list[VIF]:
@@ -126,60 +104,6 @@ def test_any_user_may_read_claims_whatever_the_umask_of_the_daemon(
 
 
 # A folder that is spoilt.
-
-
-def _to(path: Path) -> None:
-    """Have a symbolic link instead of a folder, to where it is now."""
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to(path.with_name("elsewhere"))
-
-
-def _file_for(path: Path) -> None:
-    shutil.rmtree(path)
-    path.write_text("")
-
-
-SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "the folder is a user's": (
-        lambda claims: os.chown(claims, NOBODY, NOBODY),
-        "claims: it belongs to user 65534, not 0",
-    ),
-    "a token's folder is a user's": (
-        lambda claims: os.chown(token_of(claims), NOBODY, NOBODY),
-        ": it belongs to user 65534, not 0",
-    ),
-    "all may write": (
-        lambda claims: claims.chmod(0o777),
-        "claims: other users may write there",
-    ),
-    "a group may write a token's": (
-        lambda claims: token_of(claims).chmod(0o775),
-        ": other users may write there",
-    ),
-    "the folder is a link": (_to, "claims: it is not a folder"),
-    "the folder is a file": (_file_for, "claims: it is not a folder"),
-    "a token is a file": (lambda claims: _file_for(token_of(claims)), ": it is not a folder"),
-    "the folder can't be listed": (
-        lambda claims: claims.chmod(0o311),
-        "claims: Permission denied",
-    ),
-    "a token's can't be listed": (
-        lambda claims: token_of(claims).chmod(0o311),
-        ": Permission denied",
-    ),
-    "a stranger's file beside the tokens": (
-        lambda claims: (claims / "README").write_text("what is this?"),
-        "README: it holds no claims",
-    ),
-    "a stranger's folder beside the tokens": (
-        lambda claims: (claims / "br100").mkdir(),
-        "br100: it holds no claims",
-    ),
-    "a stranger's file beside the claims": (
-        lambda claims: (token_of(claims) / "README").write_text("what is this?"),
-        "README: not a VIF's id",
-    ),
-}
 
 
 OF_ONE_BRIDGE = ("a token's can't be listed", "a stranger's file beside the claims")
@@ -278,45 +202,6 @@ def test_a_bridge_whose_claims_cannot_be_listed_is_not_taken_for_unused(
 # A VIF's own file that is spoilt.
 
 
-def _rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-
-
-def _instead(path: Path, make: Callable[[Path], object]) -> None:
-    path.unlink()
-    make(path)
-
-
-DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut in half": (
-        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        "no claims can be read from it",
-    ),
-    "empty": (lambda path: path.write_bytes(b""), "no claims can be read from it"),
-    "nested": (lambda path: path.write_text("[" * 60000), "no claims can be read from it"),
-    "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "no claims can be read from it"),
-    "numbers": (lambda path: path.write_text('{"claims": [7]}'), "no claims can be read from it"),
-    "another VIF's": (
-        lambda path: _rewrite(
-            path, lambda data: data["claims"].append(data["claims"][0].replace(IDS[1], IDS[0]))
-        ),
-        "it holds what is no claim of this VIF",
-    ),
-    "a mark": (
-        lambda path: _rewrite(
-            path, lambda data: data["claims"].append(f"vifplug:{IDS[1]}::tap:bridge")
-        ),
-        "it holds what is no claim of this VIF",
-    ),
-    "a link": (lambda path: _instead(path, lambda p: p.symlink_to("/etc/hostname")), "Too many "),
-    "a folder": (lambda path: _instead(path, Path.mkdir), "not a file"),
-    "a pipe": (lambda path: _instead(path, os.mkfifo), "not a file"),
-    "unreadable": (lambda path: path.chmod(0), "Permission denied"),
-}
-
-
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_vifs_own_file_that_is_damaged_is_named_and_hurts_no_other_vif(
     damage: str,
@@ -325,49 +210,10 @@ def test_a_vifs_own_file_that_is_damaged_is_named_and_hurts_no_other_vif(
     folder: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    driver.plug_all([(None, bridge_vif(0)), (None, bridge_vif(1))])
-    path = token_of(folder) / IDS[1]
-    change, says = DAMAGED[damage]
-    change(path)
-    before, kept = namespace.everything(), contents(folder)
-
-    with caplog.at_level(logging.WARNING, "vifplug"):
-        listed = [one.id for one in driver.list()]
-        drift = driver.check(None, bridge_vif(1))
-    if damage == "unreadable":  # but to root; its daemon has no capability for that
-        assert (listed, bool(drift), caplog.text) == ([*IDS[:2]], False, "")
-    else:
-        assert (listed, bool(drift)) == ([IDS[0]], True)
-        assert f"claims {path}: {says}" in caplog.text
-        with pytest.raises(PrivilegeError) as refused:
-            driver.plug(None, bridge_vif(1))
-        assert f"claims {path}: {says}" in str(refused.value)
-        assert len(str(refused.value).splitlines()) == 1
-    # In a batch it fails alone, wherever it stands.
-    others = [bridge_vif(0), bridge_vif(1, bridge="br200"), bridge_vif(2, bridge="br300")]
-    found = driver.plug_all([(None, each) for each in others])
-    assert isinstance(found[1], Exception)
-    assert [getattr(found[at], "changed", found[at]) for at in (0, 2)] == [False, True]
-    driver.unplug(None, bridge_vif(2))
-    namespace.ip("link", "del", "br300")
-    assert differences(before, namespace.everything()) == []
-    assert contents(folder) == kept
-
-    with pytest.raises(UnplugFailed) as failed:
-        driver.unplug(None, bridge_vif(1))
-    assert f"claims {path}: {says}" in str(failed.value)
-    (by_id,) = driver.unplug_ids([IDS[1]])
-    assert f"claims {path}: {says}" in str(by_id)
-    assert contents(folder) == kept
-    assert driver.unplug(None, bridge_vif(0)).changed
-
-    # As the message says.
-    assert "remove it" in str(failed.value)
-    path.rmdir() if path.is_dir() else path.unlink()
-    assert not driver.unplug(None, bridge_vif(1)).changed
-    assert driver.plug(None, bridge_vif(1)).changed
-    assert driver.unplug(None, bridge_vif(1)).changed
-    assert every_claim() == {}
+    namespace.ip("link", "add", "br300", "up", "type", "bridge")
+    batch = [bridge_vif(0), bridge_vif(1, bridge="br200"), bridge_vif(2, bridge="br300")]
+    vifs = (bridge_vif(0), bridge_vif(1))
+    hurts_no_other_vif(damage, vifs, batch, driver, folder, namespace.everything, caplog)
 
 
 # No room.
@@ -458,20 +304,6 @@ def test_the_claims_of_another_bridge_stay_when_void_ones_go(
     assert [path.name for path in token_of(folder).iterdir()] == [IDS[1]]
 
 
-def _killed(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, *, after: bool) -> None:
-    """Have the daemon killed before or after it calls a function, and start it with that."""
-    original = getattr(target, name)
-
-    def fatal(*args: Any, **more: Any) -> Any:
-        if after:
-            original(*args, **more)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(target, name, fatal)
-    fork(BridgePlugin)
-    monkeypatch.undo()
-
-
 # The daemon's reading thread dies of the daemon's death.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("next_call", ["unplug", "plug"])
@@ -501,7 +333,7 @@ def test_a_daemon_killed_while_it_claims_leaves_nothing_after_the_next_unplug(
     elif bridge == "another's":
         namespace.ip("link", "add", "br100", "type", "bridge")
     before = namespace.everything()
-    _killed(monkeypatch, target, name, after=after)
+    killed_at(monkeypatch, BridgePlugin, target, name, after=after)
     with pytest.raises(PrivilegeError, match="has ended"):
         driver.plug(None, bridge_vif(0))
     if next_call == "plug":
@@ -535,7 +367,7 @@ def test_a_daemon_killed_while_it_gives_up_the_last_claim_leaves_nothing_after_t
     namespace.ip("link", "add", "br100", "type", "bridge")
     before = namespace.everything()
     driver.plug(None, bridge_vif(0))
-    _killed(monkeypatch, target, name, after=after)
+    killed_at(monkeypatch, BridgePlugin, target, name, after=after)
     with pytest.raises(PrivilegeError, match="has ended"):
         driver.unplug(None, bridge_vif(0))
     driver.unplug(None, bridge_vif(0))

@@ -26,8 +26,8 @@ def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
         ovs.vsctl("set", "Interface", name, "mtu_request=1400")
         for key, value in bridge.marks.items():
             ovs.vsctl("set", "Bridge", name, f'external_ids:{key}="{value}"')
-        for claim in bridge.claims:
-            add = ClaimBridge(device=name, claim=claim, token=token_of(name, ovs))
+        for claim in bridge.claimed:
+            add = ClaimBridge(device=name, claim=str(claim), token=token_of(name, ovs))
             with Netlink() as netlink:
                 perform(add, Kernel(netlink, ClaimsFolder(cfg.CONF.vifplug.lock_path)))
         for port_name, port in bridge.ports.items():

@@ -16,17 +16,25 @@ from vifplug.testing.namespace import CommandFailed
 
 
 @pytest.fixture(params=WAYS)
-def user(
-    request: pytest.FixtureRequest,
-    namespace: NetworkNamespace,
-    br_int: OpenVSwitch,
-    tmp_path: Path,
+def way(request: pytest.FixtureRequest) -> str:
+    """Each way to start the daemon."""
+    return str(request.param)
+
+
+def user_on(
+    ovs: OpenVSwitch, way: str, namespace: NetworkNamespace, folder: Path, asked: object
 ) -> User:
-    """Somebody who may plug by one of two ways, but may not look at the database."""
-    br_int.rundir.chmod(0o755)  # /run/openvswitch is open, the socket in it is not
+    """Return somebody who may plug, but may not look at the database."""
+    ovs.rundir.chmod(0o755)  # /run/openvswitch is open, the socket in it is not
+    found = ("[vifplug_ovs]", f"ovsdb_connection = {ovs.endpoint}")
+    return user_of("vifplug_ovs", way, namespace, folder, asked, *found)
+
+
+@pytest.fixture
+def user(way: str, namespace: NetworkNamespace, br_int: OpenVSwitch, tmp_path: Path) -> User:
+    """Somebody whose VIF is hybrid."""
     asked = ovs_vif(details={"ovs_hybrid_plug": True})
-    found = ("[vifplug_ovs]", f"ovsdb_connection = {br_int.endpoint}")
-    return user_of("vifplug_ovs", request.param, namespace, tmp_path, asked, *found)
+    return user_on(br_int, way, namespace, tmp_path, asked)
 
 
 def test_a_member_of_the_sockets_group_plugs_and_unplugs(user: User, br_int: OpenVSwitch) -> None:
@@ -43,6 +51,25 @@ def test_a_member_of_the_sockets_group_plugs_and_unplugs(user: User, br_int: Ope
     assert "changed" in user.vifplug("unplug", file)
     now = user.host.everything(), br_int.everything()
     assert differences(before[0], now[0]) + differences(before[1], now[1]) == []
+
+
+def test_a_member_of_the_sockets_group_reads_the_claims(
+    way: str, namespace: NetworkNamespace, br_int: OpenVSwitch, tmp_path: Path
+) -> None:
+    user = user_on(br_int, way, namespace, tmp_path, ovs_vif())
+    os.chown(br_int.socket, 0, NOBODY)
+    br_int.socket.chmod(0o770)
+    before, file = br_int.everything(), str(user.folder / "vif.json")
+    assert "make    ovs-claim   br-int" in user.vifplug("plan", file)
+    assert "changed" in user.vifplug("plug", file)
+    assert br_int.everything() == before
+    # These need no daemon.
+    assert "keep    ovs-claim   br-int" in user.vifplug("plan", file)
+    assert "as asked" in user.vifplug("check", file)
+    assert "unchanged" in user.vifplug("plug", file)
+    assert ID in user.vifplug("list")
+    assert "changed" in user.vifplug("unplug", "--id", ID)
+    assert ID not in user.vifplug("list")
 
 
 @pytest.mark.parametrize("command", ["plan", "check", "plug"])

@@ -134,6 +134,16 @@ def _operations(wanted: Wanted, host: Host) -> list[Operation]:
     return [operation for step in steps for operation in step.operations]
 
 
+def _left(wanted: Wanted, host: Host) -> list[Operation]:
+    """Return what is still to do for a VIF on a host.
+
+    A scratch pad is a copy of what the switch has, so it is made only where something is left.
+    """
+    if any(part.operations(wanted.owner, host) for part in wanted.parts):
+        return _operations(wanted, host)
+    return []
+
+
 def _performed(vif: Plugging, operations: Sequence[Operation], means: Means) -> bool:
     """Make changes on the kernel; where one fails, undo all that was performed for the VIF."""
     if failure := _stopped_by(vif, operations, means):
@@ -247,7 +257,7 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
     for vif in changed:
         vif.step = LOOK
         try:
-            left = _operations(vif.wanted, host)
+            left = _left(vif.wanted, host)
             if _undone_by_the_switch(vif, left, means):
                 again = means.look(batch=False)
                 left = _operations(vif.wanted, replace(host, links=again.links))
