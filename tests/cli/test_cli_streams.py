@@ -29,9 +29,9 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         ("$vifplug plugins >&-", 1, "vifplug: standard output: Bad file descriptor"),
         ("$vifplug plugins >/dev/full", 1, "vifplug: standard output: No space left on device"),
-        ("$vifplug xml - <&-", 2, "error: VIF -: file standard input is Bad file descriptor"),
-        ("$vifplug xml /dev/zero", 2, "error: VIF -: file /dev/zero is larger than 64 MiB"),
-        ("$vifplug xml /tmp", 2, "error: VIF -: file /tmp is Is a directory"),
+        ("$vifplug xml - <&-", 2, "error: file standard input is unreadable (Bad file descriptor)"),
+        ("$vifplug xml /dev/zero", 2, "error: file /dev/zero is larger than 64 MiB"),
+        ("$vifplug xml /tmp", 2, "error: file /tmp is unreadable (Is a directory)"),
         ("$vifplug --config-file /tmp plugins", 2, "vifplug: configuration: '/tmp': not a file"),
         ("$vifplug --config-file /bin/true plugins", 2, "vifplug: configuration: /bin/true: not"),
         ("$vifplug plug", 2, "vifplug plug: the following arguments are required: FILE"),
@@ -77,7 +77,8 @@ def test_an_ascii_locale_prints_a_tree_all_the_same(tmp_path: Path) -> None:
     assert "br100" in done.stdout
     assert "Traceback" not in done.stderr
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    assert len(errors) == 1
 
 
 def once_read(fifo: Path, within: float = 20.0) -> int:
