@@ -10,9 +10,9 @@ import pytest
 from oslo_config import cfg
 from oslo_privsep import priv_context
 
-from tests.cli.conftest import COMMAND
 from vifplug import opts
 from vifplug.cli.configuration import DAEMONS, Configuration
+from vifplug.testing.shell import COMMAND
 
 pytestmark = pytest.mark.unit
 

@@ -15,6 +15,7 @@ from tests.cli.conftest import Shell, vif
 from tests.processes import HANGS
 from tests.silent import Silent, silent
 from vifplug import GenericVIFDriver
+from vifplug.query import guests
 from vifplug.query.libvirt import AWAY, SILENT, libvirt
 from vifplug.testing import Libvirt, NetworkNamespace
 
@@ -98,6 +99,7 @@ def test_a_process_waits_for_it_once(
     instance = {"name": "instance-00000001"}
     assert driver.plug(instance, bridge_vif()).changed  # a filter would be looked up, too
     driver.close()
+    assert guests.running(uri(hung.path)).error == f"no answer from {uri(hung.path)}"
     assert time.monotonic() - began < HANGS
     assert len(hung.connections) == 1
 

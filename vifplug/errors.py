@@ -23,10 +23,15 @@ def shown(value: object) -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """Return the end of a message on an unknown word: which known one may be meant, if any."""
+    found = closest(word, known)
+    return f"; did you mean {found}?" if found else ""
+
+
+def closest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """Return the known word that is most like one; empty where none is so much ``alike``."""
     import difflib  # only a mistake needs it
 
-    found = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return next(iter(difflib.get_close_matches(word, list(known), 1, alike)), "")
 
 
 class VifplugError(Exception):

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import ID, vif
+from tests.cli.conftest import ID, Shell, vif
 from tests.silent import silent
 from tests.users import NOBODY, user_of
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.namespace import CommandFailed
-from vifplug.testing.shell import COMMAND, Shell
+from vifplug.testing.shell import COMMAND
 
 Found = dict[str, Any]
 

@@ -20,6 +20,7 @@ from typing import Any
 from oslo_config import cfg, types
 
 from vifplug import opts
+from vifplug.errors import closest
 
 _OURS = "vifplug"
 _PLUGINS, _OPTIONS = "vifplug.plugins", "oslo.config.opts"
@@ -38,8 +39,8 @@ DAEMONS = frozenset(
 )
 """The options of a daemon's group, which are oslo.privsep's: that takes long to import."""
 
-_ALIKE, _MUCH_ALIKE = 0.6, 0.75
-"""How alike two options' names must be for "did you mean", and two groups' names."""
+_MUCH_ALIKE = 0.75
+"""How alike two groups' names must be, beyond what they all begin with, for "did you mean"."""
 
 Options = Mapping[str, Any]
 """A group's options by name; those of a daemon's group are None."""
@@ -172,12 +173,13 @@ class Configuration:
     def _group_like(self, group: str) -> str:
         """Return the group that is meant; the beginning that all have makes none alike."""
         tails = {name.removeprefix(f"{_OURS}_"): name for name in self._groups}
-        found = _like(group.lower().removeprefix(f"{_OURS}_"), tails, _MUCH_ALIKE)
+        tail = group.lower().removeprefix(f"{_OURS}_")
+        found = closest(tail, tails, alike=_MUCH_ALIKE)
         return f"[{tails[found]}]" if found else ""
 
     def _meant(self, group: str, option: str) -> str:
         known = self._options(group) or {}
-        return self._elsewhere(option) or _like(option, known, _ALIKE)
+        return self._elsewhere(option) or closest(option, known)
 
     def _elsewhere(self, option: str) -> str:
         """Return the place of an option of this name in another group."""
@@ -210,12 +212,6 @@ def _is_ours(file: str) -> bool:
     """Whether a file is for vifplug alone: others have groups that we know nothing of."""
     path = Path(file)
     return path.name.startswith(_OURS) or path.parent.name.startswith(_OURS)
-
-
-def _like(name: str, known: Iterable[str], cutoff: float) -> str:
-    import difflib  # only for those who have made a mistake
-
-    return next(iter(difflib.get_close_matches(name, known, 1, cutoff)), "")
 
 
 def _allowed(kind: Any, error: ValueError) -> str:

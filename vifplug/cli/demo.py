@@ -53,6 +53,7 @@ class Demo(Command):
     """Plug two VIFs in a namespace of their own, pass a frame between them, unplug them."""
 
     formats = False
+    reads_configuration = False
 
     def act(self, arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="vifplug-demo-") as folder:

@@ -24,6 +24,8 @@ _TYPE = "vif_type"
 class Doctor(Command):
     """Look at what plugs need of this host; exit 1 where something is to be mended."""
 
+    reads_configuration = False  # it has words of its own for what is wrong there
+
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = f"how long libvirt and switches may take to answer (default: {_PATIENCE:g})"
         parser.add_argument(

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 from vifplug.guest.live import LiveInterface
-from vifplug.query.libvirt import LIBVIRT_WAIT
+from vifplug.query.libvirt import LIBVIRT_WAIT, answers, connected
 
 
 @dataclass
@@ -22,16 +22,12 @@ def running(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
     """Return the interfaces of the guests that run under the libvirt at a URI.
 
     Never raises. A libvirtd that does not answer gives an ``error`` after ``wait`` seconds, or
-    LIBVIRT_WAIT if that is less.
+    LIBVIRT_WAIT if that is less; and at once if it has not answered another question.
     """
     answer = Guests()
-    thread = threading.Thread(target=_ask, args=(uri, answer), daemon=True)
-    thread.start()
-    wait = max(min(wait, LIBVIRT_WAIT), 0.0)
-    thread.join(wait)
-    if thread.is_alive():
-        return Guests(error=f"no answer from {uri} in {wait:.1f} s")
-    return answer
+    if answers(uri, partial(_ask, uri), answer, wait=wait):
+        return answer
+    return Guests(error=f"no answer from {uri}")
 
 
 def _ask(uri: str, answer: Guests) -> None:
@@ -42,11 +38,8 @@ def _ask(uri: str, answer: Guests) -> None:
         return
     from lxml import etree
 
-    # Otherwise libvirt prints every error on standard error by itself.
-    binding.registerErrorHandler(lambda context, error: None, None)
     try:
-        connection = binding.openReadOnly(uri)
-        try:
+        with connected(binding, uri) as connection:
             for domain in connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                 try:
                     name, text = domain.name(), domain.XMLDesc(0)
@@ -54,7 +47,5 @@ def _ask(uri: str, answer: Guests) -> None:
                     continue  # the guest has ended meanwhile
                 for element in etree.fromstring(text).iterfind("devices/interface"):
                     answer.interfaces.append(LiveInterface(guest=name, element=element))
-        finally:
-            connection.close()
     except binding.libvirtError as error:
         answer.error = str(error)

@@ -99,14 +99,24 @@ def missing_filters(
     uri: str, names: tuple[str, ...], *, wait: float = LIBVIRT_WAIT
 ) -> tuple[str, ...]:
     """Return which of some nwfilters the libvirt at a URI does not know; none if it is silent."""
+    missing: list[str] = []
+    whole = answers(uri, partial(_ask_filters, uri, names), missing, wait=wait)
+    return tuple(missing) if whole else ()
+
+
+def answers(uri: str, ask: Callable[[T], object], answer: T, *, wait: float = LIBVIRT_WAIT) -> bool:
+    """Have a thread ask libvirt and fill in an answer; return whether that is whole.
+
+    A libvirt that was silent is not asked again before it has answered, or has ended.
+    """
     where = os.getpid(), uri
     if where in _hung and _hung[where].is_alive():
-        return ()
-    question = _Question(partial(_ask_filters, uri, names), list[str]())
-    if question.wait(wait):
-        return tuple(question.answer)
-    _hung[where] = question.thread
-    return ()
+        return False
+    question = _Question(ask, answer)
+    if not question.wait(wait):
+        _hung[where] = question.thread
+        return False
+    return True
 
 
 def _ask_libvirt(answer: Libvirt) -> None:
@@ -120,7 +130,7 @@ def _ask_libvirt(answer: Libvirt) -> None:
         # Not of another host's libvirt: the library here says nothing of that.
         answer.version = _version(binding.getVersion())
     try:
-        with _connected(binding, answer.uri) as connection:
+        with connected(binding, answer.uri) as connection:
             answer.version = _version(connection.getLibVersion())
             answer.connected = True
             # Last, because a libvirtd that has just started looks at each QEMU first.
@@ -142,7 +152,7 @@ def _ask_filters(uri: str, names: tuple[str, ...], missing: list[str]) -> None:
         import libvirt as binding
     except ImportError:
         return
-    with contextlib.suppress(binding.libvirtError), _connected(binding, uri) as connection:
+    with contextlib.suppress(binding.libvirtError), connected(binding, uri) as connection:
         for name in names:
             try:
                 connection.nwfilterLookupByName(name)
@@ -153,7 +163,8 @@ def _ask_filters(uri: str, names: tuple[str, ...], missing: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _connected(binding: Any, uri: str) -> Iterator[Any]:
+def connected(binding: Any, uri: str) -> Iterator[Any]:
+    """Connect to a libvirt for a with block, to read. Raises libvirtError."""
     # Otherwise libvirt prints every error on standard error by itself.
     binding.registerErrorHandler(lambda context, error: None, None)
     connection = binding.openReadOnly(uri)
