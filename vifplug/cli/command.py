@@ -99,6 +99,15 @@ class Command(cliff.command.Command):
     formats: ClassVar[bool] = True
     reads_configuration: ClassVar[bool] = True
 
+    def __init__(self, app: App, app_args: argparse.Namespace | None) -> None:
+        # Without a name, because cliff would look for hooks in all that is installed.
+        super().__init__(app, app_args)
+
+    def get_epilog(self) -> str:
+        """Return what stands below the help."""
+        # Not cliff's, which reads all that is installed to name the command's distribution.
+        return ""
+
     @cached_property
     def warnings(self) -> Warnings:
         """What was warned of since the command began, where programs read the output."""
