@@ -92,12 +92,14 @@ class Registry:
         """
         self._options = options
         self._entries: dict[str, list[EntryPoint]] = {}
-        for entry in importlib.metadata.entry_points(group=GROUP):
+        # Asked once, because each call reads all that is installed.
+        every = importlib.metadata.entry_points()
+        for entry in every.select(group=GROUP):
             if only is None or entry.name in only:
                 self._entries.setdefault(entry.name, []).append(entry)
         self._plugins: dict[str, VIFPlugin] = {}
         self._vif_types = tuple(sorted(self._entries))
-        switches = importlib.metadata.entry_points(group=SWITCHES)
+        switches = every.select(group=SWITCHES)
         self._switches = {e.name: e for e in switches if e.name in self._entries}
         self._presences: dict[str, Callable[[], bool]] = {}
 
