@@ -78,6 +78,7 @@ BRIDGE = Spot("bridge", "bridge", "brq-a")
 OTHER_BRIDGE = Spot("another bridge", "bridge", "brq-b")
 MANUAL = Spot("manual", "ovs", "br-int", "manual")
 HYBRID = Spot("hybrid", "ovs", "br-int", "hybrid")
+AUTOMATIC = Spot("automatic", "ovs", "br-int", "automatic")
 OTHER_MANUAL = Spot("manual on another bridge", "ovs", "br-two", "manual")
 SPOTS = (BRIDGE, OTHER_BRIDGE, MANUAL, HYBRID)
 

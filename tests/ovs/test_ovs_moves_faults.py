@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.ovs.moves import (
+    AUTOMATIC,
     BRIDGE,
     HYBRID,
     MANUAL,
@@ -39,7 +40,7 @@ from vifplug_ovs.plugin import OvsPlugin
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
-OURS, LIBVIRTS = "our tap", "libvirt's tap"
+OURS, LIBVIRTS, NONE = "our tap", "libvirt's tap", "no tap yet"
 MOVES = (
     (BRIDGE, OTHER_BRIDGE, LIBVIRTS),
     (BRIDGE, MANUAL, OURS),
@@ -49,6 +50,8 @@ MOVES = (
     (HYBRID, BRIDGE, LIBVIRTS),
     (HYBRID, MANUAL, LIBVIRTS),
     (MANUAL, OTHER_MANUAL, OURS),
+    (BRIDGE, AUTOMATIC, NONE),
+    (AUTOMATIC, MANUAL, NONE),
 )
 # What the kernel's datapath has let go of, a bridge may take; in an undo too.
 ON_THE_KERNELS = ((BRIDGE, MANUAL, OURS),)
@@ -81,8 +84,11 @@ def subject(old: Spot, new: Spot, whose: str, datapath: str, tmp_path: Path) -> 
             stack.callback(daemon.stop)
         fork(OvsPlugin, BridgePlugin)
         driver = GenericVIFDriver()
-        stack.enter_context(running(old, driver, host, ours=whose == OURS))
-        as_neutron_does(switch, old)
+        if whose == NONE:
+            driver.plug(None, old.vif)
+        else:
+            stack.enter_context(running(old, driver, host, ours=whose == OURS))
+            as_neutron_does(switch, old)
         for daemon in daemons:
             # Who has no thread besides starts a killed daemon as a fork, with all that is set here.
             daemon.stop()

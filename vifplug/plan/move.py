@@ -89,8 +89,9 @@ def leave(
         for each in link.marks
         if each.vif_id == vif_id and str(each) != mark
     ]
+    mine = (owner.vif_type, owner.process)
     for device, claim in host.claims_of(vif_id):
-        if (claim.vif_type, claim.process) == (owner.vif_type, owner.process):
+        if (claim.vif_type, claim.process) == mine:
             continue
         kind = kind_of(claim, kinds)
         if kind is None:
@@ -98,7 +99,7 @@ def leave(
             raise Conflict(vif_id, device, f"has this VIF's claim ({claim.vif_type})", needed)
         last += [each for unit in kind.given_back(device, claim, host) for each in unit]
         last.append(RemoveClaim(device=device, claim=str(claim)))
-    last += unclaimed
+    last += [each for each in unclaimed if (each.mark.vif_type, each.mark.process) != mine]
     gone = [
         RemoveLink(device=name, mark=_mark_of(link, vif_id), kind=link.kind)
         for name, link in own.items()
