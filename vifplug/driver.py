@@ -29,7 +29,7 @@ from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
-from vifplug.plan.removal import removal
+from vifplug.plan.removal import removal, stale
 from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
 from vifplug.planner import Pair, Planner, View, plugin_failed
@@ -325,7 +325,7 @@ class GenericVIFDriver(Planner):
             asked = owners(departure, host, [*marked, *plugins], own=own)
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
-            nothing = nothing and not self.reader.left_over(vif_id, host)
+            nothing = nothing and not stale(host, kinds) and not self.reader.left_over(vif_id, host)
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.

@@ -14,7 +14,7 @@ from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name, shared_mark
 from vifplug.model.vif import VIF
-from vifplug.parts import Bridge, BridgePort, Claim, Part, Uplink, Vlan
+from vifplug.parts import Bridge, BridgePort, Claim, Part, Uplink, Vlan, vlan_device
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
@@ -131,7 +131,8 @@ def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tupl
         raise vif.refuse("network.interface", None, "the uplink (should_create_vlan needs it)")
     if network.vlan is None:
         raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
-    name, lower = f"vlan{network.vlan}", host.link(uplink)
+    name = vlan_device(uplink, network.vlan, host, name=f"vlan{network.vlan}")
+    lower = host.link(uplink)
     least = min(host.mtu, lower.mtu) if lower else host.mtu
     vlan = Vlan(name=name, lower=uplink, vlan=network.vlan, mtu=network.mtu or least)
     parts = (vlan, Claim(on=name, role="vlan"), Uplink(device=name, bridge=bridge))

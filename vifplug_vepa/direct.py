@@ -16,7 +16,7 @@ from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
 from vifplug.model.host import Host
 from vifplug.model.link import PciFunction
 from vifplug.model.vif import VIF, QoS
-from vifplug.parts import Part, Vlan
+from vifplug.parts import Part, Vlan, vlan_device
 from vifplug.plugin import VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_vepa import opts
@@ -105,16 +105,21 @@ def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...],
         return uplink, (), notes
     if network.vlan is None:
         raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
-    name = f"vlan{network.vlan}"
-    return name, vlan_on(vif, host, name, uplink, network.vlan), ()
+    name, below = vlan_on(vif, host, f"vlan{network.vlan}", uplink, network.vlan)
+    return name, below, ()
 
 
-def vlan_on(vif: VIF, host: Host, name: str, uplink: str, vlan: int) -> tuple[Part, ...]:
-    """Return the parts of a VLAN device on an uplink; the uplink must be there and up first."""
-    lower = host.link(uplink)
+def vlan_on(
+    vif: VIF, host: Host, name: str, uplink: str, vlan: int
+) -> tuple[str, tuple[Part, ...]]:
+    """Return the name of a VLAN device on an uplink, and its parts.
+
+    ``name`` is what it is called where it must be made. The uplink must be there and up first.
+    """
+    name, lower = vlan_device(uplink, vlan, host, name=name), host.link(uplink)
     mtu = vif.network.mtu or (min(host.mtu, lower.mtu) if lower else host.mtu)
     carrier = Lower(device=uplink, mode=CARRIES_VLAN, address=vif.address, mtu=mtu)
-    return carrier, Vlan(name=name, lower=uplink, vlan=vlan, mtu=mtu)
+    return name, (carrier, Vlan(name=name, lower=uplink, vlan=vlan, mtu=mtu))
 
 
 def function_of(vif: VIF, host: Host, pci: str, *, virtual: bool) -> PciFunction:

@@ -59,5 +59,5 @@ class MacvtapPlugin(DirectPlugin):
             raise vif.refuse("details.physical_interface", None, needed)
         if source == uplink:
             source = f"vlan{details.vlan}"
-        below = vlan_on(vif, host, source, uplink, details.vlan)
+        source, below = vlan_on(vif, host, source, uplink, details.vlan)
         return macvtap(vif, host, source, details.macvtap_mode, below)

@@ -265,18 +265,18 @@ def test_a_batch_of_vifs_on_a_missing_bridge_is_planned_once(driver: GenericVIFD
 
 
 def test_a_kernel_that_refuses_is_quoted_and_all_is_undone(
-    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+    namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
-    # A second bridge can't be a bridge's port: the kernel says so only when it is asked.
-    conf.config(group="vifplug_bridge", create_tap=True)
-    namespace.ip("link", "add", "name", "br100", "type", "bridge")
-    namespace.ip("link", "add", "filler", "type", "bridge")
-    namespace.ip("link", "property", "add", "dev", "filler", "altname", f"tap{IDS[0][:11]}")
-    before = namespace.everything()
-    with pytest.raises(PlugFailed) as failure:
-        driver.plug(None, bridge_vif())
-    assert failure.value.step == f"make tap {tap_of(bridge_vif())}"
-    assert differences(before, namespace.everything()) == []
+    # A container's macvlan takes the device's frames. The kernel says so only when it is asked.
+    with NetworkNamespace(name="container") as container:
+        namespace.ip("link", "add", "eth1", "type", "ifb")
+        namespace.ip("link", "add", "link", "eth1", "name", "mv0", "type", "macvlan")
+        namespace.ip("link", "set", "mv0", "netns", container.path)
+        before = namespace.everything()
+        with pytest.raises(PlugFailed, match="Device or resource busy; undone") as failure:
+            driver.plug(None, bridge_vif(interface="eth1"))
+        assert failure.value.step == "set eth1 master br100"
+        assert differences(before, namespace.everything()) == []
 
 
 def test_a_wrong_mtu_for_a_tap_is_refused_before_anything_is_touched(

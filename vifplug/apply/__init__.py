@@ -7,6 +7,16 @@ This runs inside a plugin's privileged daemon, under its locks, but is itself pl
 from vifplug.apply.means import Means
 from vifplug.apply.outcome import Applied, Outcome, words
 from vifplug.apply.plugging import Plugging, plug
-from vifplug.apply.unplugging import unplug, used_by
+from vifplug.apply.unplugging import clear, unplug, used_by
 
-__all__ = ["Applied", "Means", "Outcome", "Plugging", "plug", "unplug", "used_by", "words"]
+__all__ = [
+    "Applied",
+    "Means",
+    "Outcome",
+    "Plugging",
+    "clear",
+    "plug",
+    "unplug",
+    "used_by",
+    "words",
+]

@@ -6,15 +6,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from vifplug.errors import DeadlineExceeded
 from vifplug.kernel.perform import Kernel, perform
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Snapshot
+from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.links import SetLink
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.part import Part
+from vifplug.query import limits
 from vifplug.query.cards import RunningFunctions
 from vifplug.query.links import RunningLinks
 from vifplug.switch import Switch, Wanted
@@ -28,7 +30,8 @@ class Means:
 
     ``deadline`` is absolute CLOCK_MONOTONIC. ``kinds`` are the parts that the plugin knows.
     ``snapshots`` are what its parts must know of the host besides devices and ``switch``.
-    ``meanwhile`` is done while a switch works, so that it takes no time.
+    ``meanwhile`` is done while a switch works, so that it takes no time. ``stale`` are marks that
+    lead nowhere, noted on the way.
     """
 
     kernel: Kernel
@@ -37,6 +40,7 @@ class Means:
     switch: Switch | None = None
     snapshots: Iterable[Snapshot] = ()
     meanwhile: Callable[[], object] | None = None
+    stale: list[RemoveAltname] = field(default_factory=list)
 
     def look(self, *, batch: bool, strict: bool = False) -> Host:
         """Return the host's devices as they are; in a ``batch`` all are read at once.
@@ -47,7 +51,7 @@ class Means:
         if batch:
             links.read_all()
         switches = {snapshot.key: snapshot for snapshot in self.snapshots}
-        return Host(links=links, pci=RunningFunctions(), switches=switches)
+        return Host(links=links, pci=RunningFunctions(), switches=switches, **limits.found())
 
     def look_for(self, vifs: Sequence[Wanted], *, elsewhere: Iterable[str] = ()) -> Host:
         """Return the host with everything that the parts of some VIFs must know.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,15 +11,18 @@ from dataclasses import dataclass, field, replace
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
 from vifplug.errors import InUse, PrivilegeError, UnplugFailed
+from vifplug.kernel.perform import perform
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
-from vifplug.plan.removal import removal, used
+from vifplug.plan.removal import removal, stale, used
 from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
+
+LOG = logging.getLogger(__name__)
 
 
 def used_by(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> set[str]:
@@ -106,6 +110,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         host = means.look(batch=len(vifs) >= BATCH)
     in_use = _in_use(vifs, host, means)
     going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in in_use]
+    means.stale[:] = stale(host, means.kinds)
     units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
     leaving = [
         Unplugging(
@@ -144,6 +149,22 @@ def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Ou
     """Return the error for each VIF that a guest may hold, and that is not forced."""
     found = {vif.vif_id: held_by_guest(vif, host, means.kinds) for vif in vifs if not vif.force}
     return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
+
+
+def clear(mark: RemoveAltname, means: Means) -> bool:
+    """Remove a mark that leads nowhere, if it still does; return whether it was removed.
+
+    That it stays hurts nothing: the next plug removes it too.
+    """
+    try:
+        if mark not in stale(means.look(batch=False), means.kinds):
+            return False
+        LOG.debug("%s", mark)
+        perform(mark, means.kernel)
+    except OSError as error:
+        LOG.warning("%s: %s", mark, words(error))
+        return False
+    return True
 
 
 def _look(vifs: Sequence[Departure], means: Means) -> tuple[Sequence[Sequence[Operation]], Host]:

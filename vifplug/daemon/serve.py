@@ -22,7 +22,7 @@ from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
 from vifplug.kernel.perform import Kernel
-from vifplug.model.mark import CLAIMS
+from vifplug.model.mark import CLAIMS, SharedMark
 from vifplug.model.snapshot import Snapshot
 from vifplug.parts.part import Part, build
 from vifplug.query import firewall
@@ -125,11 +125,28 @@ def unplug(
                 with call.held(locks.several((), shared), ids[0]):
                     now = look() if shared else shared
                     if now <= shared:
-                        return apply.unplug(vifs, call.means, remove_unused=remove_unused)
+                        outcomes = apply.unplug(vifs, call.means, remove_unused=remove_unused)
+                        break
                 shared = now  # another plug has joined an uplink meanwhile
+            return _cleared(outcomes, call, ids[0])
 
     replies = _each(data, one, several, tuple(kinds), switch, None, "unplug")
     return [reply.to_dict() for reply in replies]
+
+
+def _cleared(
+    outcomes: Sequence[apply.Outcome], call: _Call, vif_id: str
+) -> Sequence[apply.Outcome]:
+    """Remove marks that lead nowhere; the first VIF's outcome tells that the host has changed."""
+    cleared = False
+    for mark in tuple(call.means.stale):
+        of = SharedMark.parse(mark.altname)
+        with call.held(locks.several((), [mark.device, *([of.of] if of else [])]), vif_id):
+            cleared = apply.clear(mark, call.means) or cleared
+    first = outcomes[0]
+    if not cleared or not isinstance(first, apply.Applied):
+        return outcomes
+    return [replace(first, changed=True), *outcomes[1:]]
 
 
 @dataclass

@@ -124,10 +124,11 @@ class Netlink:
         calls = {rt.name_in(body): rt.decode_calls(body) for body in bodies}
         return {name: each for name, each in calls.items() if each}
 
-    def links_naming(self, text: str) -> dict[str, Link]:
-        """Return the devices in whose description this text stands, as in an alternative name."""
+    def links_naming(self, *texts: str) -> dict[str, Link]:
+        """Return the devices in whose description a text stands, as in an alternative name."""
+        wanted = [text.encode() for text in texts]
         raw = self.dump(rt.GETLINK, rt.link_body(_NO_STATS))
-        return self._decoded([body for body in raw if text.encode() in body])
+        return self._decoded([body for body in raw if any(text in body for text in wanted)])
 
     def addresses(self, index: int) -> list[Address]:
         """Return the IP addresses of the device of this index, in the kernel's order."""

@@ -8,13 +8,13 @@ It reads each device when planning first asks for it, and keeps it: one consiste
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vifplug import fields
 from vifplug.errors import InvalidHost
-from vifplug.fields import BOOLEAN, MTU, Choice, Record, Table, Text, declared
+from vifplug.fields import BOOLEAN, MTU, Choice, Integer, Record, Table, Text, declared
 from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
@@ -32,6 +32,7 @@ ASSUMED_LIBVIRT = "9.0.0"
 
 _VERSION = Text(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", "a version, as 9.0.0")
 _QUEUE = Choice("256", "512", "1024")
+_SETTING = Integer(-(2**31), 2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,11 @@ class Host:
     """What ``wire()`` and planning may ask.
 
     ``mtu`` is that of a network which names none; ``rx_queue_size`` and ``tx_queue_size`` are the
-    guest's ring sizes where configured; ``tun``: taps can be made. ``pci`` are
-    network cards' functions by address. ``switches`` are the snapshots of the switches that were
-    read, by their keys. ``found`` says of each fact where it comes from. ``asked`` are the ids of
-    the VIFs for which the host is read, where the caller knows no more of these.
+    guest's ring sizes where configured; ``tun``: taps can be made. ``fixed`` is None where sysctls
+    can be written, else what each is on a new device. ``pci`` are network cards' functions by
+    address. ``switches`` are the snapshots of the switches that were read, by their keys. ``found``
+    says of each fact where it comes from. ``asked`` are the ids of the VIFs for which the host is
+    read, where the caller knows no more of these.
     """
 
     libvirt_version: str = declared(_VERSION, default=ASSUMED_LIBVIRT)
@@ -53,6 +55,7 @@ class Host:
     tx_queue_size: str | None = declared(_QUEUE, default=None)
     kernel: str = declared(_VERSION, default="6.1.0")
     tun: bool = declared(BOOLEAN, default=True)
+    fixed: Mapping[str, int] | None = declared(Table(_SETTING), default=None)
     links: Mapping[str, Link] = declared(Table(Record(Link)), default_factory=dict)
     pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
@@ -167,13 +170,25 @@ class Host:
         """
         return self._links.held(name)
 
+    def station(self, name: str) -> bool:
+        """Whether the device is a station of a wireless network, without 4-address frames."""
+        return self._links.station(name)
+
+    def makes(self, kind: str) -> bool:
+        """Whether a device of this kind can be made."""
+        return self.tun if kind == "tap" else self._links.makes(kind)
+
+    def uplinks(self) -> dict[str, Link]:
+        """Return by name the devices that bear the mark of an uplink."""
+        return self._links.uplinks()
+
     def vf(self, name: str, number: int) -> Vf | None:
         """Return what the physical function of this name lets a virtual one do."""
         return self._links.vf(name, number)
 
-    def lying_on(self, name: str) -> dict[str, Link]:
-        """Return by name the macvlans, macvtaps and ipvlans that lie on a device."""
-        return {n: k for n, k in self.links.items() if k.lower == name and k.kind in TAKES_FRAMES}
+    def lying_on(self, name: str, kinds: Sequence[str] = TAKES_FRAMES) -> dict[str, Link]:
+        """Return by name the devices of some kinds, such as macvtaps, that lie on a device."""
+        return {n: k for n, k in self.links.items() if k.lower == name and k.kind in kinds}
 
     def planning(self) -> Host:
         """Return this host with scratch pads, on which plans note what they will have made.

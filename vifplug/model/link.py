@@ -25,6 +25,13 @@ from vifplug.model.mark import Mark, SharedMark
 
 TAKES_FRAMES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 """Kinds of device that take the frames of the one they lie on."""
+
+KEEPS_BRIDGES_OFF = (*TAKES_FRAMES, "dsa", "macsec", "rmnet")
+"""Kinds of device that take the frames of the one they lie on before a bridge could."""
+
+DOT1Q = "802.1Q"
+"""The protocol of the usual VLAN; 802.1ad is that of a provider's."""
+
 _ALTNAME = Text(r"[^\s]{1,127}", "an alternative name of 1 to 127 characters")
 _COUNT = Integer(0, 2**31 - 1)
 
@@ -69,12 +76,14 @@ class Link:
     ``kind`` is the kernel's (bridge, veth, vlan, macvtap ...), with tap and tun told apart, and
     physical or loopback where the kernel has none. ``lower`` is the device that this one lies on,
     for a veth its other end; ``stacked``: the kernel tells of such a device, wherever that may be.
-    ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device this is.
+    ``ethernet``: it carries Ethernet frames. ``vlan`` is the id of a VLAN device, ``protocol`` its
+    protocol. ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device
+    this is.
     ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
     ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
     A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
-    ``held`` only when they are asked for, by the Host's methods of these names; so also
-    ``claims``, each as the text of a Mark.
+    ``held`` and ``station`` (of a wireless network, without 4-address frames) only when they are
+    asked for, by the Host's methods of these names; so also ``claims``, each as the text of a Mark.
     """
 
     kind: str = declared(WORD)
@@ -91,7 +100,9 @@ class Link:
     manager: str | None = declared(fields.LINE, default=None)
     lower: str | None = declared(DEVICE, default=None)
     stacked: bool = declared(BOOLEAN, default=False)
+    ethernet: bool = declared(BOOLEAN, default=True)
     vlan: int | None = declared(_COUNT, default=None)
+    protocol: str = declared(WORD, default=DOT1Q)
     mode: str | None = declared(WORD, default=None)
     pci: str | None = declared(PCI, default=None)
     driver: str | None = declared(fields.LINE, default=None)
@@ -99,6 +110,7 @@ class Link:
     port_name: str | None = declared(fields.LINE, default=None)
     vfs: Mapping[str, Vf] = declared(Table(Record(Vf)), default_factory=dict)
     held: bool | None = declared(BOOLEAN, default=None)
+    station: bool = declared(BOOLEAN, default=False)
     ipv6: bool | None = declared(BOOLEAN, default=None)
     arp_ignore: int | None = declared(_COUNT, default=None)
     arp_announce: int | None = declared(_COUNT, default=None)
@@ -130,3 +142,32 @@ class Link:
 def is_bridge(link: Link | None) -> bool:
     """Whether a device is there and is a Linux bridge."""
     return link is not None and link.kind == "bridge"
+
+
+def joins_no_bridge(link: Link) -> str | None:
+    """Return why the kernel lets no bridge have a device as its port; None where it may."""
+    if link.kind in ("bridge", "macvtap"):
+        return f"is a {link.kind} device"
+    return carries_no_vlan(link)
+
+
+def carries_no_vlan(link: Link) -> str | None:
+    """Return why no VLAN device of use can lie on a device; None where one can."""
+    if link.kind in ("ipvlan", "ipvtap", "loopback", "vrf"):
+        return f"is a {link.kind} device"
+    if not link.ethernet:
+        return f"is a {link.kind} device, which has no Ethernet frames"
+    # An address of all zeros, and one of a group of hosts, are no device's.
+    if link.address and (link.address == NO_ADDRESS or int(link.address[:2], 16) & 1):
+        return f"has the MAC address {link.address}"
+    return None
+
+
+def is_vlan(link: Link | None, lower: str, vlan: int) -> bool:
+    """Whether a device is there and is the 802.1Q device of an id on another device."""
+    return link is not None and (link.kind, link.lower, link.vlan, link.protocol) == (
+        "vlan",
+        lower,
+        vlan,
+        DOT1Q,
+    )

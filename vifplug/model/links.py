@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.link import Link, Vf
-from vifplug.model.mark import Mark
+from vifplug.model.mark import UPLINK, Mark
 
 
 class Links(Mapping[str, Link]):
@@ -81,6 +81,18 @@ class Links(Mapping[str, Link]):
     def held(self, name: str) -> bool | None:
         """Whether a process has the macvtap open; None where that can't be seen."""
         return self[name].held if name in self else None
+
+    def station(self, name: str) -> bool:
+        """Whether the device is a station of a wireless network, without 4-address frames."""
+        return name in self and self[name].station
+
+    def makes(self, kind: str) -> bool:
+        """Whether the kernel can make devices of a kind."""
+        return True
+
+    def uplinks(self) -> dict[str, Link]:
+        """Return the devices that bear the mark of an uplink."""
+        return {n: k for n, k in self.items() if any(m.role == UPLINK for m in k.shared_marks)}
 
     def vf(self, name: str, number: int) -> Vf | None:
         """Return what a physical function lets a virtual one do."""
@@ -206,6 +218,20 @@ class Planned(Links):
     def held(self, name: str) -> bool | None:
         """Whether a process has the macvtap open."""
         return self._base.held(name)
+
+    def station(self, name: str) -> bool:
+        """Whether the device is a station of a wireless network, without 4-address frames."""
+        return self._base.station(name)
+
+    def makes(self, kind: str) -> bool:
+        """Whether the kernel can make devices of a kind."""
+        return self._base.makes(kind)
+
+    def uplinks(self) -> dict[str, Link]:
+        """Return the devices that bear, or will bear, the mark of an uplink."""
+        base = self._base.uplinks()
+        kept = {name: link for name, link in base.items() if name not in self._changed}
+        return kept | Links({n: k for n, k in self._changed.items() if k}).uplinks()
 
     def vf(self, name: str, number: int) -> Vf | None:
         """Return what a physical function lets, or will let, a virtual one do."""

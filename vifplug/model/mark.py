@@ -26,6 +26,9 @@ from dataclasses import dataclass
 
 PREFIX = "vifplug:"
 SHARED = "shared"
+UPLINK, VLAN_DEVICE = "uplink", "vlan"
+"""Roles in the marks of shared devices."""
+
 CLAIMS = "vifplug:claims:"
 """How the alternative name begins that leads from a shared device to its claims."""
 

@@ -7,6 +7,7 @@ operation, so an undo needs no memory but the list of operations that were perfo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,15 @@ WORDS = {
     "ageing_time": "ageing",
     "multicast_snooping": "multicast snooping",
 }
+"""How attributes of a device are named in a plan."""
+
+SYSCTLS: Mapping[str, str] = {
+    "ipv6": "ipv6/conf/{}/disable_ipv6",
+    "accept_ra": "ipv6/conf/{}/accept_ra",
+    "arp_ignore": "ipv4/conf/{}/arp_ignore",
+    "arp_announce": "ipv4/conf/{}/arp_announce",
+}
+"""Attributes of a device that are sysctls, and where those are below /proc/sys/net."""
 
 
 @dataclass(frozen=True, kw_only=True)

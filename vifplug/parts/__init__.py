@@ -6,11 +6,12 @@ is true already. It raises Conflict where another's device stands in the way. A 
 it is un-made. All of it is pure.
 """
 
+from vifplug.model.mark import UPLINK, VLAN_DEVICE
 from vifplug.parts.bridge import Bridge, BridgePort
 from vifplug.parts.claim import BRIDGED, Claim
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
-from vifplug.parts.roles import UPLINK, VLAN_DEVICE, uplink_of
+from vifplug.parts.roles import uplink_of, vlan_device
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
@@ -38,4 +39,5 @@ __all__ = [
     "host_side_address",
     "stale_address",
     "uplink_of",
+    "vlan_device",
 ]

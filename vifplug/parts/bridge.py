@@ -10,14 +10,14 @@ from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, MTU, declared
 from vifplug.model.host import Host
 from vifplug.model.link import Link
-from vifplug.model.mark import Owner, shared_mark
+from vifplug.model.mark import UPLINK, VLAN_DEVICE, Owner, shared_mark
 from vifplug.operations.addressing import move_addressing
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import AddClaim
 from vifplug.operations.links import MakeLink, RemoveLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part, drift, fresh
-from vifplug.parts.roles import UPLINK, VLAN_DEVICE, uplink_of
+from vifplug.parts.roles import uplink_of
 
 LEAST_MTU = 68
 

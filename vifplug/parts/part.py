@@ -12,7 +12,7 @@ from vifplug.errors import shown
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, Owner
-from vifplug.operations.altnames import AddAltname
+from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.links import MakeLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 
@@ -103,6 +103,11 @@ class Part:
 
         ``leaving`` is the VIF that is being unplugged.
         """
+        return ()
+
+    @classmethod
+    def stale(cls, host: Host) -> tuple[RemoveAltname, ...]:
+        """Return what removes marks of this kind that lead nowhere, whichever VIF left them."""
         return ()
 
     @classmethod

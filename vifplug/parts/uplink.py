@@ -13,15 +13,23 @@ from typing import ClassVar
 from vifplug.errors import Conflict
 from vifplug.fields import DEVICE, MTU, VLAN, declared
 from vifplug.model.host import Host
-from vifplug.model.link import Link
-from vifplug.model.mark import Owner, shared_mark
+from vifplug.model.link import (
+    DOT1Q,
+    KEEPS_BRIDGES_OFF,
+    Link,
+    carries_no_vlan,
+    is_bridge,
+    is_vlan,
+    joins_no_bridge,
+)
+from vifplug.model.mark import UPLINK, VLAN_DEVICE, Owner, shared_mark
 from vifplug.operations.addressing import move_addressing
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.links import MakeLink, RemoveLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.claim import BRIDGED
 from vifplug.parts.part import Leaving, Part, drift, fresh
-from vifplug.parts.roles import UPLINK, VLAN_DEVICE
+from vifplug.parts.roles import lies_on, uplink_of, vlan_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class Uplink(Part):
         joined = link.master == self.bridge
         if joined and mark not in link.altnames:
             return ()
+        former = self._former(owner, host)
         # What is left on a port is of a call that was killed, or came later: it moves as well.
         # Routes go with addresses, so the usual case, none, costs one look.
         if joined and not host.addresses(self.device):
@@ -61,24 +70,59 @@ class Uplink(Part):
         join = SetLink(device=self.device, attribute="master", value=self.bridge)
         between = None if joined else join
         moved = move_addressing(host, self.device, self.bridge, between=between)
-        return moved if joined else (*self._prepared(link, mark, host), *moved)
+        return moved if joined else (*former, *self._prepared(link, mark, host), *moved)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         link = host.link(self.device)
         if not operations:
             ours = link and shared_mark(UPLINK, self.bridge) in link.altnames
             return "keep", "" if ours else "joined by others, stays as it is"
-        return "move", ", ".join(host.addresses(self.device)) or "no addresses"
+        words = [", ".join(host.addresses(self.device)) or "no addresses"]
+        for operation in operations:
+            if isinstance(operation, RemoveAltname) and operation.device != self.device:
+                words.append(f"{operation.device} is its uplink no more")
+        return "move", "; ".join(words)
+
+    def _former(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        """Return what takes the bridge's mark from a device that is its uplink no more.
+
+        The bridge was removed since, or the device was taken out of it. Raises Conflict where that
+        device still is its uplink.
+        """
+        name, link = uplink_of(self.bridge, host) or (self.device, None)
+        if link is None or name == self.device:
+            return ()
+        needed = f"{name} as network.interface, or first: ip link set {name} nomaster"
+        if link.master == self.bridge:
+            raise Conflict(owner.vif_id, self.bridge, f"has the uplink {name}", needed)
+        both = set(host.addresses(name)) & set(host.addresses(self.bridge))
+        if both:  # an unplug was killed: at its end they are on the old uplink alone
+            found = f"is giving {min(both)} back to its uplink {name}"
+            raise Conflict(owner.vif_id, self.bridge, found, "an unplug of its last VIF")
+        return (RemoveAltname(device=name, altname=shared_mark(UPLINK, self.bridge)),)
+
+    @classmethod
+    def stale(cls, host: Host) -> tuple[RemoveAltname, ...]:
+        """Remove the marks of uplinks whose bridge is gone."""
+        return tuple(
+            RemoveAltname(device=name, altname=shared_mark(UPLINK, mark.of))
+            for name, link in host.uplinks().items()
+            for mark in link.shared_marks
+            if mark.role == UPLINK and not is_bridge(host.link(mark.of))
+        )
 
     def _usable(self, owner: Owner, host: Host) -> Link:
         link = host.link(self.device)
         needed = "an uplink for the bridge: a device of the host that nothing else uses"
         if link is None:
             raise Conflict(owner.vif_id, f"uplink {self.device}", "is not there", needed)
-        if link.kind in ("loopback", "bridge"):
-            raise Conflict(owner.vif_id, self.device, f"is a {link.kind} device", needed)
+        if why := joins_no_bridge(link):
+            raise Conflict(owner.vif_id, self.device, why, needed)
         if link.master not in (None, self.bridge):
-            raise Conflict(owner.vif_id, self.device, f"is a port of {link.master}", needed)
+            about, found = self.device, f"is a port of {link.master}"
+            if link.kind == VLAN_DEVICE:
+                about, found = f"VLAN {link.vlan} of {link.lower}", f"is {about}, which {found}"
+            raise Conflict(owner.vif_id, about, found, needed)
         if link.marks:
             found = f"belongs to VIF {link.marks[0].vif_id}"
             raise Conflict(owner.vif_id, self.device, found, needed)
@@ -91,8 +135,14 @@ class Uplink(Part):
         return link
 
     def _require_frames(self, owner: Owner, host: Host, needed: str) -> None:
-        for name, other in host.lying_on(self.device).items():
-            found = f"has the {other.kind} {name} on it"  # no bridge gets the frames then
+        """Raise Conflict where the bridge would get no frames of the device, or its own again."""
+        if lies_on(self.device, self.bridge, host):
+            raise Conflict(owner.vif_id, self.device, f"lies on {self.bridge}", needed)
+        if host.station(self.device):
+            found = "is a station of a wireless network, which sends with its own address only"
+            raise Conflict(owner.vif_id, self.device, found, needed)
+        for name, other in host.lying_on(self.device, KEEPS_BRIDGES_OFF).items():
+            found = f"has the {other.kind} {name} on it"
             raise Conflict(owner.vif_id, self.device, found, needed)
 
     def _prepared(self, link: Link, mark: str, host: Host) -> list[Operation]:
@@ -144,20 +194,22 @@ class Vlan(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         lower = host.link(self.lower)
-        if lower is None or lower.kind == "loopback":
-            found = "is not there" if lower is None else "is a loopback device"
+        why = carries_no_vlan(lower) if lower else "is not there"
+        if lower is None or why:
             needed = f"a device for VLAN {self.vlan}"
-            raise Conflict(owner.vif_id, f"uplink {self.lower}", found, needed)
+            raise Conflict(owner.vif_id, f"uplink {self.lower}", str(why), needed)
         link = host.link(self.name)
         mark = shared_mark(VLAN_DEVICE, self.name)
-        if link is not None:
+        woken = drift(self.lower, lower, up=True)
+        if link is None:
+            self._require_none(owner, host)
+        else:
             self._require_same_shape(owner, link)
             if mark not in link.altnames:
-                return ()
+                return () if link.up else tuple(woken)
         if lower.mtu < self.mtu:
             found = f"has MTU {lower.mtu}"
             raise Conflict(owner.vif_id, self.lower, found, f"the network's, {self.mtu}, or more")
-        woken = drift(self.lower, lower, up=True)
         if link is not None:
             return (*woken, *drift(self.name, link, ipv6=False, mtu=self.mtu, up=True))
         made = MakeLink(
@@ -174,7 +226,8 @@ class Vlan(Part):
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         link = host.link(self.name)
         if link and shared_mark(VLAN_DEVICE, self.name) not in link.altnames:
-            return "keep", f"not ours, keeps its settings: MTU {link.mtu}"
+            stays = f"not ours, keeps its settings: MTU {link.mtu}"
+            return ("change", f"{self.lower} up; {stays}") if operations else ("keep", stays)
         made = any(isinstance(operation, MakeLink) for operation in operations)
         return ("make", self.detail) if made else super().step(operations, host)
 
@@ -192,10 +245,21 @@ class Vlan(Part):
         vif_id = leaving.vif_id
         return ((RemoveLink(device=device, mark=mark, unless_used=True, leaving=vif_id),),)
 
+    def _require_none(self, owner: Owner, host: Host) -> None:
+        """Raise Conflict where the VLAN has a device of another name: the kernel has one at most.
+
+        The plugin takes such a device. It came since the plugin looked.
+        """
+        other = vlan_device(self.lower, self.vlan, host, name=self.name)
+        if other != self.name:
+            about = f"VLAN {self.vlan} of {self.lower}"
+            raise Conflict(owner.vif_id, about, f"is {other}", f"none but {self.name}: try again")
+
     def _require_same_shape(self, owner: Owner, link: Link) -> None:
         needed = f"VLAN {self.vlan} on {self.lower}, or a name that is free"
         if link.kind != VLAN_DEVICE:
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", needed)
-        if (link.vlan, link.lower) != (self.vlan, self.lower):
-            found = f"is VLAN {link.vlan} on {link.lower or 'a device elsewhere'}"
+        if not is_vlan(link, self.lower, self.vlan):
+            protocol = "" if link.protocol == DOT1Q else f"{link.protocol} "
+            found = f"is {protocol}VLAN {link.vlan} on {link.lower or 'a device elsewhere'}"
             raise Conflict(owner.vif_id, self.name, found, needed)

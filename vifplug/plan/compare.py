@@ -12,6 +12,7 @@ from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
+from vifplug.plan import possible
 from vifplug.wiring import Wiring
 
 COLUMNS = 80
@@ -125,26 +126,30 @@ def is_there(owner: Owner, wiring: Wiring, host: Host) -> bool:
     Raises Conflict, of the parts that it compared.
     """
     return not any(
-        part.unsure(owner, host) or part.operations(owner, host) for part in wiring.parts
+        part.unsure(owner, host) or possible.operations(part, owner, host) for part in wiring.parts
     )
 
 
 def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]:
     """Compare parts with a host in order, each with what the ones before it will have made.
 
-    Raises Conflict; then nothing of these parts stays noted on the host's scratch pad.
+    Raises Conflict, also where the kernel would refuse an operation; then nothing of these parts
+    stays noted on the host's scratch pad.
     """
     host = host.planning()
     steps: list[Step] = []
+    noted: list[Operation] = []
     try:
         for part in parts:
-            operations = part.operations(owner, host)
+            operations = possible.operations(part, owner, host)
             action, detail = part.step(operations, host)
             steps.append(Step(action=action, part=part, detail=detail, operations=operations))
             for operation in operations:
+                possible.require(operation, owner, host)
+                noted.append(operation)
                 operation.foresee(host)
     except VifplugError:
-        for operation in reversed([o for step in steps for o in step.operations]):
+        for operation in reversed(noted):
             if back := operation.undo():
                 back.foresee(host)
         raise

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, Owner, derived_name
+from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import AddClaim, RemoveClaim
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Unit
@@ -58,6 +59,11 @@ def _unused(vif_id: str, host: Host, kinds: Kinds, own: dict[str, Link]) -> list
                 units.append(unit)
                 leaving.going |= {e.device for e in unit if isinstance(e, RemoveLink)}
     return units
+
+
+def stale(host: Host, kinds: Kinds) -> list[RemoveAltname]:
+    """Return what removes marks that lead nowhere, whichever VIF left them."""
+    return [each for kind in kinds for each in kind.stale(host)]
 
 
 def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 from vifplug import opts
 from vifplug.model.host import ASSUMED_LIBVIRT, Host
 from vifplug.query import libvirt as look
+from vifplug.query import limits
 
 ASSUMED = "assumed"
 """How Host.found begins for a fact that nobody told; what follows says why."""
@@ -24,7 +25,7 @@ def find(group: Any, told: Mapping[str, Any], *, wait: float) -> Host:
     ``group`` are the options of ``[vifplug]``, ``told`` the facts that somebody else knows better,
     ``wait`` how many seconds libvirt may take to answer. Raises InvalidHost.
     """
-    facts: dict[str, Any] = {"mtu": group.mtu, "tun": Path("/dev/net/tun").exists(), **told}
+    facts: dict[str, Any] = {"mtu": group.mtu, **limits.found(), **told}
     found = dict.fromkeys(told, "told")
     configured = {
         "libvirt_version": group.libvirt_version,

@@ -12,8 +12,9 @@ from vifplug.kernel.netlink import Netlink
 from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import Link, Vf
 from vifplug.model.links import Links
-from vifplug.model.mark import CLAIMS, PREFIX, Mark, token_in
+from vifplug.model.mark import CLAIMS, PREFIX, UPLINK, Mark, shared_mark, token_in
 from vifplug.query import cards as sysfs
+from vifplug.query import limits
 
 _MANAGERS = (
     (
@@ -24,6 +25,9 @@ _MANAGERS = (
     ("NetworkManager", "/run/NetworkManager/devices/{}", ("managed=true",)),
 )
 """A service, where it writes what it does with the device of an index, and the lines for 'mine'."""
+
+_UPLINKS = shared_mark(UPLINK, "")
+"""How the mark of an uplink begins."""
 
 
 class RunningLinks(Links):
@@ -48,6 +52,7 @@ class RunningLinks(Links):
         self._claimants: dict[str, set[str]] = {}
         self._claims_of: dict[str, tuple[tuple[str, Mark], ...]] = {}
         self._marked: dict[str, dict[str, Link]] = {}
+        self._uplinks: dict[str, Link] | None = None
         self._kept: dict[str, Link | None] = {}
         self._carrying: dict[str, str | None] = {}
         self._expected: dict[str, None] = {}
@@ -178,7 +183,10 @@ class RunningLinks(Links):
         if self._complete:
             return super().marked(vif_id)
         if vif_id not in self._marked:
-            self._marked[vif_id] = self._netlink.links_naming(f"{PREFIX}{vif_id}:")
+            # Both of one dump, because an unplug asks for both and a dump is long.
+            found = Links(self._netlink.links_naming(f"{PREFIX}{vif_id}:", _UPLINKS))
+            self._uplinks = found.uplinks()
+            self._marked[vif_id] = found.marked(vif_id)
             self._kept.update(self._marked[vif_id])
         return self._marked[vif_id]
 
@@ -216,6 +224,23 @@ class RunningLinks(Links):
         if self._holders is None:
             self._holders = holders.look()
         return self._holders.of(self[name].index)
+
+    def station(self, name: str) -> bool:
+        """Whether the device is a station of a wireless network, without 4-address frames."""
+        link = self.get(name)
+        return bool(link and link.kind == "physical" and limits.is_station(link.index))
+
+    def makes(self, kind: str) -> bool:
+        """Whether the kernel can make devices of a kind, as far as that differs among kernels."""
+        return kind != "vlan" or limits.has_vlans()
+
+    def uplinks(self) -> dict[str, Link]:
+        """Return the devices that bear the mark of an uplink: from the dump of marked(), or one."""
+        if self._complete:
+            return super().uplinks()
+        if self._uplinks is None:
+            self._uplinks = Links(self._netlink.links_naming(_UPLINKS)).uplinks()
+        return self._uplinks
 
     def vf(self, name: str, number: int) -> Vf | None:
         """Return what a physical function lets a virtual one do."""

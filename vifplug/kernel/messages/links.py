@@ -26,7 +26,7 @@ from vifplug.kernel.messages.attributes import (
     number,
     text,
 )
-from vifplug.model.link import Link, Vf
+from vifplug.model.link import DOT1Q, KEEPS_BRIDGES_OFF, Link, Vf
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWLINKPROP, DELLINKPROP = 108, 109
@@ -43,7 +43,7 @@ BR_FORWARD_DELAY, BR_AGEING_TIME, BR_STP_STATE, BR_MCAST_SNOOPING = 1, 4, 5, 23
 BR_CALLS = {"iptables": 36, "ip6tables": 37, "arptables": 38}
 VETH_PEER = 1
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
-VLAN_ID = 1
+VLAN_ID, VLAN_PROTOCOL = 1, 5
 MACVLAN_MODE = 1
 INET_CONF, INET6_CONF = 1, 2
 SKIP_STATS, WITH_VFS = 1 << 3, 1 << 0
@@ -51,11 +51,14 @@ TAP = 2
 # Positions in the arrays of per-device sysctls that the kernel reports with a device.
 _ARP_ANNOUNCE, _ARP_IGNORE, _ACCEPT_RA, _DISABLE_IPV6 = 17, 18, 3, 26
 
-LYING = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "veth")
+LYING = ("vlan", "veth", *KEEPS_BRIDGES_OFF)
 """The kinds of device that lie on another one, or for veth hang together with it."""
 
+_VLAN_PROTOCOLS = {"8100": DOT1Q, "88a8": "802.1ad"}
 _MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthrough", 16: "source"}
 _LINK = struct.Struct("=BxHiII")
+_ETHERNET = (1, 6)
+"""The type of an Ethernet device (linux/if_arp.h), and the octets of its address."""
 
 
 def link_body(*attributes: bytes, index: int = 0, up: bool | None = None) -> bytes:
@@ -92,7 +95,7 @@ class Decoded:
 
 def decode_link(body: bytes) -> Decoded:
     """Return the device that a message tells of."""
-    _, _, index, flags, _ = _LINK.unpack_from(body)
+    _, hardware, index, flags, _ = _LINK.unpack_from(body)
     found = nested(body, _LINK.size)
     kind, more = _kind(nested(found.get(LINKINFO, b"")))
     if not kind:
@@ -107,6 +110,7 @@ def decode_link(body: bytes) -> Decoded:
         carrier=up and found.get(CARRIER) == b"\1",
         address=found[ADDRESS].hex(":") if ADDRESS in found else None,
         altnames=tuple(as_text(name) for kind, name in props if kind == ALT_IFNAME),
+        ethernet=(hardware, len(found.get(ADDRESS, b""))) == _ETHERNET,
         stacked=LINK in found and number(found[LINK]) != 0,
         pci=as_text(found[PARENT_NAME]) if found.get(PARENT_BUS) == b"pci\0" else None,
         switch_id=found[PHYS_SWITCH_ID].hex() if PHYS_SWITCH_ID in found else None,
@@ -133,7 +137,11 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
     if kind == "tun" and data.get(TUN_TYPE) == bytes([TAP]):
         return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
     if kind == "vlan":
-        return kind, {"vlan": int.from_bytes(data[VLAN_ID], sys.byteorder)}
+        protocol = data.get(VLAN_PROTOCOL, b"\x81\0").hex()
+        return kind, {
+            "vlan": int.from_bytes(data[VLAN_ID], sys.byteorder),
+            "protocol": _VLAN_PROTOCOLS.get(protocol, protocol),
+        }
     if kind in ("macvlan", "macvtap") and MACVLAN_MODE in data:
         return kind, {"mode": _MACVLAN_MODES.get(number(data[MACVLAN_MODE]))}
     return kind, {}

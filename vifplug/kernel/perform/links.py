@@ -14,11 +14,12 @@ from vifplug.kernel.messages import links as rt
 from vifplug.kernel.messages.links import altname_request, mac
 from vifplug.kernel.netlink import KernelError, Request
 from vifplug.kernel.perform.dispatch import Kernel, WrongDevice, perform
-from vifplug.kernel.perform.sysctls import SYSCTLS, write_sysctl
+from vifplug.kernel.perform.sysctls import write_sysctl
 from vifplug.kernel.perform.taps import make_tap
 from vifplug.model.link import Link
 from vifplug.model.mark import token_in
 from vifplug.operations.links import MakeLink, RemoveLink, RemoveLinks, SetLink, SetLinks
+from vifplug.operations.operation import SYSCTLS
 
 _BRIDGE = {
     "stp": (rt.BR_STP_STATE, nl.u32),

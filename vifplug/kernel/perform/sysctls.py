@@ -4,16 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from vifplug.operations.links import SetLink
+from vifplug.operations.operation import SYSCTLS
 
-SYSCTLS: Mapping[str, str] = {
-    "ipv6": "ipv6/conf/{}/disable_ipv6",
-    "accept_ra": "ipv6/conf/{}/accept_ra",
-    "arp_ignore": "ipv4/conf/{}/arp_ignore",
-    "arp_announce": "ipv4/conf/{}/arp_announce",
-}
 _SYSCTL_ROOT = "/proc/sys/net/"
 
 
