@@ -21,9 +21,12 @@ VEPA = cases_in(_HERE / "vepa" / "cases", PLUGINS)
 def on_a_kernel(cases: list[Case]) -> list[Any]:
     """Return those that a network namespace can show, as parameters, marked for what they need.
 
-    A network service that manages a device is no state of a namespace: tests/bridge has it apart.
+    A network service that manages a device is no state of a namespace, nor is a read-only
+    /proc/sys: tests/bridge has them apart.
     """
-    shown = [case for case in cases if all(k.manager is None for k in case.host.links.values())]
+    hosts = [(case, case.host) for case in cases]
+    shown = [case for case, host in hosts if host.fixed is None
+             and all(k.manager is None for k in host.links.values())]  # fmt: skip
     vlan = pytest.mark.kernel("8021q")
     marks = {case.name: [vlan] if case.vif.network.should_create_vlan else [] for case in shown}
     return [pytest.param(case, id=case.name, marks=marks[case.name]) for case in shown]

@@ -325,7 +325,8 @@ class GenericVIFDriver(Planner):
             asked = owners(departure, host, [*marked, *plugins], own=own)
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
-            nothing = nothing and not stale(host, kinds) and not self.reader.left_over(vif_id, host)
+            nothing = nothing and not self.reader.left_over(vif_id, host)
+            nothing = nothing and (unusable is not None or not stale(host, kinds))
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.
@@ -335,7 +336,8 @@ class GenericVIFDriver(Planner):
             if unusable:
                 raise unusable
             if not asked:
-                asked = [own] if own else [*plugins[:1]]
+                some = [*([own] if own else []), *plugins]
+                asked = [each for each in some if stale(host, each.kinds)][:1] or some[:1]
             if not asked:
                 raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
             leaving.modules = tuple(plugin.privileged() for plugin in asked)

@@ -11,6 +11,7 @@ from vifplug.testing import CommandFailed, NetworkNamespace
 
 _TRIED = {
     "8021q": ("ip", "link", "add", "link", "probe", "name", "probe.1", "type", "vlan", "id", "1"),
+    "bond": ("ip", "link", "add", "probe1", "type", "bond"),
     "dummy": ("ip", "link", "add", "probe1", "type", "dummy"),
     "netdevsim": ("test", "-e", "/sys/bus/netdevsim/new_device"),
     "openvswitch": ("genl", "ctrl", "get", "name", "ovs_datapath"),

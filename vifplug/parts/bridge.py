@@ -72,7 +72,8 @@ class Bridge(Part):
                 forward_delay=0,
                 stp=False,
             )
-            return (made, *fresh(self.name, **quiet, mtu=self.mtu, up=True))
+            # The MTU comes first, because IPv6 may come with it.
+            return (made, *fresh(self.name, mtu=self.mtu, **quiet, up=True))
         if link.kind != "bridge":
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a bridge")
         if mark not in link.altnames:

@@ -16,6 +16,9 @@ from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.links import MakeLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 
+LEAST_IPV6_MTU = 1280
+"""A device with a smaller MTU has no IPv6."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -162,11 +165,15 @@ def _words(operation: Operation) -> str:
 
 def drift(device: str, link: Link, **wanted: Any) -> list[Operation]:
     """Return what sets the attributes that differ; one that the device doesn't have is left out."""
-    return [
+    found: list[Operation] = [
         SetLink(device=device, attribute=name, value=value, before=getattr(link, name))
         for name, value in wanted.items()
         if getattr(link, name) is not None and getattr(link, name) != value
     ]
+    if "ipv6" in wanted and link.mtu < LEAST_IPV6_MTU <= wanted.get("mtu", link.mtu):
+        # Last, because the device has IPv6 from that MTU on, as the kernel has it by default.
+        found += fresh(device, ipv6=wanted["ipv6"])
+    return found
 
 
 def fresh(device: str, **wanted: Any) -> list[Operation]:

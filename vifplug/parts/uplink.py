@@ -92,13 +92,14 @@ class Uplink(Part):
         name, link = uplink_of(self.bridge, host) or (self.device, None)
         if link is None or name == self.device:
             return ()
-        needed = f"{name} as network.interface, or first: ip link set {name} nomaster"
+        unplug = f"an unplug of the last VIF of {self.bridge}, with remove_unused"
+        needed = f"{name} as network.interface, or {unplug}"
         if link.master == self.bridge:
             raise Conflict(owner.vif_id, self.bridge, f"has the uplink {name}", needed)
         both = set(host.addresses(name)) & set(host.addresses(self.bridge))
         if both:  # an unplug was killed: at its end they are on the old uplink alone
             found = f"is giving {min(both)} back to its uplink {name}"
-            raise Conflict(owner.vif_id, self.bridge, found, "an unplug of its last VIF")
+            raise Conflict(owner.vif_id, self.bridge, found, needed)
         return (RemoveAltname(device=name, altname=shared_mark(UPLINK, self.bridge)),)
 
     @classmethod

@@ -7,7 +7,7 @@ whatever part it is of. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
@@ -17,11 +17,13 @@ from vifplug.operations.addressing import CopyAddresses, CopyRoutes
 from vifplug.operations.altnames import AddAltname
 from vifplug.operations.links import MakeLink, SetLink, SetLinks
 from vifplug.operations.operation import SYSCTLS, Operation
-from vifplug.parts.part import Part
+from vifplug.parts.part import LEAST_IPV6_MTU, Part
 
-_LEAST_IPV6_MTU = 1280
-_MODULES = {"tap": "tun", "vlan": "8021q"}
-"""The kernel's modules for the kinds of device that not every host can make."""
+_LACKING = {
+    "tap": ("/dev/net/tun is not there", "modprobe tun"),
+    "vlan": ("this kernel has no VLANs (802.1Q)", "modprobe 8021q"),
+}
+"""Why a host can't make devices of a kind, and what mends it."""
 
 
 def operations(part: Part, owner: Owner, host: Host) -> tuple[Operation, ...]:
@@ -30,8 +32,7 @@ def operations(part: Part, owner: Owner, host: Host) -> tuple[Operation, ...]:
         found = part.operations(owner, host)
     except Conflict as error:
         raise _other_name(part, owner, host) or error from None
-    fixed = host.fixed
-    return found if fixed is None else tuple(each for each in found if not _is_so(each, fixed))
+    return found if host.fixed is None else _without_sysctls(found, host.fixed, owner)
 
 
 def _other_name(part: Part, owner: Owner, host: Host) -> Conflict | None:
@@ -42,11 +43,28 @@ def _other_name(part: Part, owner: Owner, host: Host) -> Conflict | None:
     return None
 
 
-def _is_so(operation: Operation, fixed: Mapping[str, int]) -> bool:
-    """Whether an operation sets what a new device has by itself."""
-    if not isinstance(operation, SetLink) or operation.attribute not in SYSCTLS:
-        return False
-    return operation.fresh and fixed.get(operation.attribute) == int(operation.value)
+def _without_sysctls(
+    operations: Sequence[Operation], fixed: Mapping[str, int], owner: Owner
+) -> tuple[Operation, ...]:
+    """Return operations without those that set what a new device has by itself.
+
+    Raises Conflict where another sysctl is to be written.
+    """
+    sysctls = [o for o in operations if isinstance(o, SetLink) and o.attribute in SYSCTLS]
+    left = [o for o in sysctls if not o.fresh or fixed.get(o.attribute) != int(o.value)]
+    if not left:
+        return tuple(each for each in operations if each not in sysctls)
+    needed = f"a writable one: {left[0].device} needs " + ", ".join(o.words for o in left)
+    if all(each.fresh for each in left):
+        needed += f" (or beforehand: sysctl {' '.join(map(_default, left))})"
+    raise Conflict(owner.vif_id, "/proc/sys", "is read-only", needed)
+
+
+def _default(operation: SetLink) -> str:
+    """Return how sysctl(8) would have a new device come with an attribute's value."""
+    name = SYSCTLS[operation.attribute].format("default").replace("/", ".")
+    value = not operation.value if operation.attribute == "ipv6" else operation.value
+    return f"net.{name}={int(value)}"
 
 
 def require(operation: Operation, owner: Owner, host: Host) -> None:
@@ -63,8 +81,6 @@ def require(operation: Operation, owner: Owner, host: Host) -> None:
             _require_port(operation, owner, host)
         case SetLink(attribute="up", value=True):
             _require_lower(operation.device, owner, host)
-        case SetLink() if operation.attribute in SYSCTLS and host.fixed is not None:
-            raise _read_only(operation, owner)
         case CopyAddresses() | CopyRoutes():
             _require_room(operation, owner, host)
 
@@ -76,13 +92,13 @@ def _require_new(operation: MakeLink, owner: Owner, host: Host) -> None:
         marks[operation.peer] = operation.peer_mark
     for name, mark in marks.items():
         if device := host.carrying(name):
-            found = f"is another name of {device[0]}"
-            raise Conflict(owner.vif_id, name, found, f"{device[0]}, or a name that is free")
+            first = f"{device[0]}, or " if operation.kind == device[1].kind else ""
+            found, needed = f"is another name of {device[0]}", f"{first}a name that is free"
+            raise Conflict(owner.vif_id, name, found, needed)
         _require_free(mark, name, owner, host)
-    if not host.makes(operation.kind):
-        module = _MODULES.get(operation.kind, operation.kind)
-        found = f"can't be made: this kernel has no {operation.kind} devices"
-        raise Conflict(owner.vif_id, operation.device, found, f"the kernel's module {module}")
+    if operation.kind in _LACKING and not host.makes(operation.kind):
+        why, mend = _LACKING[operation.kind]
+        raise Conflict(owner.vif_id, operation.device, f"can't be made: {why}", mend)
 
 
 def _require_free(mark: str, device: str, owner: Owner, host: Host) -> None:
@@ -90,7 +106,8 @@ def _require_free(mark: str, device: str, owner: Owner, host: Host) -> None:
     carrier = host.carrying(mark)
     if carrier and carrier[0] != device:
         way = f"ip link property del dev {carrier[0]} altname {mark}"
-        raise Conflict(owner.vif_id, carrier[0], f"has the mark of {device}", f"none such: {way}")
+        needed = f"its name back, or that mark removed: {way}"
+        raise Conflict(owner.vif_id, carrier[0], f"has the mark of {device}", needed)
 
 
 def _require_port(operation: SetLink, owner: Owner, host: Host) -> None:
@@ -121,15 +138,6 @@ def _require_lower(device: str, owner: Owner, host: Host) -> None:
         raise Conflict(owner.vif_id, str(link.lower), "is down", f"up, for {device} to come up")
 
 
-def _read_only(operation: SetLink, owner: Owner) -> Conflict:
-    needed = f"a writable one: {operation.device} needs {operation.words}"
-    if operation.fresh:
-        name = SYSCTLS[operation.attribute].format("default").replace("/", ".")
-        value = int(not operation.value if operation.attribute == "ipv6" else operation.value)
-        needed += f" (or net.{name}={value} beforehand)"
-    return Conflict(owner.vif_id, "/proc/sys", "is read-only", needed)
-
-
 def _require_room(operation: CopyAddresses | CopyRoutes, owner: Owner, host: Host) -> None:
     """Raise Conflict where a device can't take another's addresses or routes."""
     target, source = operation.device, operation.source
@@ -144,9 +152,9 @@ def _require_room(operation: CopyAddresses | CopyRoutes, owner: Owner, host: Hos
     needed = f"IPv6 on, for {six[0]} of {source}" if six else ""
     if six and link.ipv6 is False:
         raise Conflict(owner.vif_id, target, "has IPv6 off", needed)
-    if six and link.mtu < _LEAST_IPV6_MTU:
+    if six and link.mtu < LEAST_IPV6_MTU:
         found = f"has MTU {link.mtu}, too small for IPv6"
-        raise Conflict(owner.vif_id, target, found, f"{_LEAST_IPV6_MTU} or more: {needed}")
+        raise Conflict(owner.vif_id, target, found, f"{LEAST_IPV6_MTU} or more: {needed}")
     there = {address.partition("/")[0]: address for address in host.addresses(target)}
     for address in six:
         if other := there.get(address.partition("/")[0]):

@@ -85,7 +85,7 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
         case "physical" | "veth":
             namespace.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-p"[:15])
         case "vlan":
-            more = ["type", "vlan", "id", str(link.vlan)]
+            more = ["type", "vlan", "protocol", link.protocol, "id", str(link.vlan)]
             namespace.ip("link", "add", "link", str(link.lower), "name", name, *more)
         case other:
             raise NotImplementedError(other)
