@@ -29,7 +29,7 @@ from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.owners import owners, types_of
-from vifplug.plan.removal import removal, stale
+from vifplug.plan.removal import lost_marks, removal
 from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
 from vifplug.planner import Pair, Planner, View, plugin_failed
@@ -326,7 +326,7 @@ class GenericVIFDriver(Planner):
             kinds = kinds_of([*marked, *plugins])
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
             nothing = nothing and not self.reader.left_over(vif_id, host)
-            nothing = nothing and (unusable is not None or not stale(host, kinds))
+            nothing = nothing and (unusable is not None or not lost_marks(host, kinds))
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.
@@ -337,7 +337,7 @@ class GenericVIFDriver(Planner):
                 raise unusable
             if not asked:
                 some = [*([own] if own else []), *plugins]
-                asked = [each for each in some if stale(host, each.kinds)][:1] or some[:1]
+                asked = [each for each in some if lost_marks(host, each.kinds)][:1] or some[:1]
             if not asked:
                 raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
             leaving.modules = tuple(plugin.privileged() for plugin in asked)

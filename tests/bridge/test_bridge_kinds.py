@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bridge.vifs import bridge_vif
-from tests.faults.dumps import differences
 from vifplug import Conflict, GenericVIFDriver
 from vifplug.testing import CommandFailed, NetworkNamespace
+from vifplug.testing.dumps import differences
 
 LOWER = "link add lower type veth peer name lowerp"
 HERE = {

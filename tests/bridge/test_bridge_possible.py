@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from oslo_config.fixture import Config
 
 from tests.bridge.hosts import Made, hosts, vifs
-from tests.claims import every_claim, without_tokens
-from tests.configured import configured, forked
-from tests.faults.dumps import differences
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.testing import NetworkNamespace, TapEnd
-from vifplug_bridge import opts, privileged
-from vifplug_vepa import opts as vepa_opts
-from vifplug_vepa import privileged as vepa_privileged
+from vifplug.testing.claims import every_claim, without_tokens
+from vifplug.testing.configured import configured, forked
+from vifplug.testing.dumps import differences
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_vepa.macvtap import MacvtapPlugin
 
 MANY = settings(
     max_examples=150,
@@ -32,14 +31,14 @@ MANY = settings(
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Iterator[Config]:
-    with configured(tmp_path, opts, vepa_opts) as config:
+    with configured(tmp_path, BridgePlugin, MacvtapPlugin) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         yield config
 
 
 @pytest.fixture
 def daemons(namespace: NetworkNamespace, conf: Config) -> Iterator[None]:
-    with forked(privileged, vepa_privileged):
+    with forked(BridgePlugin, MacvtapPlugin):
         yield
 
 

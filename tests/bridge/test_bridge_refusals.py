@@ -13,13 +13,13 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif
-from tests.claims import kept_of
-from tests.cli.conftest import COMMAND
-from tests.configured import fork
-from tests.faults.dumps import differences
 from vifplug import VIF, Conflict, GenericVIFDriver
 from vifplug.testing import NetworkNamespace, veth
-from vifplug_bridge import privileged
+from vifplug.testing.claims import kept_of
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug.testing.shell import COMMAND
+from vifplug_bridge.plugin import BridgePlugin
 
 MARK = "vifplug:shared::uplink:br100"
 
@@ -58,7 +58,7 @@ def test_another_uplink_can_be_had_once_the_last_vif_has_gone(
     host: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:
     conf.config(group="vifplug_bridge", remove_unused=True)
-    fork(privileged)  # the option is the daemon's
+    fork(BridgePlugin)  # the option is the daemon's
     before = host.everything()
     driver.plug(None, bridge_vif(0, interface="eth0"))
     driver.unplug(None, bridge_vif(0, interface="eth0"))

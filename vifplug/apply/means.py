@@ -30,7 +30,7 @@ class Means:
 
     ``deadline`` is absolute CLOCK_MONOTONIC. ``kinds`` are the parts that the plugin knows.
     ``snapshots`` are what its parts must know of the host besides devices and ``switch``.
-    ``meanwhile`` is done while a switch works, so that it takes no time. ``stale`` are marks that
+    ``meanwhile`` is done while a switch works, so that it takes no time. ``lost`` are marks that
     lead nowhere, noted on the way.
     """
 
@@ -40,7 +40,7 @@ class Means:
     switch: Switch | None = None
     snapshots: Iterable[Snapshot] = ()
     meanwhile: Callable[[], object] | None = None
-    stale: list[RemoveAltname] = field(default_factory=list)
+    lost: list[RemoveAltname] = field(default_factory=list)
 
     def look(self, *, batch: bool, strict: bool = False) -> Host:
         """Return the host's devices as they are; in a ``batch`` all are read at once.

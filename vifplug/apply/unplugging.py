@@ -18,7 +18,7 @@ from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
-from vifplug.plan.removal import removal, stale, used
+from vifplug.plan.removal import lost_marks, removal, used
 from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
 
@@ -110,8 +110,8 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         host = means.look(batch=len(vifs) >= BATCH)
     in_use = _in_use(vifs, host, means)
     going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in in_use]
-    means.stale[:] = stale(host, means.kinds)
     units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
+    means.lost[:] = lost_marks(host, means.kinds)
     leaving = [
         Unplugging(
             vif=vif,
@@ -157,7 +157,7 @@ def clear(mark: RemoveAltname, means: Means) -> bool:
     That it stays hurts nothing: the next plug removes it too.
     """
     try:
-        if mark not in stale(means.look(batch=False), means.kinds):
+        if mark not in lost_marks(means.look(batch=False), means.kinds):
             return False
         LOG.debug("%s", mark)
         perform(mark, means.kernel)

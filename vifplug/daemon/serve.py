@@ -139,7 +139,7 @@ def _cleared(
 ) -> Sequence[apply.Outcome]:
     """Remove marks that lead nowhere; the first VIF's outcome tells that the host has changed."""
     cleared = False
-    for mark in tuple(call.means.stale):
+    for mark in tuple(call.means.lost):
         of = SharedMark.parse(mark.altname)
         with call.held(locks.several((), [mark.device, *([of.of] if of else [])]), vif_id):
             cleared = apply.clear(mark, call.means) or cleared

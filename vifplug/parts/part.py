@@ -109,7 +109,7 @@ class Part:
         return ()
 
     @classmethod
-    def stale(cls, host: Host) -> tuple[RemoveAltname, ...]:
+    def lost_marks(cls, host: Host) -> tuple[RemoveAltname, ...]:
         """Return what removes marks of this kind that lead nowhere, whichever VIF left them."""
         return ()
 

@@ -103,7 +103,7 @@ class Uplink(Part):
         return (RemoveAltname(device=name, altname=shared_mark(UPLINK, self.bridge)),)
 
     @classmethod
-    def stale(cls, host: Host) -> tuple[RemoveAltname, ...]:
+    def lost_marks(cls, host: Host) -> tuple[RemoveAltname, ...]:
         """Remove the marks of uplinks whose bridge is gone."""
         return tuple(
             RemoveAltname(device=name, altname=shared_mark(UPLINK, mark.of))

@@ -61,9 +61,9 @@ def _unused(vif_id: str, host: Host, kinds: Kinds, own: dict[str, Link]) -> list
     return units
 
 
-def stale(host: Host, kinds: Kinds) -> list[RemoveAltname]:
+def lost_marks(host: Host, kinds: Kinds) -> list[RemoveAltname]:
     """Return what removes marks that lead nowhere, whichever VIF left them."""
-    return [each for kind in kinds for each in kind.stale(host)]
+    return [each for kind in kinds for each in kind.lost_marks(host)]
 
 
 def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:
