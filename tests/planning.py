@@ -27,6 +27,13 @@ def on_a_kernel(cases: list[Case]) -> list[Any]:
     hosts = [(case, case.host) for case in cases]
     shown = [case for case, host in hosts if host.fixed is None
              and all(k.manager is None for k in host.links.values())]  # fmt: skip
-    vlan = pytest.mark.kernel("8021q")
-    marks = {case.name: [vlan] if case.vif.network.should_create_vlan else [] for case in shown}
-    return [pytest.param(case, id=case.name, marks=marks[case.name]) for case in shown]
+    return [pytest.param(case, id=case.name, marks=_needs(case)) for case in shown]
+
+
+def _needs(case: Case) -> list[Any]:
+    links = case.host.links.values()
+    features = {
+        "8021q": case.vif.network.should_create_vlan,
+        "vlan_filtering": any(link.vlan_filtering for link in links),
+    }
+    return [pytest.mark.kernel(name) for name, needed in features.items() if needed]

@@ -251,6 +251,9 @@ class GenericVIFDriver(Planner):
     def _warn(self, vifs: Sequence[Wired], *, wait: float) -> None:
         """Log what a person should know before a guest starts, each VIF named."""
         for vif in vifs:
+            # No warning, because another system's model always has such fields.
+            for note in vif.wiring.passed_over:
+                LOG.info("VIF %s: %s", vif.vif.id, note)
             for note in vif.wiring.notes:
                 LOG.warning("VIF %s: %s", vif.vif.id, note)
         filters = {v.vif.id: f.name for v in vifs if (f := v.wiring.interface.filterref)}

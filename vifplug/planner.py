@@ -122,11 +122,15 @@ class Planner:
         if isinstance(switch, Unread):
             raise PluginFailed(vif.id, vif.vif_type, _source(plugin), switch.error)
         try:
+            passed_over = plugin.passed_over(vif)
             wiring = plugin.wire(vif, host)
         except VifplugError:
             raise
         except Exception as error:
             raise plugin_failed(ready, error) from error
+        if passed_over:
+            every = (*passed_over, *wiring.passed_over)
+            wiring = dataclasses.replace(wiring, passed_over=every)
         return Wired(vif=vif, plugin=plugin, wiring=wiring)
 
     def all_wired(self, vifs: Sequence[Ready | VifplugError], host: Host) -> _Wired:

@@ -19,6 +19,7 @@ from vifplug import fields
 from vifplug.errors import InvalidVIF
 from vifplug.model.host import Host
 from vifplug.model.snapshot import Snapshot
+from vifplug.model.use import NOTED, Uses, passed_over
 from vifplug.model.vif import VIF
 from vifplug.operations.operation import Operation
 from vifplug.parts import CORE, Part
@@ -45,6 +46,9 @@ class VIFPlugin(abc.ABC):
     ``api_version``  the contract's version that the plugin was written for
     ``details``      the dataclass of its own fields, each ``fields.declared``
     ``required``     paths of the VIF's fields without which it can't work, as ``network.bridge``
+    ``uses``         paths of the fields that its VIFs use, by vnic_type ("" stands for any other):
+                     whatever else a VIF asks for is refused, or noted if it is another system's.
+                     None: the plugin itself sees to that
     ``defaults``     paths of fields that another system's VIF may lack, and the option that then
                      gives their value
     ``kinds``        the kinds of part that it uses, in the order in which they are un-made
@@ -62,6 +66,7 @@ class VIFPlugin(abc.ABC):
     api_version: ClassVar[int]
     details: ClassVar[type[Any]] = NoDetails
     required: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[Mapping[str, Uses] | None] = None
     defaults: ClassVar[Mapping[str, str]] = {}
     kinds: ClassVar[tuple[type[Part], ...]] = CORE
     processes: ClassVar[tuple[str, ...]] = ("",)
@@ -118,6 +123,32 @@ class VIFPlugin(abc.ABC):
                 needed = f"{kind.allowed} (vif_type {vif.vif_type} needs it)"
                 raise vif.refuse(path, None, needed)
         self.details_of(vif)
+
+    def passed_over(self, vif: VIF) -> tuple[str, ...]:
+        """Return notes on what a VIF asks for and its type does not use.
+
+        Raises InvalidVIF for a VIF in our own format: what somebody wrote is never ignored.
+        """
+        if self.uses is None:
+            return ()
+        uses = self.uses[vif.vnic_type if vif.vnic_type in self.uses else ""]
+        every = passed_over(vif, self.details_of(vif), uses)
+        found = [field for field in every if field.path not in self.required]
+        if not vif.foreign:
+            self.require_vnic_type(vif)
+            for field in (field for field in found if field.path not in NOTED):
+                raise vif.refuse(field.path, field.value, field.allowed(vif))
+        notes = [field.note(vif) for field in found]
+        if vif.vnic_type not in self.vnic_types:
+            has = f"vif_type {vif.vif_type} has {', '.join(self.vnic_types)}"
+            notes.insert(0, f"vnic_type {vif.vnic_type} left out: {has}")
+        return tuple(notes)
+
+    def require_vnic_type(self, vif: VIF) -> None:
+        """Raise InvalidVIF for a vnic_type that the plugin does not connect."""
+        if vif.vnic_type not in self.vnic_types:
+            allowed = f"{', '.join(self.vnic_types)} (vif_type {vif.vif_type})"
+            raise vif.refuse("vnic_type", vif.vnic_type, allowed)
 
     def details_of(self, vif: VIF) -> Any:
         """Return the VIF's details as this plugin's own dataclass. Raises InvalidVIF.

@@ -16,7 +16,8 @@ class Wiring:
     ``parts`` are in building order. ``process`` names how the VIF is connected where its type
     knows several ways, ``why`` says what decided. ``today`` is the process that it would get if it
     were not plugged, where that is another. ``notes`` are things that a person should know, such
-    as a wish that could not be met.
+    as a wish that could not be met. ``passed_over`` are notes on fields that are not used because
+    of other fields; the core adds those that the VIF's type does not use.
     """
 
     parts: tuple[Part, ...]
@@ -25,6 +26,7 @@ class Wiring:
     why: str = ""
     today: str = ""
     notes: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     @property
     def devices(self) -> tuple[str, ...]:

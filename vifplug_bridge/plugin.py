@@ -9,15 +9,47 @@ from typing import ClassVar
 
 from vifplug.fields import MAC, declared
 from vifplug.guest import attach
-from vifplug.guest.interface import FilterRef, GuestSide, left_out
+from vifplug.guest.interface import NIC, FilterRef, GuestSide, left_out
 from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
+from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Owner, derived_name, shared_mark
-from vifplug.model.vif import VIF
-from vifplug.parts import Bridge, BridgePort, Claim, Part, Uplink, Vlan, vlan_device
+from vifplug.model.use import Use, Uses
+from vifplug.model.vif import VIF, Network
+from vifplug.parts import Bridge, BridgePort, Claim, FixedMtu, Part, Uplink, Vlan, vlan_device
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
+
+USES: Uses = (
+    *NIC,
+    "address",
+    "devname",
+    "filtered",
+    Use("instance.name", "where a firewall is required"),
+    "network.bridge",
+    "network.mtu",
+    "network.should_create_bridge",
+    "network.should_create_vlan",
+    "network.multi_host",
+    Use(
+        "network.interface",
+        "with network.should_create_bridge or network.should_create_vlan",
+        lambda vif: _is_joined(vif.network),
+    ),
+    Use(
+        "network.vlan",
+        "with network.should_create_vlan",
+        lambda vif: vif.network.should_create_vlan or vif.network.multi_host,
+    ),
+    Use("network.subnets", "by the filter, with the option filter_parameters"),
+)
+
+
+def _is_joined(network: Network) -> bool:
+    """Whether the bridge is joined to the physical network, by us or by another service."""
+    flags = (network.should_create_bridge, network.should_create_vlan, network.multi_host)
+    return any(flags)
 
 
 class BridgePlugin(VIFPlugin):
@@ -29,6 +61,7 @@ class BridgePlugin(VIFPlugin):
 
     api_version = 1
     required = ("network.bridge",)
+    uses: ClassVar[Mapping[str, Uses]] = {"": USES}
     group = opts.GROUP
     opts = opts.OPTS
     modules: ClassVar[Mapping[str, str]] = {"8021q": "VLAN devices (network.should_create_vlan)"}
@@ -37,31 +70,35 @@ class BridgePlugin(VIFPlugin):
         bridge = vif.network.bridge
         assert bridge is not None  # noqa: S101 - required
         tap_name = vif.devname or derived_name("tap", vif.id)
-        mtu = vif.network.mtu or host.mtu
         guest = GuestSide.of(vif, host)
         filterref = self._filter(vif, host)
         physical, notes = _physical(vif, host, bridge)
-        notes = (*left_out(vif, guest), *notes)
+        notes = (*left_out(vif, guest), *notes, *_bridge_notes(vif, host, bridge, tap_name))
         uplink = physical[-1].device if physical and isinstance(physical[-1], Uplink) else None
         parts: list[Part] = [
             Bridge(
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
-                mtu=mtu,
+                mtu=vif.network.mtu or host.mtu,
                 # The host itself uses IPv6 here, or will use it once the uplink has joined.
                 ipv6=_uses_ipv6(host, bridge) or _uses_ipv6(host, uplink),
             ),
             *physical,
+            *_fixed_mtu(vif, host, bridge, tap_name, uplink),
         ]
+        passed_over = _left_to_others(vif.network)
         if not self._makes_tap(vif, host, tap_name, bridge):
             parts += [Claim(on=bridge), *attach.guest_tap(vif, host, tap_name, bridge)]
             interface = attach.on_bridge(vif, guest, bridge, target=tap_name, filterref=filterref)
-            return Wiring(parts=tuple(parts), interface=interface, notes=notes)
-        guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
-        tap = attach.tap(vif, host, tap_name, guest)
-        parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
-        interface = attach.made_beforehand(vif, host, tap, guest, filterref)
-        return Wiring(parts=tuple(parts), interface=interface, notes=(*notes, *tap_notes))
+        else:
+            guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
+            theirs = _of_others(host, bridge)
+            default_mtu = theirs.mtu if theirs else None
+            tap = attach.tap(vif, host, tap_name, guest, default_mtu=default_mtu)
+            parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
+            interface = attach.made_beforehand(vif, host, tap, guest, filterref)
+            notes = (*notes, *tap_notes)
+        return Wiring(parts=tuple(parts), interface=interface, notes=notes, passed_over=passed_over)
 
     def doctor(self, host: Host) -> Iterable[Check]:
         return attach.checks(host)
@@ -97,6 +134,9 @@ class TapPlugin(VIFPlugin):
     api_version = 1
     details = TapDetails
     unbridged = True
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": (*NIC, "address", "devname", "network.mtu", "details.mac_address")
+    }
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         name = vif.devname or derived_name("tap", vif.id)
@@ -137,6 +177,52 @@ def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tupl
     vlan = Vlan(name=name, lower=uplink, vlan=network.vlan, mtu=network.mtu or least)
     parts = (vlan, Claim(on=name, role="vlan"), Uplink(device=name, bridge=bridge))
     return parts, _warnings(vif, host, name)
+
+
+def _left_to_others(network: Network) -> tuple[str, ...]:
+    """Return a note on what multi_host leaves to another service."""
+    joined = network.should_create_vlan or network.interface or network.vlan
+    if not network.multi_host or not (network.should_create_bridge or joined):
+        return ()
+    work = "makes and joins" if joined else "makes"
+    return (f"network.multi_host: another service {work} {network.bridge}",)
+
+
+def _of_others(host: Host, bridge: str) -> Link | None:
+    """Return a bridge that is there and that no plug has made."""
+    link = host.link(bridge)
+    ours = link is not None and shared_mark("bridge", bridge) in link.altnames
+    return link if is_bridge(link) and not ours else None
+
+
+def _fixed_mtu(vif: VIF, host: Host, bridge: str, tap: str, uplink: str | None) -> tuple[Part, ...]:
+    """Return the part by which a bridge of others keeps its MTU, where the VIF's is smaller."""
+    link, mtu = _of_others(host, bridge), vif.network.mtu
+    if link is None or mtu is None or mtu >= link.mtu:
+        return ()
+    other = host.link(uplink) if uplink else None
+    joins = uplink if other and other.master != bridge else None
+    return (FixedMtu(bridge=bridge, device=tap, mtu=mtu, at=link.mtu, uplink=joins),)
+
+
+def _bridge_notes(vif: VIF, host: Host, bridge: str, tap: str) -> tuple[str, ...]:
+    """Return notes on a bridge by which a guest's frames are lost, or come into another VLAN."""
+    notes, network = [], vif.network
+    link = _of_others(host, bridge)
+    if link and network.mtu and link.mtu < network.mtu:
+        notes.append(f"{bridge} has MTU {link.mtu}: it drops the network's larger frames "
+                     f"({network.mtu})")  # fmt: skip
+    link = host.link(bridge)
+    if link is None or not link.vlan_filtering:
+        return tuple(notes)
+    if link.default_pvid == 0:
+        mend = f"bridge vlan add dev {tap} vid ID pvid untagged"
+        notes.append(f"{bridge} filters VLANs and gives a new port none (default PVID 0): "
+                     f"no frame passes before: {mend}")  # fmt: skip
+    elif network.vlan and not network.should_create_vlan and network.vlan != link.default_pvid:
+        notes.append(f"{bridge} filters VLANs: its new ports, and the guest, are in VLAN "
+                     f"{link.default_pvid}, not in {network.vlan}")  # fmt: skip
+    return tuple(notes)
 
 
 def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ Source: Nova's and os-vif's vnic_types direct, vdpa and remote-managed of vif_ty
 
 from __future__ import annotations
 
-from typing import Any
-
 from vifplug.errors import Conflict
 from vifplug.fields import PCI
 from vifplug.guest.interface import GuestSide, Interface
@@ -42,10 +40,11 @@ def wire(
         raise Conflict(vif.id, f"PCI {pci_slot}", "has no vhost-vdpa device", needed)
     source = (("dev", str(file)),)
     vdpa = Interface(type="vdpa", mac=vif.address, guest=GuestSide(), source=source)
+    fixed = switch.fixed_mtu(vif, host, bridge, name)
     return Wiring(
-        parts=(bridge, Representor(device=name), port),
+        parts=(bridge, Representor(device=name), *fixed, port),
         interface=vdpa if vif.vnic_type == VDPA else whole,
-        notes=notes,
+        notes=(*notes, *switch.bridge_notes(vif, host)),
     )
 
 
@@ -85,15 +84,7 @@ def ports(vif: VIF, host: Host, pci_slot: object) -> tuple[str, ...]:
 
 
 def _left_out(vif: VIF, host: Host) -> tuple[str, ...]:
-    """Return notes on what a guest with a virtual function will not get."""
-    asked: dict[str, Any] = {"model": vif.model, "driver": vif.driver, "queues": vif.queues}
-    notes = [
-        f"{name} {value} left out: the function has its own"
-        for name, value in asked.items()
-        if value
-    ]
-    if any(getattr(vif.qos, f"{way}_average") for way in ("inbound", "outbound")):
-        notes.append("bandwidth limits left out: libvirt has none for such an interface")
-    if host.firewall and not vif.filtered:
-        notes.append(f"vnic_type {vif.vnic_type} leaves out the firewall that this host requires")
-    return tuple(notes)
+    """Return a note on the firewall that a guest with a virtual function will not have."""
+    if not host.firewall or vif.filtered:
+        return ()
+    return (f"vnic_type {vif.vnic_type} leaves out the firewall that this host requires",)

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 from vifplug.fields import BOOLEAN, PCI, declared
 from vifplug.guest import attach
-from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
+from vifplug.guest.interface import NIC, GuestSide, Interface, VirtualPort, left_out
 from vifplug.guest.nwfilter import filter_of
 from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
+from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 from vifplug.operations import Operation
 from vifplug.parts import BridgePort, Part
@@ -57,6 +58,34 @@ class OvsDetails:
     pci_slot: str | None = declared(PCI, default=None)
 
 
+_ON_THE_SWITCH = (
+    "address",
+    "filtered",
+    "interface_id",
+    "instance.uuid",
+    "network.bridge",
+    "network.mtu",
+    "network.should_create_bridge",
+    "network.multi_host",
+    Use("details.datapath_type", "of a bridge that is made"),
+)
+_NORMAL: Uses = (
+    *NIC,
+    *_ON_THE_SWITCH,
+    "devname",
+    Use("instance.name", "by hybrid, where a firewall is required"),
+    Use("network.subnets", "by the filter of hybrid, with the option filter_parameters"),
+    "details.ovs_hybrid_plug",
+    Use(
+        "details.ovs_create_tap",
+        "without details.ovs_hybrid_plug",
+        lambda vif: not vif.details.get("ovs_hybrid_plug"),
+    ),
+    "details.delegate_create",
+)
+_FUNCTION: Uses = (*_ON_THE_SWITCH, "details.pci_slot")
+
+
 class OvsPlugin(VIFPlugin):
     """vif_type ``ovs``: the guest on a shared Open vSwitch bridge.
 
@@ -69,6 +98,12 @@ class OvsPlugin(VIFPlugin):
     details = OvsDetails
     vnic_types = ("normal", *passthrough.VNIC_TYPES)
     required = ("network.bridge",)
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": _NORMAL,
+        passthrough.DIRECT: _FUNCTION,
+        passthrough.VDPA: _FUNCTION,
+        passthrough.REMOTE: ("address", "filtered", "details.pci_slot"),
+    }
     defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
     opts = opts.OPTS
@@ -88,9 +123,7 @@ class OvsPlugin(VIFPlugin):
             bridge = self._bridge(vif)
             slot = details.pci_slot
             return passthrough.wire(vif, host, self.options, pci_slot=slot, bridge=bridge)
-        if vif.vnic_type != "normal":
-            allowed = ", ".join(("normal", *passthrough.VNIC_TYPES))
-            raise vif.refuse("vnic_type", vif.vnic_type, f"{allowed} (vif_type ovs)")
+        self.require_vnic_type(vif)
         pins = {n: getattr(details, n) for n in _PINS}
         wanted = [name for name in ("isolate", "per_port_bridge") if self.options[name]]
         beforehand = wanted[0] if wanted else ""
@@ -108,26 +141,30 @@ class OvsPlugin(VIFPlugin):
         if today:
             note = f"{today} would be chosen today: unplug and plug to have it"
             notes = (note, *notes)
+        elif details.delegate_create and choice.process == AUTOMATIC:
+            notes = (f"details.delegate_create left out: {choice.why} is automatic", *notes)
         return Wiring(
             parts=(self._bridge(vif), *parts),
             interface=interface,
             process=choice.process,
             why=choice.why,
             today=today,
-            notes=(*left_out(vif, guest), *notes),
+            notes=(*left_out(vif, guest), *notes, *switch.bridge_notes(vif, host)),
         )
 
     def _manual(self, vif: VIF, host: Host, asked: GuestSide) -> Way:
         name = vif.devname or derived_name("tap", vif.id)
         guest, notes = attach.as_its_tap(host, name, asked)
-        tap = attach.tap(vif, host, name, guest)
         bridge = self._bridge(vif)
+        default_mtu = switch.mtu_of(vif, host, bridge)
+        tap = attach.tap(vif, host, name, guest, default_mtu=default_mtu)
         port = switch.port_of(vif, host, self.options, name, bridge, guest=name)
         own, has_own = self.options["per_port_bridge"], ownbridge.has_one(vif, host)
         if own != has_own and (has_own or _has_a_port(vif, host)):
             own, words = has_own, "with" if has_own else "without"
             notes = (f"is and stays {words} a bridge of its own until unplugged", *notes)
-        ports = ownbridge.parts(vif, host, port, bridge) if own else (port,)
+        fixed = switch.fixed_mtu(vif, host, bridge, name)
+        ports = ownbridge.parts(vif, host, port, bridge) if own else (*fixed, port)
         return (tap, *ports), attach.made_beforehand(vif, host, tap, guest, None), notes
 
     def _automatic(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
@@ -143,18 +180,21 @@ class OvsPlugin(VIFPlugin):
                 type="openvswitch", parameters=(("interfaceid", interface_id),)
             ),
         )
+        fixed = switch.fixed_mtu(vif, host, self._bridge(vif), name)
         claim = Claim(on=bridge, interface_id=interface_id)
         port = switch.guest_port_of(vif, host, name)
-        return (claim, *port), interface, ()
+        return (*fixed, claim, *port), interface, ()
 
     def _hybrid(self, vif: VIF, host: Host, guest: GuestSide) -> Way:
         qbr, qvb, qvo = (derived_name(prefix, vif.id) for prefix in ("qbr", "qvb", "qvo"))
         tap = vif.devname or derived_name("tap", vif.id)
+        bridge = self._bridge(vif)
         parts = (
             FilterBridge(name=qbr),
-            Veth(name=qvb, peer=qvo, mtu=vif.network.mtu or host.mtu),
+            Veth(name=qvb, peer=qvo, mtu=switch.mtu_of(vif, host, bridge)),
             BridgePort(device=qvb, bridge=qbr),
-            switch.port_of(vif, host, self.options, qvo, self._bridge(vif), guest=tap),
+            *switch.fixed_mtu(vif, host, bridge, qvo),
+            switch.port_of(vif, host, self.options, qvo, bridge, guest=tap),
             *attach.guest_tap(vif, host, tap, qbr),
         )
         filtered_here = host.firewall and not vif.filtered

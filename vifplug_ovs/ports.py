@@ -8,9 +8,10 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
+from vifplug.parts import MOST_TAP_MTU
 from vifplug.plugin import Check
 from vifplug_ovs.names import TRUNK_BRIDGE
-from vifplug_ovs.parts import Bridge, GuestPort, Port
+from vifplug_ovs.parts import Bridge, FixedMtu, GuestPort, Port, used_by_host
 from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs
 
 Options = Mapping[str, Any]
@@ -54,13 +55,47 @@ def port_of(
         interface_id=vif.interface_id or vif.id,
         address=vif.address,
         vm=vif.instance.uuid,
-        mtu=vif.network.mtu or host.mtu,
+        mtu=mtu_of(vif, host, bridge),
         qos_type=options["qos_type"] if queued else "",
         type=type,
         socket=socket,
         isolated=isolated(bridge, options),
         guest=guest,
     )
+
+
+def mtu_of(vif: VIF, host: Host, bridge: Bridge) -> int:
+    """Return the MTU of a VIF's port: where the network has none, that of a bridge of the host's.
+
+    As libvirt does it: else the switch would lower the bridge's device, and the host's traffic.
+    """
+    if vif.network.mtu:
+        return vif.network.mtu
+    link = used_by_host(bridge.name, host)
+    return min(link.mtu, MOST_TAP_MTU) if link else host.mtu
+
+
+def fixed_mtu(vif: VIF, host: Host, bridge: Bridge, port: str) -> tuple[FixedMtu, ...]:
+    """Return the part by which a bridge of the host's keeps its MTU, where the VIF's is smaller."""
+    mtu = vif.network.mtu
+    link = used_by_host(bridge.name, host, above=mtu) if mtu else None
+    if mtu is None or link is None:
+        return ()
+    return (FixedMtu(bridge=bridge.name, device=port, mtu=mtu),)
+
+
+def bridge_notes(vif: VIF, host: Host) -> tuple[str, ...]:
+    """Return notes on a bridge that is there and that differs from what a VIF asks for."""
+    name, mtu, notes = str(vif.network.bridge), vif.network.mtu, []
+    link = used_by_host(name, host) if mtu else None
+    if link and mtu and link.mtu < mtu:
+        notes.append(f"{name} has MTU {link.mtu}: it drops the network's larger frames ({mtu})")
+    ovs, asked = host.switch(Ovs), vif.details.get("datapath_type")
+    current = ovs.bridge(name) if ovs else None
+    has = (current.datapath_type or "system") if current else asked
+    if asked not in (None, has):
+        notes.append(f"{name} has the datapath {has}: details.datapath_type {asked} left out")
+    return tuple(notes)
 
 
 def guest_port_of(vif: VIF, host: Host, name: str) -> tuple[GuestPort, ...]:

@@ -52,6 +52,7 @@ def read(
     )
     ours = [vif for vif in vifs or () if vif.vif_type in _OURS]
     host.expect(mark for vif in ours for mark in process.marks(vif))
+    host.expect(_bridge(vif, options) for vif in ours)
     try:
         with pool.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
             ovs = queries.read(connection, reading, deadline=deadline, meanwhile=host.read_ahead)
@@ -93,6 +94,10 @@ def keys(options: Mapping[str, Any]) -> Keys:
     )
 
 
+def _bridge(vif: VIF, options: Mapping[str, Any]) -> str:
+    return str(vif.network.bridge or options["integration_bridge"])
+
+
 def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     """Return what is to be read for a VIF: for another plugin's, only rows with its mark or ids."""
     if vif.vif_type not in _OURS:
@@ -101,6 +106,6 @@ def _sought(vif: VIF, options: Mapping[str, Any], host: Host) -> Sought:
     return Sought(
         vif_id=vif.id,
         interface_id=vif.interface_id,
-        bridge=vif.network.bridge or options["integration_bridge"],
+        bridge=_bridge(vif, options),
         ports=passthrough.ports(vif, host, slot) or port_names(vif, options),
     )

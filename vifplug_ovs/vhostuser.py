@@ -6,15 +6,17 @@ Source: Nova's and os-vif's vhostuser; Open vSwitch's "DPDK vHost User Ports".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from posixpath import basename
+from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, Choice, declared
 from vifplug.guest.interface import GuestSide, Interface, left_out
 from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
+from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 from vifplug.parts import Part
 from vifplug.plugin import Check, VIFPlugin
@@ -46,11 +48,48 @@ class VhostUserDetails:
     datapath_type: str | None = declared(DATAPATHS, default=None)
 
 
+_SWITCHED = "with network.bridge, unless details.vhostuser_ovs_plug is false"
+
+
+def _switched(vif: VIF) -> bool:
+    """Whether Open vSwitch has the other end of a VIF's socket."""
+    plugged = vif.details.get("vhostuser_ovs_plug")
+    return bool(vif.network.bridge) if plugged is None else bool(plugged)
+
+
 class VhostUserPlugin(VIFPlugin):
     """vif_type ``vhostuser``: a socket and the guest's memory; the kernel has no device."""
 
     api_version = 1
     details = VhostUserDetails
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": (
+            "address",
+            "model",
+            "queues",
+            "devname",
+            "filtered",
+            "details.vhostuser_socket",
+            "details.vhostuser_mode",
+            "details.vhostuser_ovs_plug",
+            Use("network.bridge", "unless details.vhostuser_ovs_plug is false", _switched),
+            *(
+                Use(path, _SWITCHED, _switched)
+                for path in (
+                    "interface_id",
+                    "instance.uuid",
+                    "network.mtu",
+                    "network.should_create_bridge",
+                    "network.multi_host",
+                )
+            ),
+            Use(
+                "details.datapath_type",
+                "if it is netdev, the only one with such ports",
+                lambda vif: _switched(vif) and vif.details.get("datapath_type") == "netdev",
+            ),
+        )
+    }
     group = opts.GROUP
     opts = opts.OPTS
     kinds = KINDS
@@ -79,9 +118,10 @@ class VhostUserPlugin(VIFPlugin):
         )
         parts: tuple[Part, ...] = ()
         notes = left_out(vif, guest)
-        plugged = details.vhostuser_ovs_plug
-        if plugged or (plugged is None and vif.network.bridge):
-            parts = self._parts(self._on_a_bridge(vif), host, details, name)
+        if _switched(vif):
+            on_bridge = self._on_a_bridge(vif)
+            parts = self._parts(on_bridge, host, details, name)
+            notes = (*notes, *switch.bridge_notes(on_bridge, host))
         else:
             notes = ("the switch at the other end of the socket is not Open vSwitch", *notes)
         if host.firewall and not vif.filtered:
@@ -117,7 +157,7 @@ class VhostUserPlugin(VIFPlugin):
             type=_TYPES[details.vhostuser_mode],
             socket=None if client else details.vhostuser_socket,
         )
-        return bridge, port
+        return bridge, *switch.fixed_mtu(vif, host, bridge, name), port
 
     def doctor(self, host: Host) -> Iterable[Check]:
         yield from switch.checks(host, self.options)

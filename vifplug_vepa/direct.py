@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import Choice
-from vifplug.guest.interface import GuestSide, Interface, VirtualPort, left_out
+from vifplug.guest.interface import NIC, GuestSide, Interface, VirtualPort, left_out
 from vifplug.model.host import Host
 from vifplug.model.link import PciFunction
-from vifplug.model.vif import VIF, QoS
+from vifplug.model.use import Use, Uses
+from vifplug.model.vif import VIF
 from vifplug.parts import Part, Vlan, vlan_device
 from vifplug.plugin import VIFPlugin
 from vifplug.wiring import Wiring
@@ -23,6 +24,17 @@ from vifplug_vepa import opts
 from vifplug_vepa.parts import CARRIES_VLAN, KINDS, MODES, Lower
 
 MODE = Choice(*MODES)
+MACVTAP: Uses = (*NIC, "address", "devname", "network.mtu")
+"""The fields that a VIF with a macvtap uses, wherever that lies."""
+MADE_VLAN: Uses = (
+    "network.should_create_vlan",
+    Use(
+        "network.vlan",
+        "with network.should_create_vlan",
+        lambda vif: vif.network.should_create_vlan,
+    ),
+)
+"""The fields of a VLAN device that is made below a macvtap."""
 
 
 class DirectPlugin(VIFPlugin):
@@ -44,7 +56,6 @@ def macvtap(
     *,
     port: VirtualPort | None = None,
     vlan: int | None = None,
-    notes: tuple[str, ...] = (),
 ) -> Wiring:
     """Return the wiring of a guest with a macvtap on a device.
 
@@ -61,12 +72,12 @@ def macvtap(
         target=vif.devname,
         virtualport=port,
     )
-    notes = (*left_out(vif, guest), *notes)
-    return Wiring(parts=(*before, lower), interface=interface, notes=notes)
+    return Wiring(parts=(*before, lower), interface=interface, notes=left_out(vif, guest))
 
 
 def whole_function(
     vif: VIF,
+    host: Host,
     parts: tuple[Part, ...],
     pci: str,
     *,
@@ -82,31 +93,23 @@ def whole_function(
         virtualport=port,
         pci=pci,
     )
-    return Wiring(parts=parts, interface=interface, notes=left_out_of_function(vif))
+    function = host.pci.get(pci)
+    card = host.link(function.pf) if function and function.pf else None
+    notes: tuple[str, ...] = ()
+    if function and card and vif.network.mtu and card.mtu < vif.network.mtu:
+        larger = f"it drops the network's larger frames ({vif.network.mtu})"
+        notes = (f"{function.pf} has MTU {card.mtu}: {larger}",)
+    return Wiring(parts=parts, interface=interface, notes=notes)
 
 
-def left_out_of_function(vif: VIF) -> tuple[str, ...]:
-    """Return notes on the VIF's wishes that a function given whole can't meet."""
-    notes = []
-    if vif.queues and vif.queues > 1:
-        notes.append(f"queues {vif.queues} left out: they are the function's own")
-    if vif.qos != QoS():
-        notes.append("bandwidth limits left out: libvirt has none for a function given whole")
-    return tuple(notes)
-
-
-def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...], tuple[str, ...]]:
-    """Return the device below a macvtap of the network, the parts that make it, and notes."""
+def source_of(vif: VIF, host: Host, uplink: str) -> tuple[str, tuple[Part, ...]]:
+    """Return the device below a macvtap of the network, and the parts that make it."""
     network = vif.network
     if not network.should_create_vlan:
-        notes: tuple[str, ...] = ()
-        if network.vlan is not None:
-            notes = (f"VLAN {network.vlan} is the care of {uplink}: should_create_vlan is not set",)
-        return uplink, (), notes
+        return uplink, ()
     if network.vlan is None:
         raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
-    name, below = vlan_on(vif, host, f"vlan{network.vlan}", uplink, network.vlan)
-    return name, below, ()
+    return vlan_on(vif, host, f"vlan{network.vlan}", uplink, network.vlan)
 
 
 def vlan_on(

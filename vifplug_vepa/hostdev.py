@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug.fields import PCI, declared
 from vifplug.guest.interface import GuestSide, Interface
 from vifplug.model.host import Host
+from vifplug.model.use import Uses
 from vifplug.model.vif import VIF
 from vifplug.wiring import Wiring
-from vifplug_vepa.direct import DirectPlugin, left_out_of_function
+from vifplug_vepa.direct import DirectPlugin
 from vifplug_vepa.parts import Function
 
 
@@ -25,13 +28,11 @@ class HostdevPlugin(DirectPlugin):
     """vif_type ``hostdev_physical``: the guest gets a network card's function as it is."""
 
     details = HostdevDetails
+    uses: ClassVar[Mapping[str, Uses]] = {"": ("details.pci_slot",)}
     vnic_types = ("normal", "direct-physical")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
-        if vif.vnic_type not in ("normal", "direct-physical"):
-            raise vif.refuse("vnic_type", vif.vnic_type, "direct-physical, for hostdev_physical")
+        self.require_vnic_type(vif)
         pci = self.details_of(vif).pci_slot
         interface = Interface(type="pci", mac=vif.address, guest=GuestSide(), pci=pci)
-        return Wiring(
-            parts=(Function(pci=pci),), interface=interface, notes=left_out_of_function(vif)
-        )
+        return Wiring(parts=(Function(pci=pci),), interface=interface)

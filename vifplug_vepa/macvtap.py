@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug.fields import DEVICE, PCI, VLAN, declared
 from vifplug.model.host import Host
+from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 from vifplug.wiring import Wiring
 from vifplug_vepa.direct import (
+    MACVTAP,
     MODE,
     DirectPlugin,
     function_of,
@@ -36,10 +40,59 @@ class MacvtapDetails:
     pci_slot: str | None = declared(PCI, default=None)
 
 
+def _is_below(vif: VIF, name: str | None) -> bool:
+    """Whether the device of a name lies below the macvtap, or below the macvtap's VLAN device."""
+    details = vif.details
+    source = details.get("macvtap_source")
+    return bool(details.get("vlan")) or source in (None, name)
+
+
+def _uses_card(vif: VIF) -> bool:
+    details = vif.details
+    return not details.get("pci_slot") and _is_below(vif, details.get("physical_interface"))
+
+
+def _uses_interface(vif: VIF) -> bool:
+    details, name = vif.details, vif.network.interface
+    other = details.get("pci_slot") or details.get("physical_interface") not in (None, name)
+    return not other and _is_below(vif, name)
+
+
+def _uses_vlan(vif: VIF) -> bool:
+    made = vif.details.get("vlan")
+    return vif.network.vlan == made if made else vif.network.should_create_vlan
+
+
+_USES: Uses = (
+    *MACVTAP,
+    "network.should_create_vlan",
+    Use(
+        "network.vlan",
+        "with network.should_create_vlan, and not beside another details.vlan",
+        _uses_vlan,
+    ),
+    Use("network.interface", "where no details name another device", _uses_interface),
+    "details.macvtap_mode",
+    "details.macvtap_source",
+    "details.vlan",
+    Use(
+        "details.physical_interface",
+        "without details.pci_slot, and beside another details.macvtap_source with details.vlan",
+        _uses_card,
+    ),
+    Use(
+        "details.pci_slot",
+        "without details.macvtap_source, or with details.vlan",
+        lambda vif: _is_below(vif, None),
+    ),
+)
+
+
 class MacvtapPlugin(DirectPlugin):
     """vif_type ``macvtap``: a macvtap on a device of the host, in any of the kernel's modes."""
 
     details = MacvtapDetails
+    uses: ClassVar[Mapping[str, Uses]] = {"": _USES}
     vnic_types = ("normal", "macvtap")
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
@@ -52,8 +105,8 @@ class MacvtapPlugin(DirectPlugin):
         if source is None:
             raise vif.refuse("details.macvtap_source", None, f"{DEVICE.allowed}, or the network's")
         if details.vlan is None:
-            source, below, notes = source_of(vif, host, source)
-            return macvtap(vif, host, source, details.macvtap_mode, below, notes=notes)
+            source, below = source_of(vif, host, source)
+            return macvtap(vif, host, source, details.macvtap_mode, below)
         if uplink is None:
             needed = f"{DEVICE.allowed} (details.vlan needs it)"
             raise vif.refuse("details.physical_interface", None, needed)

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug.fields import declared
 from vifplug.guest.interface import VirtualPort
 from vifplug.model.host import Host
+from vifplug.model.use import Uses
 from vifplug.model.vif import VIF
 from vifplug.plugin import Check
 from vifplug.wiring import Wiring
-from vifplug_vepa.direct import MODE, DirectPlugin, macvtap, source_of
+from vifplug_vepa.direct import MACVTAP, MADE_VLAN, MODE, DirectPlugin, macvtap, source_of
 from vifplug_vepa.parts import Edge
 from vifplug_vepa.snapshot import Lldpad
 
@@ -36,6 +38,9 @@ class QbgPlugin(DirectPlugin):
         "type_id_version",
         "instance_id",
     )
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": (*MACVTAP, *MADE_VLAN, *required, "details.macvtap_mode")
+    }
     switch = "reader"
     snapshot = Lldpad
 
@@ -43,7 +48,7 @@ class QbgPlugin(DirectPlugin):
         mode = self.details_of(vif).macvtap_mode
         assert vif.network.interface is not None  # noqa: S101 - required
         uplink = vif.network.interface
-        source, below, notes = source_of(vif, host, uplink)
+        source, below = source_of(vif, host, uplink)
         edge = Edge(device=_card(uplink, host), source=source if not below else uplink)
         parameters = {
             "managerid": vif.manager_id,
@@ -55,7 +60,7 @@ class QbgPlugin(DirectPlugin):
             type="802.1Qbg",
             parameters=tuple((name, str(value)) for name, value in parameters.items()),
         )
-        return macvtap(vif, host, source, mode, (edge, *below), port=port, notes=notes)
+        return macvtap(vif, host, source, mode, (edge, *below), port=port)
 
     def doctor(self, host: Host) -> Iterable[Check]:
         lldpad = host.switch(Lldpad)

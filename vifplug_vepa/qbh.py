@@ -3,15 +3,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vifplug.fields import DEVICE, PCI, declared
 from vifplug.guest.interface import VirtualPort
 from vifplug.model.host import Host
+from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 from vifplug.parts import Part
 from vifplug.wiring import Wiring
-from vifplug_vepa.direct import MODE, DirectPlugin, function_of, macvtap, netdev_of, whole_function
+from vifplug_vepa.direct import (
+    MACVTAP,
+    MODE,
+    DirectPlugin,
+    function_of,
+    macvtap,
+    netdev_of,
+    whole_function,
+)
 from vifplug_vepa.parts import PASSTHROUGH, Function, PortProfile
 
 _MOST_PROFILE = 39
@@ -29,6 +40,9 @@ class QbhDetails:
     pci_slot: str | None = declared(PCI, default=None)
 
 
+_PROFILE: Uses = ("address", "profile_id", "network.mtu", "details.pci_slot")
+
+
 class QbhPlugin(DirectPlugin):
     """vif_type ``802.1qbh``: a virtual function whose driver passes a port profile to the switch.
 
@@ -38,6 +52,19 @@ class QbhPlugin(DirectPlugin):
     details = QbhDetails
     vnic_types = ("normal", "direct", "macvtap")
     required = ("profile_id",)
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": (
+            *MACVTAP,
+            *_PROFILE,
+            "details.macvtap_mode",
+            Use(
+                "network.interface",
+                "without details.pci_slot",
+                lambda vif: not vif.details.get("pci_slot"),
+            ),
+        ),
+        "direct": _PROFILE,
+    }
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details, profile = self.details_of(vif), vif.profile_id or ""
@@ -50,7 +77,7 @@ class QbhPlugin(DirectPlugin):
             parts: tuple[Part, ...] = (Function(pci=pci, virtual=True),)
             if (function := host.pci.get(pci)) and function.pf:
                 parts = (*parts, PortProfile(device=function.pf, pci=pci))
-            return whole_function(vif, parts, pci, port=port)
+            return whole_function(vif, host, parts, pci, port=port)
         if details.pci_slot:
             mode = details.macvtap_mode or PASSTHROUGH
             function = function_of(vif, host, details.pci_slot, virtual=True)

@@ -90,6 +90,8 @@ def test_a_guest_whose_tap_libvirt_makes(
         assert not driver.plug(None, vif).changed
         (link,) = hypervisor.host.ip_json("-d", "link", "show", tap_of(vif))
         assert (link["mtu"], link["master"]) == (1450, "br100")
+        (bridge,) = hypervisor.host.ip_json("link", "show", "br100")
+        assert bridge["mtu"] == 1500, "libvirt's smaller tap has not lowered it"
         with pytest.raises(InUse, match=f"{tap_of(vif)} is in use by {guest.name} "):
             driver.unplug(None, vif)
         guest.destroy()

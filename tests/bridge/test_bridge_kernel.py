@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from oslo_config.fixture import Config
 
+from tests.bridge.frames import arrives, crosses
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.planning import BRIDGE, on_a_kernel
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
@@ -23,25 +22,6 @@ from vifplug.testing.dumps import differences
 from vifplug.testing.realhost import prepare
 from vifplug_bridge import privileged
 from vifplug_bridge.plugin import BridgePlugin
-
-
-def arrives(end: TapEnd, frame: bytes, *, seconds: float = 5) -> bool:
-    """Whether a frame comes out of a tap in time; the bridge's own queries may come too."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        with contextlib.suppress(TimeoutError):
-            if end.receive(timeout=left) == frame:
-                return True
-    return False
-
-
-def crosses(one: TapEnd, two: TapEnd, frame: bytes) -> bool:
-    """Whether a frame gets across once the kernel has seen both ports come up."""
-    for _ in range(25):
-        one.send(frame)
-        if arrives(two, frame, seconds=0.2):
-            return True
-    return False
 
 
 def sysctl(path: str) -> str:

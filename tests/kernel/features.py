@@ -15,6 +15,7 @@ _TRIED = {
     "dummy": ("ip", "link", "add", "probe1", "type", "dummy"),
     "netdevsim": ("test", "-e", "/sys/bus/netdevsim/new_device"),
     "openvswitch": ("genl", "ctrl", "get", "name", "ovs_datapath"),
+    "vlan_filtering": ("ip", "link", "add", "probe1", "type", "bridge", "vlan_filtering", "1"),
 }
 """A command for each feature that works in a namespace, with a veth ``probe``, that has it."""
 

@@ -31,9 +31,20 @@ def as_its_tap(host: Host, name: str, guest: GuestSide) -> tuple[GuestSide, tupl
     return replace(guest, queues=2 if link.multi_queue else None), (note,)
 
 
-def tap(vif: VIF, host: Host, name: str, guest: GuestSide, *, address: str | None = None) -> Tap:
-    """Return the tap of a guest; ``address`` is that of its host side. Raises InvalidVIF."""
-    mtu = vif.network.mtu or host.mtu
+def tap(
+    vif: VIF,
+    host: Host,
+    name: str,
+    guest: GuestSide,
+    *,
+    address: str | None = None,
+    default_mtu: int | None = None,
+) -> Tap:
+    """Return the tap of a guest; ``address`` is that of its host side. Raises InvalidVIF.
+
+    ``default_mtu`` is the MTU where the network has none: by default that of the host.
+    """
+    mtu = vif.network.mtu or min(default_mtu or host.mtu, MOST_TAP_MTU)
     if mtu > MOST_TAP_MTU:
         raise vif.refuse("network.mtu", mtu, f"at most {MOST_TAP_MTU} where a tap is made")
     return Tap(

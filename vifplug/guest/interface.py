@@ -16,6 +16,7 @@ from lxml import etree
 
 from vifplug.fields import PCI
 from vifplug.model.host import Host
+from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 
 _MODELS: Mapping[str, tuple[str, ...]] = {
@@ -34,6 +35,24 @@ _MODELS: Mapping[str, tuple[str, ...]] = {
     "lxc": (),
 }
 _BY_DEFAULT_VIRTIO = ("kvm", "qemu", "parallels")
+
+
+def _may_be_virtio(vif: VIF) -> bool:
+    return vif.model in (None, "virtio")
+
+
+NIC: Uses = (
+    "model",
+    Use("driver", "with model virtio", _may_be_virtio),
+    Use("queues", "with model virtio", _may_be_virtio),
+    "qos.inbound_average",
+    Use("qos.inbound_peak", "with qos.inbound_average", lambda v: bool(v.qos.inbound_average)),
+    Use("qos.inbound_burst", "with qos.inbound_average", lambda v: bool(v.qos.inbound_average)),
+    "qos.outbound_average",
+    Use("qos.outbound_peak", "with qos.outbound_average", lambda v: bool(v.qos.outbound_average)),
+    Use("qos.outbound_burst", "with qos.outbound_average", lambda v: bool(v.qos.outbound_average)),
+)
+"""The fields of the guest's side, as :meth:`GuestSide.of` uses them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +130,13 @@ class GuestSide:
 
 
 def left_out(vif: VIF, guest: GuestSide) -> tuple[str, ...]:
-    """Return notes on what the VIF asks for and its guest will not get."""
+    """Return notes on what the VIF asks for and a guest of this hypervisor will not get."""
     notes = []
-    if vif.queues and vif.queues > 1 and guest.queues is None:
-        notes.append(f"queues {vif.queues} left out: only virtio has more than one")
-    for direction in ("inbound", "outbound"):
-        limits = [getattr(vif.qos, f"{direction}_{word}") for word in ("peak", "burst")]
-        if getattr(vif.qos, f"{direction}_average") and not getattr(guest, direction):
-            notes.append(f"{direction} limits left out: libvirt has none for such an interface")
-        elif any(limits) and not getattr(guest, direction):
-            notes.append(f"{direction} limits left out: libvirt needs an average with them")
+    if vif.model is None and guest.model != "virtio":
+        if vif.queues and vif.queues > 1:
+            notes.append(f"queues {vif.queues} left out: only virtio has more than one")
+        if vif.driver:
+            notes.append(f"driver {vif.driver} left out: only virtio has one")
     return tuple(notes)
 
 

@@ -80,7 +80,8 @@ class Link:
     protocol. ``mode`` is a macvlan's or macvtap's, ``pci`` the address of the function whose device
     this is.
     ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
-    ``forward_delay`` and ``ageing_time`` are in hundredths of a second.
+    ``forward_delay`` and ``ageing_time`` are in hundredths of a second. With ``vlan_filtering`` a
+    bridge gives a new port the VLAN ``default_pvid``, or with 0 none.
     A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
     ``held`` and ``station`` (of a wireless network, without 4-address frames) only when they are
     asked for, by the Host's methods of these names; so also ``claims``, each as the text of a Mark.
@@ -120,6 +121,8 @@ class Link:
     ageing_time: int | None = declared(_COUNT, default=None)
     multicast_snooping: bool | None = declared(BOOLEAN, default=None)
     multi_queue: bool | None = declared(BOOLEAN, default=None)
+    vlan_filtering: bool | None = declared(BOOLEAN, default=None)
+    default_pvid: int | None = declared(_COUNT, default=None)
 
     @property
     def marks(self) -> tuple[Mark, ...]:

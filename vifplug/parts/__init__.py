@@ -10,12 +10,22 @@ from vifplug.model.mark import UPLINK, VLAN_DEVICE
 from vifplug.parts.bridge import Bridge, BridgePort
 from vifplug.parts.claim import BRIDGED, Claim
 from vifplug.parts.guest import GuestTap
+from vifplug.parts.mtu import FixedMtu
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
 from vifplug.parts.roles import uplink_of, vlan_device
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
-CORE: tuple[type[Part], ...] = (Bridge, BridgePort, Claim, GuestTap, Tap, Uplink, Vlan)
+CORE: tuple[type[Part], ...] = (
+    Bridge,
+    FixedMtu,
+    BridgePort,
+    Claim,
+    GuestTap,
+    Tap,
+    Uplink,
+    Vlan,
+)
 """The kinds of part that the core itself can make, in the order in which they are un-made."""
 
 __all__ = [
@@ -27,6 +37,7 @@ __all__ = [
     "Bridge",
     "BridgePort",
     "Claim",
+    "FixedMtu",
     "GuestTap",
     "Leaving",
     "Part",

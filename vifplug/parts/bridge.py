@@ -20,6 +20,12 @@ from vifplug.parts.part import Leaving, Part, drift, fresh
 from vifplug.parts.roles import uplink_of
 
 LEAST_MTU = 68
+_SETTINGS = "forward delay 0, STP off"
+
+
+def _other(mtu: int) -> str:
+    """Return what a plan says of a bridge's MTU: nothing of the usual one."""
+    return "" if mtu == 1500 else f", MTU {mtu}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +50,7 @@ class Bridge(Part):
 
     @property
     def detail(self) -> str:
-        mtu = "" if self.mtu == 1500 else f", MTU {self.mtu}"
-        return "forward delay 0, STP off" + mtu
+        return _SETTINGS + _other(self.mtu)
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -85,7 +90,9 @@ class Bridge(Part):
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         link = host.link(self.name)
         if link and shared_mark("bridge", self.name) not in link.altnames:
-            return "keep", "not ours, keeps its settings"
+            return "keep", "not ours, keeps its settings" + _other(link.mtu)
+        if link and not operations:
+            return "keep", _SETTINGS + _other(link.mtu)
         return super().step(operations, host)
 
     @classmethod

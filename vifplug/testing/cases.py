@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,9 @@ class Case:
         plugin = self.plugin(self.options)
         plugin.vif_type = vif.vif_type
         plugin.check(vif)
-        return plugin.wire(vif, self.host)
+        passed_over = plugin.passed_over(vif)
+        wiring = plugin.wire(vif, self.host)
+        return replace(wiring, passed_over=(*passed_over, *wiring.passed_over))
 
     @property
     def owner(self) -> Owner:

@@ -69,6 +69,8 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
             ageing, snooping = link.ageing_time, link.multicast_snooping
             settings += ["ageing_time", str(ageing)] if ageing is not None else []
             settings += ["mcast_snooping", str(int(snooping))] if snooping is not None else []
+            if link.vlan_filtering:
+                settings += ["vlan_filtering", "1", "vlan_default_pvid", str(link.default_pvid)]
             namespace.ip("link", "set", name, "type", "bridge", *settings)
         case "tap":
             more = ["multi_queue"] if link.multi_queue else []

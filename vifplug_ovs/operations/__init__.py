@@ -6,6 +6,7 @@ choose (ovsdb-server(7), since 2.13): so an undo can name a row before the serve
 """
 
 from vifplug_ovs.operations.bridges import AddBridge, ClaimBridge, RemoveBridge, UnclaimBridge
+from vifplug_ovs.operations.mtu import FixMtu, UnfixMtu
 from vifplug_ovs.operations.operation import DeviceOperation, OvsOperation
 from vifplug_ovs.operations.ports import (
     AddPort,
@@ -23,6 +24,7 @@ __all__ = [
     "AddPort",
     "ClaimBridge",
     "DeviceOperation",
+    "FixMtu",
     "MovePort",
     "OvsOperation",
     "RemoveBridge",
@@ -32,5 +34,6 @@ __all__ = [
     "SetMtu",
     "Settle",
     "UnclaimBridge",
+    "UnfixMtu",
     "set_ids",
 ]

@@ -5,6 +5,7 @@ from vifplug.parts import CORE, Part
 from vifplug_ovs.names import DATAPATHS, QOS_TYPES, SOCKET
 from vifplug_ovs.parts.bridge import Bridge, Claim, OwnBridge
 from vifplug_ovs.parts.hybrid import FilterBridge, Veth
+from vifplug_ovs.parts.mtu import FixedMtu, used_by_host
 from vifplug_ovs.parts.port import PATCH, GuestPort, Port
 from vifplug_ovs.parts.removal import leaving, removal
 from vifplug_ovs.parts.representor import Representor, representor_of
@@ -16,6 +17,7 @@ KINDS: tuple[type[Part], ...] = (
     Representor,
     Bridge,
     OwnBridge,
+    FixedMtu,
     Port,
     GuestPort,
     Claim,
@@ -31,6 +33,7 @@ __all__ = [
     "Bridge",
     "Claim",
     "FilterBridge",
+    "FixedMtu",
     "GuestPort",
     "OwnBridge",
     "Port",
@@ -39,4 +42,5 @@ __all__ = [
     "leaving",
     "removal",
     "representor_of",
+    "used_by_host",
 ]

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from oslo_config import cfg
 
 from vifplug import VIF, Host, VIFPlugin, Wiring
 from vifplug.guest import attach
-from vifplug.guest.interface import GuestSide
+from vifplug.guest.interface import NIC, GuestSide
 from vifplug.model.mark import derived_name
+from vifplug.model.use import Uses
 from vifplug.operations import SwitchOperation
 from vifplug.switch import Departure
 from vifplug_acme.parts import KINDS, Port, Trunk, removal
@@ -28,6 +30,7 @@ class AcmePlugin(VIFPlugin):
 
     api_version = 1
     required = ("network.bridge",)
+    uses: ClassVar[Mapping[str, Uses]] = {"": (*NIC, "address", "network.bridge", "network.mtu")}
     group = GROUP
     opts = OPTS
     kinds = KINDS

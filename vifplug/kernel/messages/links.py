@@ -41,6 +41,7 @@ VF_MAC, VF_VLAN, VF_SPOOFCHK, VF_TRUST = 1, 2, 4, 9
 INFO_KIND, INFO_DATA = 1, 2
 BR_FORWARD_DELAY, BR_AGEING_TIME, BR_STP_STATE, BR_MCAST_SNOOPING = 1, 4, 5, 23
 BR_CALLS = {"iptables": 36, "ip6tables": 37, "arptables": 38}
+BR_VLAN_FILTERING, BR_DEFAULT_PVID = 7, 39
 VETH_PEER = 1
 TUN_TYPE, TUN_MULTI_QUEUE = 3, 7
 VLAN_ID, VLAN_PROTOCOL = 1, 5
@@ -133,13 +134,15 @@ def _kind(info: Mapping[int, bytes]) -> tuple[str, dict[str, Any]]:
             "ageing_time": number(data[BR_AGEING_TIME]),
             "stp": bool(number(data[BR_STP_STATE])),
             "multicast_snooping": data.get(BR_MCAST_SNOOPING) != b"\0",
+            "vlan_filtering": data.get(BR_VLAN_FILTERING) == b"\1",
+            "default_pvid": _u16(data.get(BR_DEFAULT_PVID)),
         }
     if kind == "tun" and data.get(TUN_TYPE) == bytes([TAP]):
         return "tap", {"multi_queue": data.get(TUN_MULTI_QUEUE) == b"\1"}
     if kind == "vlan":
         protocol = data.get(VLAN_PROTOCOL, b"\x81\0").hex()
         return kind, {
-            "vlan": int.from_bytes(data[VLAN_ID], sys.byteorder),
+            "vlan": _u16(data[VLAN_ID]),
             "protocol": _VLAN_PROTOCOLS.get(protocol, protocol),
         }
     if kind in ("macvlan", "macvtap") and MACVLAN_MODE in data:
@@ -168,6 +171,10 @@ def decode_calls(body: bytes) -> tuple[int, tuple[str, ...]] | None:
 def name_in(body: bytes) -> str:
     """Return the name of the device that a message tells of."""
     return as_text(nested(body, _LINK.size)[IFNAME])
+
+
+def _u16(payload: bytes | None) -> int | None:
+    return int.from_bytes(payload, sys.byteorder) if payload is not None else None
 
 
 def decode_vfs(body: bytes) -> dict[int, Vf]:
