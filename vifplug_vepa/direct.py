@@ -7,6 +7,7 @@ the devices that libvirt needs; unplug removes them or restores their settings.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -56,12 +57,17 @@ def macvtap(
     *,
     port: VirtualPort | None = None,
     vlan: int | None = None,
+    trusted: bool | None = None,
 ) -> Wiring:
     """Return the wiring of a guest with a macvtap on a device.
 
     ``before`` are the parts that the device itself needs. libvirt tags the frames with ``vlan``.
+    With ``trusted`` the guest may change its address, and chooses the groups that it listens to.
     """
     guest = GuestSide.of(vif, host)
+    notes: tuple[str, ...] = ()
+    if trusted and guest.model != "virtio":
+        trusted, notes = None, ("trusted left out: only model virtio has it",)
     lower = Lower(device=source, mode=mode, address=vif.address, mtu=vif.network.mtu)
     interface = Interface(
         type="direct",
@@ -71,8 +77,36 @@ def macvtap(
         vlan=vlan,
         target=vif.devname,
         virtualport=port,
+        trusted=bool(trusted),
     )
-    return Wiring(parts=(*before, lower), interface=interface, notes=left_out(vif, guest))
+    notes = (*left_out(vif, guest), *notes, *(() if trusted else unsolicited(vif)))
+    return Wiring(parts=(*before, lower), interface=interface, notes=notes)
+
+
+def trusts(vif: VIF, trusted: bool | None) -> bool:
+    """Return whether libvirt does what the guest says of its filters.
+
+    Raises InvalidVIF for a model that does not tell libvirt. Another system's VIF has the word
+    for other reasons too.
+    """
+    if trusted and not vif.foreign and vif.model not in (None, "virtio"):
+        raise vif.refuse("details.trusted", True, f"only with model virtio, not {vif.model}")
+    return bool(trusted)
+
+
+def unsolicited(vif: VIF) -> tuple[str, ...]:
+    """Return a note on IPv6 addresses whose neighbour solicitations a macvtap does not pass.
+
+    It passes those of its own address alone. They go to a group named by the last 24 bits.
+    """
+    own = int(vif.address.replace(":", ""), 16)
+    ips = (ipaddress.ip_address(ip) for subnet in vif.network.subnets for ip in subnet.ips)
+    deaf = [str(ip) for ip in ips if ip.version == 6 and (int(ip) ^ own) & 0xFFFFFF]
+    if not deaf:
+        return ()
+    where = f"{deaf[0]} and {len(deaf) - 1} more" if len(deaf) > 1 else deaf[0]
+    cure = "details.trusted, or with allmulticast on for its macvtap (docs/vepa.md)"
+    return (f"the guest hears neighbour solicitations for {where} only with {cure}",)
 
 
 def whole_function(

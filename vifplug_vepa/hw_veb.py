@@ -81,4 +81,5 @@ class HwVebPlugin(DirectPlugin):
             return whole_function(vif, host, parts, details.pci_slot, vlan=vlan or None)
         function = function_of(vif, host, details.pci_slot, virtual=True)
         source = netdev_of(vif, details.pci_slot, function)
-        return macvtap(vif, host, source, PASSTHROUGH, parts, vlan=vlan or None)
+        trusted = details.trusted
+        return macvtap(vif, host, source, PASSTHROUGH, parts, vlan=vlan or None, trusted=trusted)

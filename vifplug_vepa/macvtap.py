@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vifplug.fields import DEVICE, PCI, VLAN, declared
+from vifplug.fields import BOOLEAN, DEVICE, PCI, VLAN, declared
 from vifplug.model.host import Host
 from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
@@ -20,6 +20,7 @@ from vifplug_vepa.direct import (
     macvtap,
     netdev_of,
     source_of,
+    trusts,
     vlan_on,
 )
 
@@ -38,6 +39,7 @@ class MacvtapDetails:
     physical_interface: str | None = declared(DEVICE, default=None)
     vlan: int | None = declared(VLAN, default=None)
     pci_slot: str | None = declared(PCI, default=None)
+    trusted: bool | None = declared(BOOLEAN, default=None)
 
 
 def _is_below(vif: VIF, name: str | None) -> bool:
@@ -74,6 +76,7 @@ _USES: Uses = (
     Use("network.interface", "where no details name another device", _uses_interface),
     "details.macvtap_mode",
     "details.macvtap_source",
+    "details.trusted",
     "details.vlan",
     Use(
         "details.physical_interface",
@@ -104,13 +107,14 @@ class MacvtapPlugin(DirectPlugin):
         source = details.macvtap_source or uplink
         if source is None:
             raise vif.refuse("details.macvtap_source", None, f"{DEVICE.allowed}, or the network's")
+        mode, trusted = details.macvtap_mode, trusts(vif, details.trusted)
         if details.vlan is None:
             source, below = source_of(vif, host, source)
-            return macvtap(vif, host, source, details.macvtap_mode, below)
+            return macvtap(vif, host, source, mode, below, trusted=trusted)
         if uplink is None:
             needed = f"{DEVICE.allowed} (details.vlan needs it)"
             raise vif.refuse("details.physical_interface", None, needed)
         if source == uplink:
             source = f"vlan{details.vlan}"
         source, below = vlan_on(vif, host, source, uplink, details.vlan)
-        return macvtap(vif, host, source, details.macvtap_mode, below)
+        return macvtap(vif, host, source, mode, below, trusted=trusted)

@@ -7,14 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vifplug.fields import declared
+from vifplug.fields import BOOLEAN, declared
 from vifplug.guest.interface import VirtualPort
 from vifplug.model.host import Host
 from vifplug.model.use import Uses
 from vifplug.model.vif import VIF
 from vifplug.plugin import Check
 from vifplug.wiring import Wiring
-from vifplug_vepa.direct import MACVTAP, MADE_VLAN, MODE, DirectPlugin, macvtap, source_of
+from vifplug_vepa.direct import (
+    MACVTAP,
+    MADE_VLAN,
+    MODE,
+    DirectPlugin,
+    macvtap,
+    source_of,
+    trusts,
+)
 from vifplug_vepa.parts import Edge
 from vifplug_vepa.snapshot import Lldpad
 
@@ -24,6 +32,7 @@ class QbgDetails:
     """The details of vif_type 802.1qbg; the standard's own mode is vepa."""
 
     macvtap_mode: str = declared(MODE, default="vepa")
+    trusted: bool | None = declared(BOOLEAN, default=None)
 
 
 class QbgPlugin(DirectPlugin):
@@ -39,13 +48,14 @@ class QbgPlugin(DirectPlugin):
         "instance_id",
     )
     uses: ClassVar[Mapping[str, Uses]] = {
-        "": (*MACVTAP, *MADE_VLAN, *required, "details.macvtap_mode")
+        "": (*MACVTAP, *MADE_VLAN, *required, "details.macvtap_mode", "details.trusted")
     }
     switch = "reader"
     snapshot = Lldpad
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
-        mode = self.details_of(vif).macvtap_mode
+        details = self.details_of(vif)
+        mode, trusted = details.macvtap_mode, trusts(vif, details.trusted)
         assert vif.network.interface is not None  # noqa: S101 - required
         uplink = vif.network.interface
         source, below = source_of(vif, host, uplink)
@@ -60,7 +70,8 @@ class QbgPlugin(DirectPlugin):
             type="802.1Qbg",
             parameters=tuple((name, str(value)) for name, value in parameters.items()),
         )
-        return macvtap(vif, host, source, mode, (edge, *below), port=port)
+        parts = (edge, *below)
+        return macvtap(vif, host, source, mode, parts, port=port, trusted=trusted)
 
     def doctor(self, host: Host) -> Iterable[Check]:
         lldpad = host.switch(Lldpad)

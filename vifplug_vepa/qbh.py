@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vifplug.fields import DEVICE, PCI, declared
+from vifplug.fields import BOOLEAN, DEVICE, PCI, declared
 from vifplug.guest.interface import VirtualPort
 from vifplug.model.host import Host
 from vifplug.model.use import Use, Uses
@@ -21,6 +21,7 @@ from vifplug_vepa.direct import (
     function_of,
     macvtap,
     netdev_of,
+    trusts,
     whole_function,
 )
 from vifplug_vepa.parts import PASSTHROUGH, Function, PortProfile
@@ -38,6 +39,7 @@ class QbhDetails:
 
     macvtap_mode: str | None = declared(MODE, default=None)
     pci_slot: str | None = declared(PCI, default=None)
+    trusted: bool | None = declared(BOOLEAN, default=None)
 
 
 _PROFILE: Uses = ("address", "profile_id", "network.mtu", "details.pci_slot")
@@ -57,6 +59,7 @@ class QbhPlugin(DirectPlugin):
             *MACVTAP,
             *_PROFILE,
             "details.macvtap_mode",
+            "details.trusted",
             Use(
                 "network.interface",
                 "without details.pci_slot",
@@ -86,7 +89,8 @@ class QbhPlugin(DirectPlugin):
             mode, source = details.macvtap_mode or "vepa", vif.network.interface
         else:
             raise vif.refuse("network.interface", None, f"{DEVICE.allowed}, or details.pci_slot")
-        return macvtap(vif, host, source, mode, (PortProfile(device=source),), port=port)
+        before, trusted = (PortProfile(device=source),), trusts(vif, details.trusted)
+        return macvtap(vif, host, source, mode, before, port=port, trusted=trusted)
 
 
 def _pci_slot(vif: VIF, pci: str | None) -> str:

@@ -345,11 +345,30 @@ def _build(root: Path) -> None:
 # QEMU without KVM, and the kernel of the Debian release that runs.
 
 
-def _qemu(folder: Path) -> _Machine:
+@dataclass(frozen=True)
+class DebianKernel:
+    """The kernel of the Debian release that runs, unpacked."""
+
+    root: Path
+    version: str
+
+    @property
+    def image(self) -> Path:
+        return self.root / "boot" / f"vmlinuz-{self.version}"
+
+
+def debian_kernel() -> DebianKernel:
+    """Return Debian's kernel, which boots in QEMU."""
     with _cached("qemu", _fill_qemu) as root:
         (modules,) = (root / "lib/modules").iterdir()
+    return DebianKernel(root, modules.name)
+
+
+def _qemu(folder: Path) -> _Machine:
+    kernel = debian_kernel()
+    modules = kernel.root / "lib/modules" / kernel.version
     initramfs = folder / "initramfs"
-    _make_initramfs(initramfs, root, modules.name)
+    make_initramfs(initramfs, kernel, _INITRAMFS, ("virtio_pci", "9p", "9pnet_virtio", "overlay"))
     command = [
         "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512",
         "-cpu", "max,la57=off", "-smp", "1", "-m", _MEMORY, "-nodefaults", "-no-user-config",
@@ -363,7 +382,7 @@ def _qemu(folder: Path) -> _Machine:
             "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
         ]  # fmt: skip
     command += [
-        "-kernel", str(root / "boot" / f"vmlinuz-{modules.name}"), "-initrd", str(initramfs),
+        "-kernel", str(kernel.image), "-initrd", str(initramfs),
         "-append", "console=ttyS0 quiet loglevel=4 panic=-1 nokaslr mitigations=off "
         "tsc=reliable no_timer_check random.trust_cpu=on apparmor=0 audit=0",
     ]  # fmt: skip
@@ -408,16 +427,17 @@ def _fill_qemu(root: Path) -> None:
     _said("depmod", "-b", str(root), modules.name)
 
 
-def _make_initramfs(to: Path, root: Path, version: str) -> None:
-    """Write an archive that mounts the host's root: busybox and the modules for that."""
+def make_initramfs(to: Path, kernel: DebianKernel, init: Path, modules: Sequence[str]) -> None:
+    """Write an archive with busybox, some modules in the order of their names, and a script."""
     tree = to.with_name("initramfs.tree")
     (tree / "modules").mkdir(parents=True)
     shutil.copy2(shutil.which("busybox") or "/bin/busybox", tree / "busybox")
-    shutil.copyfile(_INITRAMFS, tree / "init")
+    shutil.copyfile(init, tree / "init")
     (tree / "init").chmod(0o755)
     files: dict[str, None] = {}
-    for module in ("virtio_pci", "9p", "9pnet_virtio", "overlay"):
-        shown = _said("modprobe", "-d", str(root), "-S", version, "--show-depends", module)
+    for module in modules:
+        place = ("-d", str(kernel.root), "-S", kernel.version)
+        shown = _said("modprobe", *place, "--show-depends", module)
         files |= dict.fromkeys(line.split()[1] for line in shown.splitlines() if "insmod" in line)
     for number, file in enumerate(files):
         shutil.copyfile(file, tree / "modules" / f"{number:02}-{Path(file).name}")

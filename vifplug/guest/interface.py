@@ -34,6 +34,7 @@ _MODELS: Mapping[str, tuple[str, ...]] = {
     "parallels": ("virtio", "e1000", "rtl8139"),
     "lxc": (),
 }
+TRUST = "trustGuestRxFilters"
 _BY_DEFAULT_VIRTIO = ("kvm", "qemu", "parallels")
 
 
@@ -161,8 +162,9 @@ class Interface:
     """One ``<interface>``: how the guest is attached, and what it sees.
 
     ``source`` are the attributes of ``<source>``. ``managed`` False says that libvirt neither
-    makes nor removes the target. ``pci`` is the address of a function that the guest gets whole;
-    of type ``pci`` it gets it as any other device, in a ``<hostdev>``, and ``mac`` says nothing.
+    makes nor removes the target. ``trusted``: libvirt gives a macvtap the address and the groups
+    that its guest chooses. ``pci`` is the address of a function that the guest gets whole; of type
+    ``pci`` it gets it as any other device, in a ``<hostdev>``, and ``mac`` says nothing.
     """
 
     type: str
@@ -176,6 +178,7 @@ class Interface:
     virtualport: VirtualPort | None = None
     filterref: FilterRef | None = None
     pci: str | None = None
+    trusted: bool = False
 
     def to_element(self) -> Any:
         """Return the interface as an lxml element."""
@@ -186,6 +189,8 @@ class Interface:
         root = etree.Element("interface", type=self.type)
         if self.pci:
             root.set("managed", "yes")
+        if self.trusted:
+            root.set(TRUST, "yes")
         _add(root, "mac", address=self.mac)
         if self.guest.model:
             _add(root, "model", type=self.guest.model)

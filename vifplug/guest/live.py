@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vifplug.guest.interface import Interface
+from vifplug.guest.interface import TRUST, Interface
 
 _CHOSEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("source", ("bridge", "dev", "mode", "type", "path")),
@@ -66,6 +66,8 @@ def differences(wanted: Interface, live: LiveInterface) -> Iterator[str]:
     if kind != wanted.type:
         yield f"{live.guest} has an interface of type {kind}, not {wanted.type}"
         return  # all else follows from the type
+    if wanted.trusted and live.element.get(TRUST) != "yes":
+        yield f"{live.guest} has no {TRUST}"
     for path, attributes in _CHOSEN:
         for attribute in attributes:
             needed = _value(rendered, path, attribute)
