@@ -41,7 +41,8 @@ def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
             # A port whose device is not there is no failure of the host's that is made.
             wait = [] if port.type else ["--no-wait"]
             ovs.vsctl(*wait, "add-port", name, port_name, *words)
-    ovs.vsctl("show")
+            # vswitchd gives it a number in its own time, or says that it can't.
+            ovs.vsctl("--no-wait", "wait-until", "Interface", port_name, "ofport!=[]")
 
 
 def wait_for_bridges(namespace: NetworkNamespace, ovs: OpenVSwitch) -> None:
