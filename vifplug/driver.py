@@ -10,38 +10,26 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vifplug import fields
 from vifplug.daemon import locks
+from vifplug.departures import Departures, failures
 from vifplug.errors import (
-    InUse,
-    InvalidVIF,
     SwitchError,
-    UnknownVIFType,
     VifplugError,
-    shown,
 )
 from vifplug.guest.interface import Interface
-from vifplug.model.host import BATCH, Host
-from vifplug.model.snapshot import Unread
+from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
-from vifplug.plan.owners import owners, types_of
-from vifplug.plan.removal import lost_marks, removal
-from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
-from vifplug.planner import Pair, Planner, View, plugin_failed
-from vifplug.plugin import VIFPlugin
+from vifplug.planner import Pair, View, plugin_failed
 from vifplug.query import libvirt
 from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
-from vifplug.switch import Departure
 
 # What only a plug, an unplug or a list needs is imported there: other commands start sooner.
 if TYPE_CHECKING:
-    from vifplug.calls import Leaving
     from vifplug.daemon.request import Reply
     from vifplug.plan.plugged import Plugged
 
@@ -50,7 +38,7 @@ __all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
 LOG = logging.getLogger(__name__)
 
 
-class GenericVIFDriver(Planner):
+class GenericVIFDriver(Departures):
     """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
 
     # The API (docs/api.md).
@@ -147,31 +135,14 @@ class GenericVIFDriver(Planner):
         view = self.look(_good(vifs), deadline=deadline)
         return self.plug_wired(self.all_wired(vifs, view.host), view, deadline, move=move)
 
-    def unplug_all(
-        self, pairs: Sequence[Pair], *, timeout: float | None = None, force: bool = False
-    ) -> Outcomes:
-        """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
-        vifs = [self._taken(None, vif) for _, vif in pairs]
-        return self._unplug([(vif.id, vif) for vif in vifs], timeout, force=force)
-
-    def unplug_ids(
-        self, ids: Iterable[str], *, timeout: float | None = None, force: bool = False
-    ) -> Outcomes:
-        """Unplug VIFs of which only the ids are known, by what the host carries.
-
-        A result's vif_type is empty where no mark tells it. Raises InvalidVIF for an id that is
-        not a UUID.
-        """
-        return self._unplug([(_uuid(given), None) for given in ids], timeout, force=force)
-
     def list(self) -> list[Plugged]:
         """Return what this host has plugged, as its marks, claims and switches tell.
 
         Raises SwitchError where there is a switch that can't be read.
         """
-        vifs, failures = self.listing()
-        if failures:
-            raise failures[0]
+        vifs, unread = self.listing()
+        if unread:
+            raise unread[0]
         return [*vifs]
 
     def listing(
@@ -189,7 +160,7 @@ class GenericVIFDriver(Planner):
         unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
         vifs = plugged(host, kinds_of(plugins), unbridged=unbridged)
         self.reader.warn_of_claims(host)
-        return vifs, _failures(host)
+        return vifs, failures(host)
 
     # Plugging.
 
@@ -270,126 +241,6 @@ class GenericVIFDriver(Planner):
                     name,
                 )
 
-    def _unplug(
-        self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool
-    ) -> Outcomes:
-        """Unplug VIFs: each plugin that has something of one is asked, those with a switch first.
-
-        With each VIF's id comes the VIF itself, where the caller knows it.
-        """
-        from vifplug import calls
-
-        deadline = self.deadline(timeout)
-        since = locks.stamp(self.reader.folder())
-        host = self.reader.devices(batch=len(vifs) >= BATCH)
-        by_id = any(vif is None for _, vif in vifs)
-        if by_id:
-            host = replace(host, asked=tuple(vif_id for vif_id, _ in vifs))
-        known = [vif for _, vif in vifs if vif]
-        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
-        plugins = self._all_plugins() if by_id else self.registry.some(types)
-        # A switch that hangs leaves time for the VIFs of others.
-        until = (deadline + time.monotonic()) / 2
-        expected = _types_of_all(vifs, host) if by_id else None
-        host = self._with_switches(
-            host, None if by_id else known, plugins, until, expected=expected
-        )
-        for failure in _failures(host) if by_id else ():
-            LOG.warning("%s: what it has of these VIFs is not known", failure)
-        leaving = [self._leaving(*vif, host, plugins, since, force=force) for vif in vifs]
-        for module in dict.fromkeys(module for each in leaving for module in each.modules):
-            asked = [each for each in leaving if module in each.modules and not each.in_use]
-            calls.unplug(module, asked, deadline)
-        return [_with_holder(each.outcome) for each in leaving]
-
-    def _leaving(
-        self,
-        vif_id: str,
-        vif: VIF | None,
-        host: Host,
-        plugins: Sequence[VIFPlugin],
-        since: int | None,
-        *,
-        force: bool,
-    ) -> Leaving:
-        """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
-        from vifplug.calls import Leaving
-
-        departure = Departure(
-            vif_id=vif_id, interface_id=vif.interface_id if vif else None, force=force
-        )
-        types = types_of(departure, host)
-        vif_type = vif.vif_type if vif else next(iter(types), "")
-        leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
-        try:
-            marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
-            own, unusable = self._plugin_of(vif)
-            own = own or (marked[0] if marked and vif is None else None)
-            asked = owners(departure, host, [*marked, *plugins], own=own)
-            kinds = kinds_of([*marked, *plugins])
-            nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
-            nothing = nothing and not self.reader.left_over(vif_id, host)
-            nothing = nothing and (unusable is not None or not lost_marks(host, kinds))
-            if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
-                return leaving
-            # Before any daemon is asked, because the first of several would change something.
-            held = None if force else held_by_guest(departure, host, kinds)
-            if held and held[1]:
-                raise InUse(vif_id, held[0])
-            if unusable:
-                raise unusable
-            if not asked:
-                some = [*([own] if own else []), *plugins]
-                asked = [each for each in some if lost_marks(host, each.kinds)][:1] or some[:1]
-            if not asked:
-                raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
-            leaving.modules = tuple(plugin.privileged() for plugin in asked)
-        except VifplugError as error:
-            leaving.errors.append(error)
-        return leaving
-
-    def _plugin_of(self, vif: VIF | None) -> tuple[VIFPlugin | None, VifplugError | None]:
-        """Return the plugin of a VIF that the caller knows, or why it can't be used.
-
-        That is no error of an unplug that finds nothing: the plug has failed for the same reason.
-        """
-        if vif is None:
-            return None, None
-        try:
-            return self.registry.plugin(vif.vif_type, vif_id=vif.id), None
-        except VifplugError as error:
-            return None, error
-
-
-def _with_holder(outcome: Result | VifplugError) -> Result | VifplugError:
-    """Return an outcome; where a guest holds the VIF, with the guest's name if we may see it."""
-    if not isinstance(outcome, InUse):
-        return outcome
-    from vifplug.kernel import holders
-
-    holder = holders.name_of_holder(outcome.device)
-    return InUse(outcome.vif_id, outcome.device, holder, outcome.certain or bool(holder))
-
-
-def _types_of_all(vifs: Sequence[tuple[str, VIF | None]], host: Host) -> set[str] | None:
-    """Return the vif_types that the kernel tells of these VIFs; None if it tells none of one."""
-    found: set[str] = set()
-    for vif_id, vif in vifs:
-        types = types_of(Departure(vif_id=vif_id, interface_id=None), host)
-        if not types and vif is None:
-            return None
-        found.update(types, [vif.vif_type] if vif else [])
-    return found
-
-
-def _failures(host: Host) -> Sequence[SwitchError]:
-    """Return the errors of a host's switches that can't be read.
-
-    A plugin that fails has been warned of; it hides no other's VIFs.
-    """
-    read = (s for s in host.switches.values() if not s.absent and not isinstance(s, Unread))
-    return [snapshot.failure for snapshot in read if snapshot.failure]
-
 
 def _good(vifs: Iterable[Ready | VifplugError]) -> list[Ready]:
     return [vif for vif in vifs if isinstance(vif, Ready)]
@@ -428,10 +279,3 @@ def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired
     for position, vif in vifs.items():
         groups.setdefault(vif.module, {})[position] = vif
     return groups.items()
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(fields.UUID.check(text, lenient=False))
-    except fields.NotAllowed:
-        raise InvalidVIF(shown(text), "id", shown(text), fields.UUID.allowed) from None

@@ -95,6 +95,10 @@ class VIFPlugin(abc.ABC):
         """Return what takes a VIF out of the plugin's switch, for the plan of a move. Pure."""
         return ()
 
+    def remove(self, vif: Departure, host: Host) -> Sequence[Operation]:
+        """Return what an unplug takes out of the plugin's switch, for the plan of it. Pure."""
+        return self.leave(vif, host)
+
     def doctor(self, host: Host) -> Iterable[Check]:
         """Return what this plugin needs of a host and whether it is there. Pure as well."""
         return ()

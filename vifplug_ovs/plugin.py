@@ -31,6 +31,7 @@ from vifplug_ovs.parts import (
     FilterBridge,
     Veth,
     leaving,
+    removal,
 )
 from vifplug_ovs.process import choose
 from vifplug_ovs.snapshot import Ovs
@@ -116,6 +117,10 @@ class OvsPlugin(VIFPlugin):
     def leave(self, vif: Departure, host: Host) -> Sequence[Operation]:
         ovs = host.switch(Ovs)
         return leaving(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
+
+    def remove(self, vif: Departure, host: Host) -> Sequence[Operation]:
+        ovs = host.switch(Ovs)
+        return removal(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)

@@ -343,3 +343,44 @@ def test_check_tells_what_only_the_guests_restart_mends(vifplug: Shell) -> None:
         (row,) = json.loads(shown.stdout)
         assert (row["changed"], row["stale"]) == (False, [told])
     assert vifplug("unplug", other).returncode == 0
+
+
+def test_unplug_says_first_what_it_would_remove(vifplug: Shell) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True, remove_unused=True)
+    name = vifplug.file(vif())
+    assert vifplug("unplug", "--dry-run", name).stdout == f"{ID}  bridge  nothing to remove\n"
+    assert vifplug("plug", name).returncode == 0
+    before = vifplug.namespace.everything()
+    for words in ((name,), ("--id", ID), ("--id", ID[:4])):
+        done = vifplug("unplug", "--dry-run", *words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0] == f"{ID}  bridge"
+        assert {f"  remove {TAP}", "  remove br100"} <= set(done.stdout.splitlines())
+    (planned,) = vifplug.json("unplug", "--dry-run", name)
+    assert differences(before, vifplug.namespace.everything()) == []
+    (done,) = vifplug.json("unplug", name)
+    assert set(planned["removed"]) == set(done["removed"]) == {"br100", TAP}
+    assert planned["changed"] is True
+
+    assert vifplug("plug", name).returncode == 0
+    with TapEnd(vifplug.namespace, TAP):
+        refused = vifplug("unplug", "--dry-run", name)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"{TAP} is in use by" in refused.stderr
+        assert f"  remove {TAP}" in vifplug("unplug", "--dry-run", "--force", name).stdout
+    assert vifplug("unplug", name).returncode == 0
+
+
+def test_a_vif_is_named_by_the_start_of_its_id(vifplug: Shell) -> None:
+    vifplug.configure("vifplug_bridge", create_tap=True)
+    alike = ID[:-1] + "2"
+    assert vifplug("plug", vifplug.file([vif(), vif(OTHER)])).returncode == 0
+    for short in (ID[:3], "ffff", "xyz!"):
+        done = vifplug("unplug", "--id", short)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"id is '{short}'; allowed: a UUID" in done.stderr
+    assert vifplug("unplug", "--id", OTHER[:4].upper()).returncode == 0
+    assert [one["id"] for one in vifplug.json("list")] == [ID]
+    assert vifplug("plug", vifplug.file(vif(alike, devname="tapalike"))).returncode == 0
+    assert vifplug("unplug", "--id", ID[:8]).returncode == 2, "two VIFs have it"
+    assert vifplug("unplug", "--id", ID, "--id", alike).returncode == 0

@@ -11,6 +11,7 @@ from vifplug.cli.plan import Plan
 from vifplug.driver import Result
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan as VIFPlan
+from vifplug.plan.removal import Removal
 
 
 class Check(Plan):
@@ -24,7 +25,7 @@ class Check(Plan):
         drift = any(isinstance(found, VIFPlan) and found for found in checks)
         return FAILED if status == FAILED else DRIFT if drift else DONE
 
-    def show_one(self, outcome: VIFPlan | Result) -> None:
+    def show_one(self, outcome: VIFPlan | Removal | Result) -> None:
         if outcome:
             super().show_one(outcome)
         elif isinstance(outcome, VIFPlan):

@@ -13,6 +13,7 @@ from vifplug.driver import Result
 from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan as VIFPlan
+from vifplug.plan.removal import Removal
 
 COLOURS = {"make": "green", "change": "yellow", "move": "yellow", "keep": "dim", "leave": "red"}
 
@@ -31,13 +32,13 @@ class Plan(VIFCommand):
         plans = self.driver.plans(self.wired, self.view, move=arguments.move)
         return self.show(vifs, plans, arguments)
 
-    def show_one(self, outcome: VIFPlan | Result) -> None:
+    def show_one(self, outcome: VIFPlan | Removal | Result) -> None:
         if isinstance(outcome, VIFPlan) and sys.stdout.isatty():
             _draw(outcome)
         else:
             print(outcome)
 
-    def more(self, outcome: VIFPlan | Result | VifplugError | None) -> dict[str, Any]:
+    def more(self, outcome: VIFPlan | Removal | Result | VifplugError | None) -> dict[str, Any]:
         if not isinstance(outcome, VIFPlan):
             return {"steps": [], "stale": []}
         steps = [step.to_dict() for step in outcome.steps]

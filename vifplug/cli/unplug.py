@@ -10,7 +10,12 @@ from vifplug.cli import REFUSED
 from vifplug.cli.plug import batches
 from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import Outcomes
+from vifplug.errors import NO_VIF, InvalidVIF, shown
+from vifplug.fields import UUID
 from vifplug.model.vif import VIF
+
+_SHORTEST = 4
+_ALLOWED = f"{UUID.allowed}, or its first {_SHORTEST} or more characters, which one VIF has"
 
 
 class Unplug(VIFCommand):
@@ -25,6 +30,9 @@ class Unplug(VIFCommand):
         parser.add_argument(
             "--force", action="store_true", help="unplug a VIF although its guest holds it"
         )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what would be removed, change nothing"
+        )
         parser.add_argument("--id", dest="ids", action="append", default=[], help=words)
 
     def act(self, arguments: argparse.Namespace) -> int:
@@ -34,14 +42,39 @@ class Unplug(VIFCommand):
         return super().act(arguments)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
+        ids = self._whole(arguments.ids, arguments.timeout)
+        names = [*ids, *(vif.id for vif in vifs)]
+        if arguments.dry_run:
+            plans = self.driver.plan_unplug(
+                [*ids, *vifs], timeout=arguments.timeout, force=arguments.force
+            )
+            return self.show(names, plans, arguments)
         outcomes: Outcomes = []
-        if arguments.ids:
+        if ids:
             outcomes += self.driver.unplug_ids(
-                arguments.ids, timeout=arguments.timeout, force=arguments.force
+                ids, timeout=arguments.timeout, force=arguments.force
             )
         for some in batches(vifs, "unplugging"):
             pairs = [(None, vif) for vif in some]
             outcomes += self.driver.unplug_all(
                 pairs, timeout=arguments.timeout, force=arguments.force
             )
-        return self.show([*arguments.ids, *(vif.id for vif in vifs)], outcomes, arguments)
+        return self.show(names, outcomes, arguments)
+
+    def _whole(self, ids: Sequence[str], timeout: float | None) -> Sequence[str]:
+        """Return ids; one that is shortened is completed by what the host has.
+
+        Raises InvalidVIF for a short id that no VIF here has, or several have.
+        """
+        if all(UUID.pattern.fullmatch(vif_id) for vif_id in ids):
+            return ids
+        known = [one.id for one in self.driver.listing(timeout=timeout)[0]]
+        whole = []
+        for vif_id in ids:
+            found = [each for each in known if each.startswith(vif_id.lower())]
+            if UUID.pattern.fullmatch(vif_id):
+                found = [vif_id]
+            if len(vif_id) < _SHORTEST or len(found) != 1:
+                raise InvalidVIF(NO_VIF, "id", shown(vif_id), _ALLOWED)
+            whole += found
+        return whole

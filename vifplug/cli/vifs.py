@@ -18,11 +18,15 @@ from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
 from vifplug.model.host import VIRT_TYPES
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan
+from vifplug.plan.removal import Removal
 from vifplug.plan.wired import Ready, Wired
 from vifplug.query.facts import assumed
 from vifplug.sources import SOURCES
 
 LOG = logging.getLogger(__name__)
+
+Outcome = Plan | Removal | Result | VifplugError
+"""What became of a VIF, or would become of it."""
 
 
 def add_move(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +133,7 @@ class VIFCommand(Command):
     def show(
         self,
         vifs: Sequence[VIF | str],
-        outcomes: Sequence[Plan | Result | VifplugError],
+        outcomes: Sequence[Outcome],
         arguments: argparse.Namespace,
     ) -> int:
         """Print what became of each VIF; return FAILED if any failed."""
@@ -143,7 +147,7 @@ class VIFCommand(Command):
                 self.show_one(one)
         return FAILED if any(isinstance(one, VifplugError) for one in outcomes) else DONE
 
-    def _row(self, vif: VIF | str, outcome: Plan | Result | VifplugError) -> dict[str, Any]:
+    def _row(self, vif: VIF | str, outcome: Outcome) -> dict[str, Any]:
         found = row(vif, outcome)
         if isinstance(outcome, VifplugError):
             found["problem"] = problem(outcome, file=self.files.get(found["id"]))
@@ -151,7 +155,7 @@ class VIFCommand(Command):
             found["warnings"] = list(outcome.notes)
         return found
 
-    def show_one(self, outcome: Plan | Result) -> None:
+    def show_one(self, outcome: Plan | Removal | Result) -> None:
         """Print one VIF's outcome for people."""
         if isinstance(outcome, Result):
             words = [outcome.id, outcome.vif_type, outcome.process or "", did(outcome)]
@@ -159,7 +163,7 @@ class VIFCommand(Command):
         else:
             print(outcome)
 
-    def more(self, outcome: Plan | Result | VifplugError | None) -> dict[str, Any]:
+    def more(self, outcome: Outcome | None) -> dict[str, Any]:
         """Return what JSON says of an outcome besides."""
         return {}
 
@@ -174,7 +178,7 @@ def did(result: Result) -> str:
     return f"changed: {', '.join(result.devices)}" if result.devices else "changed"
 
 
-def row(vif: VIF | str, outcome: Plan | Result | VifplugError | None) -> dict[str, Any]:
+def row(vif: VIF | str, outcome: Outcome | None) -> dict[str, Any]:
     """Return an outcome as JSON has it; of the VIF at least the id is known.
 
     None: nothing was done, because of other VIFs.
@@ -188,6 +192,9 @@ def row(vif: VIF | str, outcome: Plan | Result | VifplugError | None) -> dict[st
         return found | {"error": str(outcome)}
     if isinstance(outcome, Result):
         return outcome.to_dict()
+    if isinstance(outcome, Removal):
+        told = {"changed": bool(outcome), "removed": list(outcome.removed)}
+        return found | told | {"vif_type": outcome.vif_type or None}
     if outcome is None:
         return found
     process = outcome.owner.process or None

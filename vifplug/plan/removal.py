@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
@@ -11,11 +12,35 @@ from vifplug.model.mark import Mark, Owner, derived_name
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import AddClaim, RemoveClaim
 from vifplug.operations.links import RemoveLink
-from vifplug.operations.operation import Unit
+from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part
 
 Kinds = Sequence[type[Part]]
 """Kinds of part, in the order in which they are un-made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """What an unplug of a VIF would do. False in a condition where the host has nothing of it."""
+
+    vif_id: str
+    vif_type: str
+    operations: tuple[Operation, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The names of the devices, bridges and ports that would go."""
+        return tuple(dict.fromkeys(name for each in self.operations for name in each.removed))
+
+    def __str__(self) -> str:
+        """Return the plan as text, one line for each change."""
+        title = "  ".join(word for word in (self.vif_id, self.vif_type) if word)
+        if not self.operations:
+            return f"{title}  nothing to remove"
+        return "\n".join((title, *(f"  {operation}" for operation in self.operations)))
 
 
 def removal(vif_id: str, host: Host, kinds: Kinds, *, remove_unused: bool) -> tuple[Unit, ...]:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How VIFs are unplugged: each plugin that has something of one is asked. Part of the API."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from vifplug import fields
+from vifplug.daemon import locks
+from vifplug.errors import InUse, InvalidVIF, SwitchError, UnknownVIFType, VifplugError, shown
+from vifplug.model.host import BATCH, Host
+from vifplug.model.snapshot import Unread
+from vifplug.model.vif import VIF
+from vifplug.plan.owners import owners, types_of
+from vifplug.plan.removal import Removal, lost_marks, removal
+from vifplug.plan.usage import held_by_guest
+from vifplug.planner import Pair, Planner
+from vifplug.plugin import VIFPlugin
+from vifplug.registry import kinds_of
+from vifplug.result import Outcomes, Result
+from vifplug.switch import Departure
+
+# Only an unplug needs it: other commands start sooner.
+if TYPE_CHECKING:
+    from vifplug.calls import Leaving
+
+LOG = logging.getLogger(__name__)
+
+Outcome = TypeVar("Outcome", bound=Result | VifplugError)
+
+
+class Departures(Planner):
+    """The part of the driver that unplugs."""
+
+    def unplug_all(
+        self, pairs: Sequence[Pair], *, timeout: float | None = None, force: bool = False
+    ) -> Outcomes:
+        """Unplug VIFs in one privileged call a plugin; one that fails hurts no other."""
+        vifs = [self._taken(None, vif) for _, vif in pairs]
+        return self._unplug([(vif.id, vif) for vif in vifs], timeout, force=force)
+
+    def unplug_ids(
+        self, ids: Iterable[str], *, timeout: float | None = None, force: bool = False
+    ) -> Outcomes:
+        """Unplug VIFs of which only the ids are known, by what the host carries.
+
+        A result's vif_type is empty where no mark tells it. Raises InvalidVIF for an id that is
+        not a UUID.
+        """
+        return self._unplug([(_uuid(given), None) for given in ids], timeout, force=force)
+
+    def plan_unplug(
+        self, vifs: Iterable[VIF | str], *, timeout: float | None = None, force: bool = False
+    ) -> Sequence[Removal | VifplugError]:
+        """Return what an unplug of each VIF, or of each id, would remove. Changes nothing."""
+        pairs: list[tuple[str, VIF | None]] = [
+            (_uuid(vif), None) if isinstance(vif, str) else (vif.id, vif) for vif in vifs
+        ]
+        deadline = self.deadline(timeout)
+        leaving, host, plugins = self._all_leaving(pairs, deadline, force=force)
+        host = host.planning()
+        return [self._removal(each, host, plugins) for each in leaving]
+
+    def _unplug(
+        self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool
+    ) -> Outcomes:
+        """Unplug VIFs: each plugin that has something of one is asked, those with a switch first.
+
+        With each VIF's id comes the VIF itself, where the caller knows it.
+        """
+        from vifplug import calls
+
+        deadline = self.deadline(timeout)
+        leaving, _, _ = self._all_leaving(vifs, deadline, force=force)
+        for module in dict.fromkeys(module for each in leaving for module in each.modules):
+            asked = [each for each in leaving if module in each.modules and not each.in_use]
+            calls.unplug(module, asked, deadline)
+        return [_with_holder(each.outcome) for each in leaving]
+
+    def _all_leaving(
+        self, vifs: Sequence[tuple[str, VIF | None]], deadline: float, *, force: bool
+    ) -> tuple[list[Leaving], Host, Sequence[VIFPlugin]]:
+        """Return whom to ask about each VIF; the host; and the plugins that may have something."""
+        since = locks.stamp(self.reader.folder())
+        host = self.reader.devices(batch=len(vifs) >= BATCH)
+        by_id = any(vif is None for _, vif in vifs)
+        if by_id:
+            host = replace(host, asked=tuple(vif_id for vif_id, _ in vifs))
+        known = [vif for _, vif in vifs if vif]
+        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
+        plugins = self._all_plugins() if by_id else self.registry.some(types)
+        # A switch that hangs leaves time for the VIFs of others.
+        until = (deadline + time.monotonic()) / 2
+        expected = _types_of_all(vifs, host) if by_id else None
+        host = self._with_switches(
+            host, None if by_id else known, plugins, until, expected=expected
+        )
+        for failure in failures(host) if by_id else ():
+            LOG.warning("%s: what it has of these VIFs is not known", failure)
+        leaving = [self._leaving(*vif, host, plugins, since, force=force) for vif in vifs]
+        return leaving, host, plugins
+
+    def _removal(
+        self, leaving: Leaving, host: Host, plugins: Sequence[VIFPlugin]
+    ) -> Removal | VifplugError:
+        """Return what an unplug would do for a VIF on a host that is being planned."""
+        if leaving.errors:
+            return _with_holder(leaving.errors[0])
+        departure = leaving.departure
+        asked = [each for each in plugins if each.privileged() in leaving.modules]
+        switches = {plugin.reader(): plugin for plugin in asked if plugin.switch}
+        operations = [o for each in switches.values() for o in each.remove(departure, host)]
+        unused = any(plugin.options.get("remove_unused") for plugin in asked)
+        kinds = kinds_of(plugins)
+        units = removal(departure.vif_id, host, kinds, remove_unused=unused) if asked else ()
+        operations += [operation for unit in units for operation in unit]
+        for operation in operations:
+            operation.foresee(host)
+        return Removal(
+            vif_id=departure.vif_id, vif_type=leaving.vif_type, operations=tuple(operations)
+        )
+
+    def _leaving(
+        self,
+        vif_id: str,
+        vif: VIF | None,
+        host: Host,
+        plugins: Sequence[VIFPlugin],
+        since: int | None,
+        *,
+        force: bool,
+    ) -> Leaving:
+        """Return whom to ask about a VIF that is to be unplugged, or why nothing can be asked."""
+        from vifplug.calls import Leaving
+
+        departure = Departure(
+            vif_id=vif_id, interface_id=vif.interface_id if vif else None, force=force
+        )
+        types = types_of(departure, host)
+        vif_type = vif.vif_type if vif else next(iter(types), "")
+        leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
+        try:
+            marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
+            own, unusable = self._plugin_of(vif)
+            own = own or (marked[0] if marked and vif is None else None)
+            asked = owners(departure, host, [*marked, *plugins], own=own)
+            kinds = kinds_of([*marked, *plugins])
+            nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
+            nothing = nothing and not self.reader.left_over(vif_id, host)
+            nothing = nothing and (unusable is not None or not lost_marks(host, kinds))
+            if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
+                return leaving
+            # Before any daemon is asked, because the first of several would change something.
+            held = None if force else held_by_guest(departure, host, kinds)
+            if held and held[1]:
+                raise InUse(vif_id, held[0])
+            if unusable:
+                raise unusable
+            if not asked:
+                some = [*([own] if own else []), *plugins]
+                asked = [each for each in some if lost_marks(host, each.kinds)][:1] or some[:1]
+            if not asked:
+                raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
+            leaving.modules = tuple(plugin.privileged() for plugin in asked)
+        except VifplugError as error:
+            leaving.errors.append(error)
+        return leaving
+
+    def _plugin_of(self, vif: VIF | None) -> tuple[VIFPlugin | None, VifplugError | None]:
+        """Return the plugin of a VIF that the caller knows, or why it can't be used.
+
+        That is no error of an unplug that finds nothing: the plug has failed for the same reason.
+        """
+        if vif is None:
+            return None, None
+        try:
+            return self.registry.plugin(vif.vif_type, vif_id=vif.id), None
+        except VifplugError as error:
+            return None, error
+
+
+def _with_holder(outcome: Outcome) -> Outcome | InUse:
+    """Return an outcome; where a guest holds the VIF, with the guest's name if we may see it."""
+    if not isinstance(outcome, InUse):
+        return outcome
+    from vifplug.kernel import holders
+
+    holder = holders.name_of_holder(outcome.device)
+    return InUse(outcome.vif_id, outcome.device, holder, outcome.certain or bool(holder))
+
+
+def _types_of_all(vifs: Sequence[tuple[str, VIF | None]], host: Host) -> set[str] | None:
+    """Return the vif_types that the kernel tells of these VIFs; None if it tells none of one."""
+    found: set[str] = set()
+    for vif_id, vif in vifs:
+        types = types_of(Departure(vif_id=vif_id, interface_id=None), host)
+        if not types and vif is None:
+            return None
+        found.update(types, [vif.vif_type] if vif else [])
+    return found
+
+
+def failures(host: Host) -> Sequence[SwitchError]:
+    """Return the errors of a host's switches that can't be read.
+
+    A plugin that fails has been warned of; it hides no other's VIFs.
+    """
+    read = (s for s in host.switches.values() if not s.absent and not isinstance(s, Unread))
+    return [snapshot.failure for snapshot in read if snapshot.failure]
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(fields.UUID.check(text, lenient=False))
+    except fields.NotAllowed:
+        raise InvalidVIF(shown(text), "id", shown(text), fields.UUID.allowed) from None
