@@ -76,6 +76,7 @@ def test_a_guest_whose_tap_libvirt_makes(
 ) -> None:
     driver = GenericVIFDriver()
     vif = dataclasses.replace(bridge_vif(should_create_bridge=False), queues=queues)
+    hypervisor.libvirt.virsh("capabilities")  # it looks at each QEMU first, which takes a while
     found = driver.look([]).host
     assert found.found["libvirt_version"] == "found"
     assert found.virt_type == "qemu", "as this libvirt says: it has no KVM"

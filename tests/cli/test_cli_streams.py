@@ -70,7 +70,8 @@ def test_an_ascii_locale_prints_a_tree_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "vif.json"
     file.write_text(json.dumps(vif()))
     conf = tmp_path / "vifplug.conf"
-    conf.write_text(f"[vifplug]\nlock_path = {tmp_path}/locks\n")
+    facts = "libvirt_version = 9.0.0\nvirt_type = qemu\n"  # else it is said what is assumed
+    conf.write_text(f"[vifplug]\nlock_path = {tmp_path}/locks\n{facts}")
     run = f"$vifplug --config-file {conf}"
     line = f"{run} plug {file} && {run} list && {run} plug {file.with_name(chr(0xFC))}"
     done = shell(line, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
