@@ -179,7 +179,8 @@ class Command(cliff.command.Command):
         """
         words = " ".join(str(error).split())
         about = f"VIF {vif_id}: " if vif_id and vif_id not in words else ""
-        held_by = f"{' '.join(file.split())}: " if file not in ("", "-", *words.split()) else ""
+        in_file = file not in ("", "-") and file not in words
+        held_by = f"{' '.join(file.split())}: " if in_file else ""
         print(f"error: {held_by}{about}{words}", file=sys.stderr)
         self._trace(error)
 
