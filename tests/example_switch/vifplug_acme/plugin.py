@@ -31,8 +31,7 @@ class AcmePlugin(VIFPlugin):
     api_version = 1
     required = ("network.bridge",)
     uses: ClassVar[Mapping[str, Uses]] = {"": (*NIC, "address", "network.bridge", "network.mtu")}
-    group = GROUP
-    opts = OPTS
+    group, opts = GROUP, OPTS
     kinds = KINDS
     switch = "snapshot"
     snapshot = Acme
