@@ -240,7 +240,10 @@ def test_programs_read_a_document_at_every_exit_status(vifplug: Shell) -> None:
 def test_a_conflict_and_warnings_for_programs(vifplug: Shell) -> None:
     vifplug.configure("vifplug_bridge", create_tap=True)
     vifplug.namespace.ip("link", "add", "tap0b6a9d0e-7a", "type", "veth", "peer", "name", "peer")
-    name = vifplug.file([vif(), vif(OTHER, model="e1000", queues=2)])
+    vifplug.namespace.ip("link", "add", "br0", "type", "bridge")
+    vifplug.namespace.ip("link", "set", "br0", "up")
+    larger = {"bridge": "br0", "mtu": 9000, "should_create_bridge": False}
+    name = vifplug.file([vif(), vif(OTHER, network=larger)])
     done = vifplug("plug", name, "-f", "json")
     assert done.returncode == 1
     failed, plugged = json.loads(done.stdout)
@@ -252,8 +255,11 @@ def test_a_conflict_and_warnings_for_programs(vifplug: Shell) -> None:
         "retriable": False,
         "file": name,
     }
-    assert plugged["warnings"] == ["queues 2 left out: only virtio has more than one"]
-    assert (plugged["error"], plugged["made"]) == (None, ["br100", f"tap{OTHER[:11]}"])
+    (warning,) = plugged["warnings"]
+    assert "br0" in warning
+    assert "9000" in warning
+    assert OTHER not in warning
+    assert (plugged["error"], plugged["made"]) == (None, [f"tap{OTHER[:11]}"])
 
 
 @pytest.mark.parametrize(
