@@ -123,7 +123,7 @@ def stale_address(device: str, host: Host, wanted: str) -> tuple[str, ...]:
     """
     link = host.link(device)
     made = link.address if link and link.carrier else None
-    if made is None or made == wanted or not made.startswith(_HOST_SIDE):
+    if made is None or made[3:] == wanted[3:] or not made.startswith(_HOST_SIDE):
         return ()
     # A random address may start like this too, so the next octets must be the network's.
     if made[3:8] != wanted[3:8]:
