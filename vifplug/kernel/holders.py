@@ -72,10 +72,13 @@ def name_of_holder(device: str) -> str:
 
 def _is_open(descriptor: Path, device: str, index: str) -> bool:
     """Whether a process' descriptor is that of a tap, or of the macvtap of an index."""
-    target = str(descriptor.readlink())
-    if target.endswith("/net/tun"):
-        info = descriptor.parent.with_name("fdinfo") / descriptor.name
-        return f"iff:\t{device}\n" in info.read_text()
+    try:
+        target = str(descriptor.readlink())
+        if target.endswith("/net/tun"):
+            info = descriptor.parent.with_name("fdinfo") / descriptor.name
+            return f"iff:\t{device}\n" in info.read_text()
+    except FileNotFoundError:
+        return False  # the process has closed it meanwhile
     return bool(index) and target.endswith(f"/{index}")
 
 
