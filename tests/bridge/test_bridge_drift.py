@@ -155,7 +155,7 @@ def test_the_daemon_itself_looks_whether_a_guest_holds_the_vif(
     driver = GenericVIFDriver()
     driver.plug(None, VIF)
     # As if the guest had started once the caller had looked.
-    monkeypatch.setattr("vifplug.driver.held_by_guest", lambda *_: None)
+    monkeypatch.setattr("vifplug.departures.held_by_guest", lambda *_: None)
     with TapEnd(namespace, TAP):
         with pytest.raises(InUse, match=f"{TAP} is in use by"):
             driver.unplug(None, VIF)
