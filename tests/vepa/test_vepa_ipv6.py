@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.configured import configured, emptied
 from tests.kernel import machine
 from tests.vepa.vifs import direct_vif
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import IndexRange, Libvirt, NetworkNamespace, veth
-from vifplug_vepa import opts, privileged
+from vifplug.testing.configured import configured, emptied
+from vifplug_vepa.macvtap import MacvtapPlugin
 
 INIT = Path(__file__).with_name("guest.sh")
 BOOTS_WITHIN = 120
@@ -85,7 +85,7 @@ def site(indexes: IndexRange, tmp_path_factory: pytest.TempPathFactory) -> Itera
         NetworkNamespace(enter=True, ifindex_from=indexes.first) as host,
         NetworkNamespace() as far,
         Libvirt(host) as libvirt,
-        configured(folder, opts) as config,
+        configured(folder, MacvtapPlugin) as config,
     ):
         config.config(group="vifplug", libvirt_uri=libvirt.uri, virt_type="qemu",
                       libvirt_version="9.0.0")  # fmt: skip
@@ -93,7 +93,7 @@ def site(indexes: IndexRange, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for card in (0, 1):
             far.ip("addr", "add", f"198.51.10{card}.1/24", "dev", "far")
             far.ip("addr", "add", f"2001:db8:{card}::1/64", "dev", "far", "nodad")
-        with emptied(privileged) as driver:
+        with emptied(MacvtapPlugin) as driver:
             for vif in vifs:
                 driver.plug(None, vif)
             interfaces = "".join(driver.get_config(None, vif).to_xml() for vif in vifs)
