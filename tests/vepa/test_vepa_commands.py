@@ -121,7 +121,11 @@ def test_an_associations_field_that_is_wrong_is_named_before_any_change(
         ("macvtap", {"network": {"interface": "../eth1"}}, "network.interface is '../eth1'"),
         ("hw_veb", {"vnic_type": "direct", "details": {"pci_slot": "0000:81:20.0"}}, "PCI addr"),
         ("hw_veb", {"vnic_type": "direct", "details": {"pci_slot": 7}}, "a PCI address"),
-        ("hw_veb", {"vnic_type": "vdpa", "details": {"pci_slot": "0000:81:00.0"}}, "direct or mac"),
+        (
+            "hw_veb",
+            {"vnic_type": "vdpa", "details": {"pci_slot": "0000:81:00.0"}},
+            "direct, macvtap",
+        ),
         ("hostdev_physical", {"details": {}}, "details.pci_slot is missing"),
     ],
 )

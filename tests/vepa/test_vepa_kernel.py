@@ -312,7 +312,7 @@ def _no_port_profiles(namespace: NetworkNamespace) -> VIF:
         (_no_port_profiles, "enic is no virtual function; needed: a virtual function, driver enic"),
         (
             lambda namespace: direct_vif(
-                "hw_veb", vnic_type="direct", details={"pci_slot": "0000:ff:1f.7"}
+                "hw_veb", vnic_type="direct", network={}, details={"pci_slot": "0000:ff:1f.7"}
             ),
             "PCI 0000:ff:1f.7 is not there",
         ),
