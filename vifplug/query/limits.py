@@ -14,6 +14,7 @@ from typing import Any
 from vifplug.kernel.messages import attributes as nl
 from vifplug.kernel.netlink import KernelError, Netlink
 from vifplug.operations.operation import SYSCTLS
+from vifplug.query import modules
 
 _TUN = Path("/dev/net/tun")
 _CONF = ("ipv4/conf", "ipv6/conf")
@@ -21,9 +22,7 @@ _CONF = ("ipv4/conf", "ipv6/conf")
 _SIOCGIFVLAN, _NAME_OF_LOWER = 0x8982, 8
 _VLAN_QUESTION = struct.Struct("=i24s24sh6x")
 
-# linux/genetlink.h and linux/nl80211.h.
-_GENERIC = 16
-_CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 3, 1, 2
+# linux/nl80211.h.
 _GET_INTERFACE, _INDEX, _TYPE, _FOUR_ADDRESSES = 5, 3, 5, 83
 _STATION_TYPES = (1, 2, 8)
 """Of an ad hoc network, of an access point, and of a peer in Wi-Fi Direct."""
@@ -60,7 +59,10 @@ def _default(name: str, path: Path) -> int:
 
 
 def has_vlans() -> bool:
-    """Whether the kernel has VLAN devices (802.1Q). It loads its module for the question."""
+    """Whether the kernel has VLAN devices (802.1Q), or has a module for them."""
+    if modules.is_loaded("8021q") or modules.is_loadable("8021q"):
+        return True
+    # Last, because the kernel looks for its module at this question.
     question = _VLAN_QUESTION.pack(_NAME_OF_LOWER, b"lo", b"", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
@@ -76,18 +78,14 @@ def is_station(index: int) -> bool:
     It sends with its own address only, so the kernel lets no bridge have it, unless it sends frames
     with four addresses.
     """
-    with Netlink(_GENERIC) as netlink:
+    with Netlink(modules.GENERIC) as netlink:
+        family = modules.family(netlink, "nl80211")
+        if family is None:
+            return False
+        asked = struct.pack("=BBH", _GET_INTERFACE, 1, 0) + nl.attribute(_INDEX, nl.u32(index))
         try:
-            family = nl.attribute(_FAMILY_NAME, nl.text("nl80211"))
-            ((known,),) = netlink.request((_CONTROL, nl.ACK, _generic(_GET_FAMILY, family)))
-            number = int.from_bytes(nl.nested(known, 4)[_FAMILY_ID], "little")
-            asked = _generic(_GET_INTERFACE, nl.attribute(_INDEX, nl.u32(index)))
-            ((told,),) = netlink.request((number, nl.ACK, asked))
-        except KernelError:  # no wireless network here, or the device is none of it
+            ((told,),) = netlink.request((family, nl.ACK, asked))
+        except KernelError:  # the device is no wireless network's
             return False
     said = nl.nested(told, 4)
     return nl.number(said[_TYPE]) in _STATION_TYPES and said.get(_FOUR_ADDRESSES) != b"\1"
-
-
-def _generic(command: int, *attributes: bytes) -> bytes:
-    return struct.pack("=BBH", command, 1, 0) + b"".join(attributes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from pathlib import Path
 
 from vifplug.kernel.messages.attributes import nested
@@ -15,9 +16,9 @@ _FILES = Path("/lib/modules")
 _VLANS = Path("/proc/net/vlan")
 
 # Generic netlink's own family, which lists the others; to ask for one by name would load it.
-_GENERIC, _CONTROL, _FAMILY = 16, 0x10, 2
+GENERIC = 16
+_CONTROL, _FAMILY_ID, _FAMILY = 0x10, 1, 2
 _GET_FAMILIES = b"\x03\x01\0\0"
-_DATAPATH = b"ovs_datapath\0"
 
 
 def is_loaded(name: str) -> bool | None:
@@ -41,9 +42,17 @@ def _shows(name: str) -> bool | None:
     if name == "8021q":
         return _VLANS.exists()
     if name == "openvswitch":
-        with Netlink(_GENERIC) as netlink:
-            bodies = netlink.dump(_CONTROL, _GET_FAMILIES)
-        return any(nested(body, len(_GET_FAMILIES)).get(_FAMILY) == _DATAPATH for body in bodies)
+        with Netlink(GENERIC) as netlink:
+            return family(netlink, "ovs_datapath") is not None
+    return None
+
+
+def family(netlink: Netlink, name: str) -> int | None:
+    """Return the number of a family of generic netlink that the kernel has at present, or None."""
+    for body in netlink.dump(_CONTROL, _GET_FAMILIES):
+        known = nested(body, len(_GET_FAMILIES))
+        if known.get(_FAMILY) == name.encode() + b"\0":
+            return int.from_bytes(known[_FAMILY_ID], sys.byteorder)
     return None
 
 
