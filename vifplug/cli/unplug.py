@@ -69,12 +69,13 @@ class Unplug(VIFCommand):
         if all(UUID.pattern.fullmatch(vif_id) for vif_id in ids):
             return ids
         known = [one.id for one in self.driver.listing(timeout=timeout)[0]]
-        whole = []
-        for vif_id in ids:
-            found = [each for each in known if each.startswith(vif_id.lower())]
-            if UUID.pattern.fullmatch(vif_id):
-                found = [vif_id]
-            if len(vif_id) < _SHORTEST or len(found) != 1:
-                raise InvalidVIF(NO_VIF, "id", shown(vif_id), _ALLOWED)
-            whole += found
-        return whole
+        return [vif_id if UUID.pattern.fullmatch(vif_id) else _only(vif_id, known)
+                for vif_id in ids]  # fmt: skip
+
+
+def _only(start: str, known: Sequence[str]) -> str:
+    """Return the one id with this start. Raises InvalidVIF where there is none, or several."""
+    found = [vif_id for vif_id in known if vif_id.startswith(start.lower())]
+    if len(start) < _SHORTEST or len(found) != 1:
+        raise InvalidVIF(NO_VIF, "id", shown(start), _ALLOWED)
+    return found[0]
