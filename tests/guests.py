@@ -3,3 +3,6 @@
 
 DISCOVERED = 45.0
 """Seconds until a guest without KVM, on a busy machine, has surely asked for an address."""
+
+FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
+"""A value of firewall_driver with which the host must apply a firewall."""

@@ -15,7 +15,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.guests import DISCOVERED
+from tests.guests import DISCOVERED, FIREWALL
 from tests.planning import BRIDGE
 from vifplug import VIF, GenericVIFDriver, InUse
 from vifplug.testing import (
@@ -29,8 +29,6 @@ from vifplug.testing import (
 from vifplug.testing.cases import Case, distinct_interfaces
 from vifplug.testing.configured import configured, emptied
 from vifplug_bridge.plugin import BridgePlugin
-
-FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 
 
 class Hypervisor:

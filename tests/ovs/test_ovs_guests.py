@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.guests import DISCOVERED
+from tests.guests import DISCOVERED, FIREWALL
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.planning import OVS
 from vifplug import GenericVIFDriver
@@ -32,7 +32,6 @@ from vifplug.testing.configured import configured, emptied
 from vifplug_ovs import opts
 from vifplug_ovs.plugin import OvsPlugin
 
-FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 LIAR = "fa:16:3e:66:66:66"
 
 
