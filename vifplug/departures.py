@@ -61,9 +61,9 @@ class Departures(Planner):
             (_uuid(vif), None) if isinstance(vif, str) else (vif.id, vif) for vif in vifs
         ]
         deadline = self.deadline(timeout)
-        leaving, host, plugins = self._all_leaving(pairs, deadline, force=force)
+        leaving, host = self._all_leaving(pairs, deadline, force=force)
         host = host.planning()
-        return [self._removal(each, host, plugins) for each in leaving]
+        return [self._removal(each, host) for each in leaving]
 
     def _unplug(
         self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool
@@ -75,7 +75,7 @@ class Departures(Planner):
         from vifplug import calls
 
         deadline = self.deadline(timeout)
-        leaving, _, _ = self._all_leaving(vifs, deadline, force=force)
+        leaving, _ = self._all_leaving(vifs, deadline, force=force)
         for module in dict.fromkeys(module for each in leaving for module in each.modules):
             asked = [each for each in leaving if module in each.modules and not each.in_use]
             calls.unplug(module, asked, deadline)
@@ -83,8 +83,8 @@ class Departures(Planner):
 
     def _all_leaving(
         self, vifs: Sequence[tuple[str, VIF | None]], deadline: float, *, force: bool
-    ) -> tuple[list[Leaving], Host, Sequence[VIFPlugin]]:
-        """Return whom to ask about each VIF; the host; and the plugins that may have something."""
+    ) -> tuple[list[Leaving], Host]:
+        """Return whom to ask about each VIF, and the host as it was read for that."""
         since = locks.stamp(self.reader.folder())
         host = self.reader.devices(batch=len(vifs) >= BATCH)
         by_id = any(vif is None for _, vif in vifs)
@@ -102,22 +102,20 @@ class Departures(Planner):
         for failure in failures(host) if by_id else ():
             LOG.warning("%s: what it has of these VIFs is not known", failure)
         leaving = [self._leaving(*vif, host, plugins, since, force=force) for vif in vifs]
-        return leaving, host, plugins
+        return leaving, host
 
-    def _removal(
-        self, leaving: Leaving, host: Host, plugins: Sequence[VIFPlugin]
-    ) -> Removal | VifplugError:
+    def _removal(self, leaving: Leaving, host: Host) -> Removal | VifplugError:
         """Return what an unplug would do for a VIF on a host that is being planned."""
         if leaving.errors:
             return _with_holder(leaving.errors[0])
         departure = leaving.departure
-        asked = [each for each in plugins if each.privileged() in leaving.modules]
+        # Of all that are loaded, because another vif_type's plugin may have plugged the VIF.
+        asked = [each for each in self.registry.loaded if each.privileged() in leaving.modules]
         switches = {plugin.reader(): plugin for plugin in asked if plugin.switch}
         operations = [o for each in switches.values() for o in each.remove(departure, host)]
         unused = any(plugin.options.get("remove_unused") for plugin in asked)
-        kinds = kinds_of(plugins)
-        units = removal(departure.vif_id, host, kinds, remove_unused=unused) if asked else ()
-        operations += [operation for unit in units for operation in unit]
+        units = removal(departure.vif_id, host, kinds_of(asked), remove_unused=unused)
+        operations += [operation for unit in units for operation in unit if asked]
         for operation in operations:
             operation.foresee(host)
         return Removal(

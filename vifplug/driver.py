@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vifplug.daemon import locks
 from vifplug.departures import Departures, failures
-from vifplug.errors import (
-    SwitchError,
-    VifplugError,
-)
+from vifplug.errors import SwitchError, VifplugError
 from vifplug.guest.interface import Interface
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
