@@ -57,9 +57,9 @@ def name_of_holder(device: str) -> str:
     Empty where no process that the caller may look at has it open.
     """
     try:
-        index = f"tap{socket.if_nametoindex(device)}"
+        index = socket.if_nametoindex(device)
     except OSError:
-        index = ""
+        index = 0
     for process in _PROC.iterdir():
         if process.name.isdecimal():
             try:
@@ -70,7 +70,7 @@ def name_of_holder(device: str) -> str:
     return ""
 
 
-def _is_open(descriptor: Path, device: str, index: str) -> bool:
+def _is_open(descriptor: Path, device: str, index: int) -> bool:
     """Whether a process' descriptor is that of a tap, or of the macvtap of an index."""
     try:
         target = str(descriptor.readlink())
@@ -79,7 +79,8 @@ def _is_open(descriptor: Path, device: str, index: str) -> bool:
             return f"iff:\t{device}\n" in info.read_text()
     except FileNotFoundError:
         return False  # the process has closed it meanwhile
-    return bool(index) and target.endswith(f"/{index}")
+    tap = _TAP.fullmatch(target)
+    return tap is not None and int(tap[1]) == index
 
 
 def _command(process: Path) -> str:
