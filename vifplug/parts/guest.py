@@ -49,15 +49,14 @@ class GuestTap(BridgePort):
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:
             return "keep", ""
+        settings = [o for o in operations if isinstance(o, SetLink) and o.attribute != "master"]
+        words = [operation.words for operation in settings]
         link = host.link(self.device)
-        words = []
-        for operation in operations:
-            assert isinstance(operation, SetLink)  # noqa: S101 - there are no others
-            joins = operation.attribute == "master"
-            words.append("joined again" if joins else operation.words)
-        if link and link.master and link.master != self.bridge:
-            return "move", ", ".join((f"from {link.master}", *words[1:]))
-        return "change", ", ".join(words)
+        if len(settings) == len(operations) or link is None:
+            return "change", ", ".join(words)
+        if link.master:
+            return "move", ", ".join((f"from {link.master}", *words))
+        return "change", ", ".join(("joined again", *words))
 
     def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
         if self.address is None:
