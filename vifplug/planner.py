@@ -160,23 +160,22 @@ class Planner:
         Where a guest runs and libvirt answers, its live interface is compared too.
         """
         plans = [self.plans([vif], view)[0] for vif in vifs]
-        running = [
-            position
-            for position, vif in enumerate(vifs)
+        if not self.reader.is_running(view.host):
+            return plans
+        running = {
+            position: (vif, checked)
+            for position, (vif, checked) in enumerate(zip(vifs, plans, strict=True))
             if isinstance(vif, Wired)
-            and isinstance(plans[position], Plan)
+            and isinstance(checked, Plan)
             and self._has_a_guest(vif, view.host)
-        ]
-        if not running or not self.reader.is_running(view.host):
+        }
+        if not running:
             return plans
         from vifplug.guest import live
         from vifplug.query import guests
 
         found = guests.running(self._group.libvirt_uri).interfaces
-        for position in running:
-            vif, checked = vifs[position], plans[position]
-            assert isinstance(vif, Wired)  # noqa: S101 - chosen above
-            assert isinstance(checked, Plan)  # noqa: S101 - as above
+        for position, (vif, checked) in running.items():
             wanted = vif.wiring.interface
             if interface := live.of_vif(wanted, found):
                 stale = (*checked.stale, *live.differences(wanted, interface))
