@@ -384,3 +384,17 @@ def test_a_vif_is_named_by_the_start_of_its_id(vifplug: Shell) -> None:
     assert vifplug("plug", vifplug.file(vif(alike, devname="tapalike"))).returncode == 0
     assert vifplug("unplug", "--id", ID[:8]).returncode == 2, "two VIFs have it"
     assert vifplug("unplug", "--id", ID, "--id", alike).returncode == 0
+
+
+def test_unplug_says_what_it_would_remove_of_another_vif_type(vifplug: Shell) -> None:
+    vifplug.namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    vifplug.namespace.ip("link", "set", "eth1", "up")
+    below = {"id": ID, "vif_type": "macvtap", "address": "fa:16:3e:11:22:33",
+             "network": {"interface": "eth1"}}  # fmt: skip
+    assert vifplug("plug", vifplug.file(below, "macvtap.json")).returncode == 0
+    for words in ((vifplug.file(vif()),), ("--id", ID)):
+        (planned,) = vifplug.json("unplug", "--dry-run", *words)
+        assert planned["changed"] is True
+        assert "eth1" in vifplug("unplug", "--dry-run", *words).stdout
+    assert vifplug.json("unplug", vifplug.file(vif()))[0]["changed"] is True
+    assert vifplug.json("list") == []
