@@ -72,7 +72,7 @@ class VhostUserPlugin(VIFPlugin):
             "details.vhostuser_socket",
             "details.vhostuser_mode",
             "details.vhostuser_ovs_plug",
-            Use("network.bridge", "unless details.vhostuser_ovs_plug is false", _switched),
+            Use("network.bridge", "where details.vhostuser_ovs_plug is not false", _switched),
             *(
                 Use(path, _SWITCHED, _switched)
                 for path in (

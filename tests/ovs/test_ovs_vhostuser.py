@@ -163,7 +163,7 @@ def test_of_another_switch_nothing_is_made(
 ) -> None:
     vif = vhostuser_vif(0, folder)
     details = {**vif.details, "vhostuser_ovs_plug": False}
-    other = VIF.from_dict(vif.to_dict() | {"details": details})
+    other = VIF.from_dict(vif.to_dict() | {"details": details, "network": {}})
     before = br_int.everything()
     privileged.context.stop()
     assert not driver.plug(None, other).changed

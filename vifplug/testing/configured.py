@@ -70,6 +70,9 @@ def forked(*plugins: Plugin) -> Iterator[GenericVIFDriver]:
     driver = GenericVIFDriver()
     yield driver
     driver.close()
+    # Each by itself, because the driver ends those only that it has asked for something.
+    for context in map(context_of, plugins):
+        context.stop()
 
 
 @contextlib.contextmanager
