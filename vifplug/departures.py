@@ -17,6 +17,7 @@ from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import Removal, lost_marks, removal
+from vifplug.plan.rights import require_own_id
 from vifplug.plan.usage import held_by_guest
 from vifplug.planner import Pair, Planner
 from vifplug.plugin import VIFPlugin
@@ -153,6 +154,7 @@ class Departures(Planner):
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.
+            require_own_id(departure, host)
             held = None if force else held_by_guest(departure, host, kinds)
             if held and held[1]:
                 raise InUse(vif_id, held[0])

@@ -93,6 +93,16 @@ OPTS = [
         default="/run/vifplug",
         help="Folder of the locks and the claims. It must be on the host itself, on a tmpfs.",
     ),
+    cfg.ListOpt(
+        "allowed_bridges",
+        help="Patterns of the names of the bridges, Linux bridges and Open vSwitch's, that VIFs may "
+        "join or make, as br-vlan*. Not set: all. A VIF that is plugged already stays.",
+    ),
+    cfg.ListOpt(
+        "allowed_uplinks",
+        help="Patterns of the names of the host's devices that VIFs may have as uplinks, or below "
+        "VLAN devices and macvtaps, as enp3s*. Not set: all. A VIF that is plugged already stays.",
+    ),
     cfg.Opt("rx_queue_size", type=_RINGS, help="Receive ring of virtio NICs under vhost."),
     cfg.Opt("tx_queue_size", type=_RINGS, help="Transmit ring of vhost-user and vDPA NICs."),
 ]
@@ -107,6 +117,12 @@ def register(conf: Any) -> Any:
     """Register the options with a configuration and return their group's values."""
     conf.register_opts(OPTS, group=GROUP)
     return conf[GROUP]
+
+
+def allowed(group: Any) -> dict[str, tuple[str, ...]]:
+    """Return the patterns of names that VIFs may use, by the option that lists them."""
+    names = ("allowed_bridges", "allowed_uplinks")
+    return {name: tuple(group[name]) for name in names if group[name] is not None}
 
 
 def firewall_required(driver: str | None) -> bool:

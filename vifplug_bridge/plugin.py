@@ -80,8 +80,6 @@ class BridgePlugin(VIFPlugin):
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
                 mtu=vif.network.mtu or host.mtu,
-                # The host itself uses IPv6 here, or will use it once the uplink has joined.
-                ipv6=_uses_ipv6(host, bridge) or _uses_ipv6(host, uplink),
             ),
             *physical,
             *_fixed_mtu(vif, host, bridge, tap_name, uplink),
@@ -235,12 +233,3 @@ def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:
     if link and mtu and link.mtu < mtu and not ours:
         notes.append(f"{uplink} has MTU {link.mtu}: it drops the network's larger frames ({mtu})")
     return tuple(notes)
-
-
-def _uses_ipv6(host: Host, device: str | None) -> bool:
-    """Whether the device has an IPv6 address of the host's, beyond the link-local ones."""
-    link = host.link(device) if device else None
-    # First, because a device whose IPv6 is off needs no query for its addresses.
-    if device is None or link is None or link.ipv6 is False:
-        return False
-    return any(":" in address for address in host.addresses(device))

@@ -32,14 +32,30 @@ class Claims:
     unread: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, files: ClaimFiles, vif_ids: Iterable[str] | None) -> Claims:
-        """Read the claims of some VIFs, or with None of all."""
+    def of(
+        cls,
+        files: ClaimFiles,
+        vif_ids: Iterable[str] | None,
+        interface_ids: Iterable[str | None] = (),
+    ) -> Claims:
+        """Read the claims of some VIFs, or with None of all; and those that note interface ids.
+
+        The id of a VIF is the interface id of hardly another, so that this is not looked for.
+        """
         tokens = [token for token in files.tokens(Ovs.key) if _TOKEN.fullmatch(token)]
         if vif_ids is None:
             return cls(files=files, by_token={token: files.on(token) for token in tokens})
-        ids = tuple(vif_ids)
+        ids = tuple(dict.fromkeys(vif_ids))
+        noted = set(filter(None, interface_ids)) - set(ids)
         by_token = {
-            token: tuple(claim for vif_id in ids for claim in files.by(token, vif_id))
+            token: (
+                *(claim for vif_id in ids for claim in files.by(token, vif_id)),
+                *(
+                    claim
+                    for claim in (files.on(token) if noted else ())
+                    if interface_id_in(claim) in noted and claim.vif_id not in ids
+                ),
+            )
             for token in tokens
         }
         unread = tuple(vif_id for vif_id in ids if files.is_unread(vif_id))

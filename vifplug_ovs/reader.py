@@ -46,7 +46,7 @@ def read(
     elif host.asked is not None:
         sought = [Sought(vif_id=vif_id) for vif_id in host.asked]
     ids = None if sought is None else [vif.vif_id for vif in sought]
-    claims = Claims.of(host.claim_files, ids)
+    claims = Claims.of(host.claim_files, ids, [vif.interface_id for vif in sought or ()])
     reading = Reading(
         sought=sought, bridges=claims.claimed_rows, interface_ids=claims.interface_ids
     )

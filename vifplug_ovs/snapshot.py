@@ -121,6 +121,7 @@ class _Index:
         self.marked: dict[str, dict[str, tuple[str, OvsPort]]] = {}
         self.bearing: dict[str, dict[str, tuple[str, OvsPort]]] = {}
         self.claims: dict[str, dict[tuple[str, Mark], None]] = {}
+        self.noted: dict[str, dict[tuple[str, Mark], None]] = {}
         for name, bridge in bridges.items():
             self.put_bridge(name, None, bridge)
 
@@ -149,11 +150,19 @@ class _Index:
 
     def put_claim(self, bridge: str, claim: Mark, there: bool) -> None:
         """Note a claim on a bridge as there, or as gone."""
-        claims = self.claims.setdefault(claim.vif_id, {})
-        if there:
-            claims[bridge, claim] = None
-        else:
-            claims.pop((bridge, claim), None)
+        noted = self.noted.setdefault(interface_id_in(claim), {})
+        for claims in (self.claims.setdefault(claim.vif_id, {}), noted):
+            if there:
+                claims[bridge, claim] = None
+            else:
+                claims.pop((bridge, claim), None)
+
+    def holder(self, interface_id: str) -> str | None:
+        """Return the VIF of which a claim, or else a marked port, notes an interface id."""
+        for _, claim in self.noted.get(interface_id, ()):
+            return claim.vif_id
+        ports = self.bearing.get(interface_id, {}).values()
+        return next((p.marks[VIF_ID] for _, p in ports if VIF_ID in p.marks), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,17 +254,23 @@ class Ovs(Snapshot):
         """Return the bridges that a VIF claims, and its claims."""
         return list(self._index.claims.get(vif_id, {}))
 
+    def holder(self, interface_id: str) -> str | None:
+        """Return the VIF whose claim, or whose marked port, notes an interface id; None: none."""
+        return self._index.holder(interface_id)
+
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
 
         A VIF's iface-id is the one given, those that its claims and marked ports note, or its id.
+        An id that another VIF holds is none of its own.
         """
         ports = self.marked(vif_id)
         noted = (interface_id_in(claim) for _, claim in self.claims(vif_id))
         ids = {interface_id or vif_id, *noted}
         ids |= {port.external_ids.get(IFACE_ID, "") for _, port in ports.values()}
         for iface_id in ids - {""}:
-            ports |= self.bearing(iface_id)
+            if self.holder(iface_id) in (None, vif_id):
+                ports |= self.bearing(iface_id)
         return {n: p for n, p in ports.items() if p[1].marks.get(VIF_ID, vif_id) == vif_id}
 
     def own_bridge(self, vif_id: str) -> str | None:

@@ -96,7 +96,8 @@ class OpenSwitch(Switch):
 
         The claims come first: see :meth:`Claims.void`.
         """
-        claims = Claims.of(self.claim_files, [vif.vif_id for vif in sought])
+        ids, noted = [vif.vif_id for vif in sought], [vif.interface_id for vif in sought]
+        claims = Claims.of(self.claim_files, ids, noted)
         return claims, Reading(
             sought=sought, bridges=claims.rows, interface_ids=claims.interface_ids
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vifplug.errors import DeadlineExceeded
@@ -30,8 +30,8 @@ class Means:
 
     ``deadline`` is absolute CLOCK_MONOTONIC. ``kinds`` are the parts that the plugin knows.
     ``snapshots`` are what its parts must know of the host besides devices and ``switch``.
-    ``meanwhile`` is done while a switch works, so that it takes no time. ``lost`` are marks that
-    lead nowhere, noted on the way.
+    ``allowed`` is as a Host has it. ``meanwhile`` is done while a switch works, so that it takes no
+    time. ``lost`` are marks that lead nowhere, noted on the way.
     """
 
     kernel: Kernel
@@ -39,6 +39,7 @@ class Means:
     kinds: Sequence[type[Part]] = ()
     switch: Switch | None = None
     snapshots: Iterable[Snapshot] = ()
+    allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     meanwhile: Callable[[], object] | None = None
     lost: list[RemoveAltname] = field(default_factory=list)
 
@@ -51,7 +52,13 @@ class Means:
         if batch:
             links.read_all()
         switches = {snapshot.key: snapshot for snapshot in self.snapshots}
-        return Host(links=links, pci=RunningFunctions(), switches=switches, **limits.found())
+        return Host(
+            links=links,
+            pci=RunningFunctions(),
+            switches=switches,
+            allowed=self.allowed,
+            **limits.found(),
+        )
 
     def look_for(self, vifs: Sequence[Wanted], *, elsewhere: Iterable[str] = ()) -> Host:
         """Return the host with everything that the parts of some VIFs must know.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
-from vifplug.errors import InUse, PrivilegeError, UnplugFailed
+from vifplug.errors import Conflict, InUse, PrivilegeError, UnplugFailed
 from vifplug.kernel.perform import perform
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
@@ -19,6 +19,7 @@ from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import uplink_of
 from vifplug.plan.removal import lost_marks, removal, used
+from vifplug.plan.rights import require_own_id
 from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
 
@@ -108,8 +109,8 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     except Exception as error:
         failures.append(words(error))  # the devices can go all the same
         host = means.look(batch=len(vifs) >= BATCH)
-    in_use = _in_use(vifs, host, means)
-    going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in in_use]
+    staying = _in_use(vifs, host, means) | _refused(vifs, host)
+    going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in staying]
     units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
     means.lost[:] = lost_marks(host, means.kinds)
     leaving = [
@@ -122,7 +123,7 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         for (vif, operations), own in zip(going, units, strict=True)
     ]
     _leave(leaving, means, remove_unused=remove_unused)
-    outcomes = in_use | {vif.vif_id: vif.outcome for vif in leaving}
+    outcomes = staying | {vif.vif_id: vif.outcome for vif in leaving}
     return [outcomes[vif.vif_id] for vif in vifs]
 
 
@@ -149,6 +150,17 @@ def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Ou
     """Return the error for each VIF that a guest may hold, and that is not forced."""
     found = {vif.vif_id: held_by_guest(vif, host, means.kinds) for vif in vifs if not vif.force}
     return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
+
+
+def _refused(vifs: Sequence[Departure], host: Host) -> dict[str, Outcome]:
+    """Return the error for each VIF that is named with another VIF's interface id."""
+    found: dict[str, Outcome] = {}
+    for vif in vifs:
+        try:
+            require_own_id(vif, host)
+        except Conflict as error:
+            found[vif.vif_id] = error
+    return found
 
 
 def clear(mark: RemoveAltname, means: Means) -> bool:

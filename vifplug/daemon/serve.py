@@ -221,6 +221,7 @@ def _each(
                 kinds=kinds,
                 switch=switch,
                 snapshots=tuple(snapshots(request.deadline)) if snapshots else (),
+                allowed=opts.allowed(cfg.CONF[opts.GROUP]),
             )
             try:
                 return several(vifs, _Call(means))

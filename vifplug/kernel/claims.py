@@ -23,7 +23,7 @@ from pathlib import Path
 from vifplug.errors import PrivilegeError
 from vifplug.fields import UUID, NotAllowed
 from vifplug.kernel import flock, namespace
-from vifplug.model.mark import Mark, is_token
+from vifplug.model.mark import Mark, is_namesake, is_token
 
 _FOLDER, _FILE = 0o755, 0o644
 _LOCK_WAIT = 5.0
@@ -62,6 +62,11 @@ class ClaimsFolder:
     def claimants(self, token: str) -> set[str]:
         """Return the ids of the VIFs that have a claim under a token."""
         return {name for name in self._names(self.folder / token) if not _hidden(name)}
+
+    def namesakes(self, vif_id: str) -> frozenset[str]:
+        """Return the other VIFs with claims whose devices would have the same names."""
+        ids = (name for token in self._every_token for name in self.claimants(token))
+        return frozenset(other for other in ids if is_namesake(other, vif_id))
 
     def is_empty(self, token: str) -> bool:
         """Whether a token's folder holds no claim. Of one that can't be read, that is not known."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from vifplug import fields
 from vifplug.errors import InvalidHost
-from vifplug.fields import BOOLEAN, MTU, Choice, Integer, Record, Table, Text, declared
+from vifplug.fields import BOOLEAN, MTU, Choice, Integer, Many, Record, Table, Text, declared
 from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
@@ -43,7 +43,8 @@ class Host:
     guest's ring sizes where configured; ``tun``: taps can be made. ``fixed`` is None where sysctls
     can be written, else what each is on a new device. ``pci`` are network cards' functions by
     address. ``switches`` are the snapshots of the switches that were read, by their keys. ``found``
-    says of each fact where it comes from. ``asked`` are the ids of the VIFs for which the host is
+    says of each fact where it comes from. ``allowed`` are patterns of names, by the option that
+    lists them; without it all are allowed. ``asked`` are the ids of the VIFs for which the host is
     read, where the caller knows no more of these.
     """
 
@@ -60,6 +61,9 @@ class Host:
     pci: Mapping[str, PciFunction] = declared(Table(Record(PciFunction)), default_factory=dict)
     found: Mapping[str, str] = declared(Table(fields.LINE), default_factory=dict)
     switches: Mapping[str, Snapshot] = dataclasses.field(default_factory=dict)
+    allowed: Mapping[str, tuple[str, ...]] = declared(
+        Table(Many(fields.LINE)), default_factory=dict
+    )
     asked: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +126,10 @@ class Host:
         """Return a VIF's claims, each with the name of the device that it is on."""
         return self._links.claims_of(vif_id)
 
+    def namesakes(self, vif_id: str) -> frozenset[str]:
+        """Return the ids of other VIFs with claims whose devices would have the same names."""
+        return self._links.namesakes(vif_id)
+
     @property
     def claim_files(self) -> ClaimFiles:
         """The claims on the bridges of switches, for the readers of these."""
@@ -136,6 +144,11 @@ class Host:
         """Return what all switches have of a VIF, whoever made it."""
         every = self.switches.values()
         return tuple(trace for one in every for trace in one.traces(vif_id, interface_id))
+
+    def holder(self, interface_id: str) -> str | None:
+        """Return the VIF to which a switch's database gives an interface id; None: no VIF."""
+        every = (snapshot.holder(interface_id) for snapshot in self.switches.values())
+        return next((vif_id for vif_id in every if vif_id), None)
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return by name the ports of a bridge."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.link import Link, Vf
-from vifplug.model.mark import UPLINK, Mark
+from vifplug.model.mark import UPLINK, Mark, is_namesake
 
 
 class Links(Mapping[str, Link]):
@@ -52,6 +52,11 @@ class Links(Mapping[str, Link]):
         """Return a VIF's claims, each with the device that it is on."""
         every = ((name, claim) for name in self for claim in self.claims(name))
         return tuple((name, claim) for name, claim in every if claim.vif_id == vif_id)
+
+    def namesakes(self, vif_id: str) -> frozenset[str]:
+        """Return the other VIFs with claims whose devices would have the same names."""
+        every = {claim.vif_id for name in self for claim in self.claims(name)}
+        return frozenset(other for other in every if is_namesake(other, vif_id))
 
     @property
     def claim_files(self) -> ClaimFiles:
@@ -191,6 +196,13 @@ class Planned(Links):
         kept = (found for found in self._base.claims_of(vif_id) if found not in noted)
         every = (*kept, *(found for found, there in noted.items() if there))
         return tuple(found for found in every if found[0] in self)
+
+    def namesakes(self, vif_id: str) -> frozenset[str]:
+        """Return the other VIFs with claims whose devices would have the same names.
+
+        Those that will have a claim are left out: their own names are not free by then.
+        """
+        return self._base.namesakes(vif_id)
 
     def marked(self, vif_id: str) -> dict[str, Link]:
         """Return the devices that carry, or will carry, a mark of the VIF."""

@@ -147,3 +147,24 @@ _TOKEN = re.compile(r"[0-9a-f]{1,64}|(?P<switch>[a-z][a-z0-9_]{0,31})-[0-9a-f-]{
 def derived_name(prefix: str, vif_id: str) -> str:
     """Return the device name that Neutron's agents look for: prefix and id, cut to 14."""
     return (prefix + vif_id)[:14]
+
+
+def is_namesake(other: str, vif_id: str) -> bool:
+    """Whether another VIF's id gives its devices the same names as this one's."""
+    return other != vif_id and other[:_CUT] == vif_id[:_CUT]
+
+
+_CUT = 11
+"""Characters of an id in a derived name: the prefix has three."""
+
+
+def is_anothers_name(name: str, vif_id: str) -> bool:
+    """Whether a name is derived from the id of another VIF than this one.
+
+    Neutron derives the names of its Linux bridges (brq) from the ids of networks.
+    """
+    found = _DERIVED.fullmatch(name) if len(name) == 14 else None
+    return found is not None and not vif_id.startswith(found["id"])
+
+
+_DERIVED = re.compile(r"(?!brq)[a-z]{2,5}?(?P<id>[0-9a-f]{8}-[0-9a-f]{0,4})")

@@ -68,6 +68,10 @@ class Snapshot(abc.ABC):
         """
         return ()
 
+    def holder(self, interface_id: str) -> str | None:
+        """Return the id of the VIF whose interface id the switch says that this is; None: none."""
+        return None
+
 
 @dataclass(frozen=True)
 class Unread(Snapshot):

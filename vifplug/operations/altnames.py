@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vifplug.model.host import Host
 from vifplug.model.link import Link
+from vifplug.model.mark import SharedMark
+from vifplug.model.thing import Thing
 from vifplug.operations.operation import LinkOperation, Operation
 
 
@@ -33,6 +36,10 @@ class RemoveAltname(LinkOperation):
 
     def __str__(self) -> str:
         return f"unmark {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        # A shared mark says itself for which device it is, and goes where it is void.
+        return () if SharedMark.parse(self.altname) else super().things(host)
 
     def on(self, link: Link | None) -> Link | None:
         if link is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vifplug.model.host import Host
 from vifplug.model.mark import Mark
+from vifplug.model.thing import Thing, device
 from vifplug.operations.operation import Operation, SwitchOperation
 
 
@@ -40,6 +41,9 @@ class AddClaim(ClaimOperation):
     def __str__(self) -> str:
         return f"claim {self.device}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.device, host),)
+
     def foresee(self, host: Host) -> None:
         host.planned_links.put_claim(self.device, self.mark, True)
 
@@ -53,6 +57,9 @@ class RemoveClaim(ClaimOperation):
 
     def __str__(self) -> str:
         return f"unclaim {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return ()  # a claim is its VIF's own, whatever it is on
 
     def foresee(self, host: Host) -> None:
         host.planned_links.put_claim(self.device, self.mark, False)

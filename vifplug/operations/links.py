@@ -9,6 +9,7 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
+from vifplug.model.thing import Thing, device
 from vifplug.operations.operation import WORDS, LinkOperation, Operation, in_words
 
 
@@ -42,6 +43,9 @@ class MakeLink(LinkOperation):
 
     def __str__(self) -> str:
         return f"make {self.kind} {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.lower, host),) if self.lower else ()
 
     def on(self, link: Link | None) -> Link:
         return Link(
@@ -129,6 +133,9 @@ class RemoveLinks(Operation):
     def __str__(self) -> str:
         return f"remove {', '.join(each.device for each in self.these)}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return tuple(thing for each in self.these for thing in each.things(host))
+
     def undo(self) -> None:
         return None
 
@@ -154,6 +161,10 @@ class SetLink(LinkOperation):
         if self.attribute == "up":
             return "up" if self.value else "down"
         return f"{WORDS.get(self.attribute, self.attribute)} {in_words(self.value)}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        joined = self.attribute == "master" and self.value
+        return (*super().things(host), *((device(self.value, host),) if joined else ()))
 
     def on(self, link: Link | None) -> Link | None:
         return link.but({self.attribute: self.value}) if link else None
@@ -181,6 +192,9 @@ class SetLinks(Operation):
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.these))
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return tuple(thing for each in self.these for thing in each.things(host))
 
     def foresee(self, host: Host) -> None:
         for one in self.these:

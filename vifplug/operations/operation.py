@@ -13,6 +13,7 @@ from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
+from vifplug.model.thing import Thing, device
 
 WORDS = {
     "ipv6": "IPv6",
@@ -49,6 +50,10 @@ class Operation:
         """The names of the devices, bridges and ports that this removes."""
         return ()
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        """Return the devices and rows, there already, that this changes. See ``plan.rights``."""
+        raise NotImplementedError
+
     def undo(self) -> Operation | None:
         """Return what takes this back, or None where another operation's undo does."""
         raise NotImplementedError
@@ -67,6 +72,9 @@ class LinkOperation(Operation):
     """One change of one network device."""
 
     device: str
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.device, host),)
 
     def foresee(self, host: Host) -> None:
         host.planned_links.put(self.device, self.on(host.link(self.device)))

@@ -12,7 +12,7 @@ from vifplug.parts.claim import BRIDGED, Claim
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
-from vifplug.parts.roles import uplink_of, vlan_device
+from vifplug.parts.roles import BRIDGE, BRIDGES, HOST_DEVICE, Role, uplink_of, vlan_device
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
@@ -29,8 +29,11 @@ CORE: tuple[type[Part], ...] = (
 """The kinds of part that the core itself can make, in the order in which they are un-made."""
 
 __all__ = [
+    "BRIDGE",
     "BRIDGED",
+    "BRIDGES",
     "CORE",
+    "HOST_DEVICE",
     "MOST_TAP_MTU",
     "UPLINK",
     "VLAN_DEVICE",
@@ -41,6 +44,7 @@ __all__ = [
     "GuestTap",
     "Leaving",
     "Part",
+    "Role",
     "Tap",
     "Uplink",
     "Vlan",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from vifplug.operations.claims import AddClaim
 from vifplug.operations.links import MakeLink, RemoveLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part, drift, fresh
-from vifplug.parts.roles import uplink_of
+from vifplug.parts.roles import BRIDGE, JOINED, Role, uplink_of
 
 LEAST_MTU = 68
 _SETTINGS = "forward delay 0, STP off"
@@ -33,7 +34,9 @@ class Bridge(Part):
     """A shared Linux bridge: made where it is missing and ``create`` allows it.
 
     One that somebody else made keeps its settings; one that we made is repaired. ``mtu`` is the
-    least that our bridge must have, so that two networks' VIFs don't pull it to and fro.
+    least that our bridge must have, so that two networks' VIFs don't pull it to and fro. It has no
+    larger one than its uplink, because the host's own traffic may go there. It has IPv6 where the
+    host has an IPv6 address there.
     """
 
     kind: ClassVar[str] = "bridge"
@@ -42,7 +45,6 @@ class Bridge(Part):
     name: str = declared(DEVICE)
     create: bool = declared(BOOLEAN, default=False)
     mtu: int = declared(MTU, default=1500)
-    ipv6: bool = declared(BOOLEAN, default=False)
 
     @property
     def title(self) -> str:
@@ -56,12 +58,15 @@ class Bridge(Part):
     def shared(self) -> tuple[str, ...]:
         return (self.name,)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.name: BRIDGE}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         mark = shared_mark("bridge", self.name)
         # Without IPv6 the host can't be reached from, or get an address of, the tenant's network;
         # with these ARP settings it answers there for the bridge's own addresses only.
-        quiet = {"ipv6": self.ipv6, "arp_ignore": 1, "arp_announce": 2}
         link = host.link(self.name)
+        quiet = {"ipv6": has_ipv6(self.name, host), "arp_ignore": 1, "arp_announce": 2}
         if link is None:
             if not self.create:
                 needed = "one that is there, or should_create_bridge without multi_host"
@@ -83,7 +88,7 @@ class Bridge(Part):
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a bridge")
         if mark not in link.altnames:
             return ()
-        mtu = max(self.mtu, link.mtu)
+        mtu = max(min(self.mtu, _most_mtu(self.name, host)), link.mtu)
         found = drift(self.name, link, **quiet, stp=False, forward_delay=0, mtu=mtu, up=True)
         return tuple(found)
 
@@ -130,6 +135,23 @@ class Bridge(Part):
         return (*claimed, (*moved, unmarked, removed))
 
 
+def _most_mtu(bridge: str, host: Host) -> int:
+    """Return the largest MTU of use for a bridge: its uplink's, or of what that lies on."""
+    name, link = uplink_of(bridge, host) or ("", None)
+    if link and link.lower and _made_by_us(name, link):
+        link = host.link(link.lower)
+    return link.mtu if link else MTU.most
+
+
+def has_ipv6(device: str, host: Host) -> bool:
+    """Whether the host has an IPv6 address on a device, beyond the link-local ones."""
+    link = host.link(device)
+    # First, because a device whose IPv6 is off needs no query for its addresses.
+    if link is None or link.ipv6 is False:
+        return False
+    return any(":" in address for address in host.addresses(device))
+
+
 def _missing_claim(bridge: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
     """Return the claim that the VIF lacks where its tap is a port of the bridge.
 
@@ -164,6 +186,9 @@ class BridgePort(Part):
     @property
     def places(self) -> tuple[str, ...]:
         return (self.bridge,)
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.bridge: JOINED}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = host.link(self.device)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from vifplug.model.mark import Owner
 from vifplug.operations.claims import AddClaim, RemoveClaim
 from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
+from vifplug.parts.roles import BRIDGE, HOST_DEVICE, Role
 
 BRIDGED = ("bridge", "vlan")
 """Roles of claims on a device whose frames reach the VIF through a bridge or a VLAN device.
@@ -46,6 +48,9 @@ class Claim(Part):
     @property
     def places(self) -> tuple[str, ...]:
         return (self.on,) if self.role == "bridge" else ()
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.on: BRIDGE if self.role == "bridge" else HOST_DEVICE}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         claim = owner.claim(self.role)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class GuestTap(BridgePort):
     """
 
     kind: ClassVar[str] = "guest"
+    derived: ClassVar[Mapping[str, str]] = {"tap": "tap"}
 
     address: str | None = declared(MAC, default=None)
     mtu: int | None = declared(MTU, default=None)

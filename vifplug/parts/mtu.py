@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,11 @@ from vifplug.model.mark import Owner, shared_mark
 from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
+from vifplug.parts.roles import BRIDGE, Role
+
+
+_USUAL = 1500
+"""The MTU of a bridge that has no ports, and was given none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,9 @@ class FixedMtu(Part):
     def shared(self) -> tuple[str, ...]:
         return (self.bridge,)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.bridge: BRIDGE}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         bridge = host.link(self.bridge)
         if bridge is None or bridge.kind != "bridge":
@@ -62,7 +71,10 @@ class FixedMtu(Part):
     def _kept(self, now: int, host: Host) -> int:
         """Return the MTU that the bridge keeps; one that has been lowered gets it back."""
         uplink = host.link(self.uplink) if self.uplink else None
-        return min(max(now, self.at), uplink.mtu if uplink else MTU.most)
+        ports = host.ports(self.bridge).items() if now < self.at else ()
+        # The kernel gave it no larger MTU than this by itself.
+        most = min((port.mtu for name, port in ports if name != self.device), default=_USUAL)
+        return min(max(now, min(self.at, most)), uplink.mtu if uplink else MTU.most)
 
     def _is_fixed(self, owner: Owner, host: Host) -> bool:
         """Whether the bridge's MTU is set, as far as anybody can tell: the kernel does not."""

@@ -15,6 +15,7 @@ from vifplug.model.mark import Mark, Owner
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.links import MakeLink, SetLink
 from vifplug.operations.operation import Operation, Unit
+from vifplug.parts.roles import Role
 
 LEAST_IPV6_MTU = 1280
 """A device with a smaller MTU has no IPv6."""
@@ -68,6 +69,13 @@ class Part:
     def places(self) -> tuple[str, ...]:
         """The bridges, or other devices of the host, that the VIF itself joins by this part."""
         return ()
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        """Return by name the things of others that the part may change, and as what each.
+
+        Without a role, a part may only change what is its VIF's own: see ``vifplug.plan.rights``.
+        """
+        return {}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         """Return the changes that make this part true on the host. Raises Conflict."""

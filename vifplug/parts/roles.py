@@ -1,14 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared devices of a host, found by their marks or by what they are. Pure."""
+"""Shared devices of a host: as what a part may use one, and how it is found. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_vlan
-from vifplug.model.mark import UPLINK, shared_mark
+from vifplug.model.mark import UPLINK, VLAN_DEVICE, Owner, shared_mark
+from vifplug.model.thing import Thing
 
 _MADE_OF_PORTS = ("bond", "bridge", "team")
 """Kinds of device that lie on their ports."""
+
+
+BRIDGES, UPLINKS = "allowed_bridges", "allowed_uplinks"
+"""The options that limit which bridges VIFs may join, and which devices of the host they use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """As what a part may change a device, or a row of a switch, that is not its VIF's own.
+
+    ``words`` say what has this role. ``refusal`` returns why a thing can't have it, as in "is a tap
+    device"; None where it can. ``own``: the VIF's own may be it as well. ``limit`` names the option
+    that says which may; "" where none does.
+    """
+
+    words: str
+    refusal: Callable[[Thing, Owner, Host], str | None]
+    own: bool = False
+    limit: str = ""
+
+
+def _no_bridge(thing: Thing, owner: Owner, host: Host) -> str | None:
+    return None if thing.kind == "bridge" else f"is a {thing.kind} device"
+
+
+def _no_device_of_the_host(thing: Thing, owner: Owner, host: Host) -> str | None:
+    link = host.link(thing.name)
+    if thing.kind == "tap" and link and link.carrier:
+        return "is a tap that a process holds"
+    return "is the loopback device" if thing.kind == "loopback" else None
+
+
+def _no_vlan(thing: Thing, owner: Owner, host: Host) -> str | None:
+    return None if thing.kind == VLAN_DEVICE else f"is a {thing.kind} device"
+
+
+BRIDGE = Role(words="a bridge that VIFs share", refusal=_no_bridge, limit=BRIDGES)
+JOINED = Role(
+    words="a bridge that VIFs share, or this VIF's own", refusal=_no_bridge, own=True, limit=BRIDGES
+)
+HOST_DEVICE = Role(words="a device of the host", refusal=_no_device_of_the_host, limit=UPLINKS)
+VLAN = Role(words="a VLAN device that VIFs share", refusal=_no_vlan)
 
 
 def uplink_of(bridge: str, host: Host) -> tuple[str, Link] | None:

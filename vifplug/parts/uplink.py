@@ -7,6 +7,7 @@ has move to the bridge when it joins, and back when the bridge goes (``Bridge.un
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,9 +28,11 @@ from vifplug.operations.addressing import move_addressing
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.links import MakeLink, RemoveLink, SetLink
 from vifplug.operations.operation import Operation, Unit
+from vifplug.parts.bridge import has_ipv6
 from vifplug.parts.claim import BRIDGED
 from vifplug.parts.part import Leaving, Part, drift, fresh
-from vifplug.parts.roles import lies_on, uplink_of, vlan_device
+from vifplug.parts.roles import BRIDGE, HOST_DEVICE, Role, lies_on, uplink_of, vlan_device
+from vifplug.parts.roles import VLAN as VLAN_ROLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,9 @@ class Uplink(Part):
     @property
     def shared(self) -> tuple[str, ...]:
         return (self.bridge, self.device)
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.device: HOST_DEVICE, self.bridge: BRIDGE}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)
@@ -157,11 +163,13 @@ class Uplink(Part):
         bridge = host.link(self.bridge)
         if bridge and shared_mark("bridge", self.bridge) in bridge.altnames:
             like: dict[str, object] = {"address": link.address} if link.address else {}
-            # Without it, addresses that a router advertised would not be renewed.
-            if link.accept_ra is not None and any(
-                ":" in one for one in host.addresses(self.device)
-            ):
-                like["accept_ra"] = link.accept_ra
+            if bridge.mtu > link.mtu and host.addresses(self.device):
+                like["mtu"] = link.mtu
+            if has_ipv6(self.device, host):
+                like["ipv6"] = True
+                # Without it, addresses that a router advertised would not be renewed.
+                if link.accept_ra is not None:
+                    like["accept_ra"] = link.accept_ra
             new = bridge.address is None
             done += fresh(self.bridge, **like) if new else drift(self.bridge, bridge, **like)
         return [*done, *drift(self.device, link, up=True)]
@@ -171,7 +179,7 @@ class Uplink(Part):
 class Vlan(Part):
     """An 802.1Q device on an uplink: made where it is missing, shared by the VIFs of a network.
 
-    One that somebody else made keeps its settings; ours has the network's ``mtu`` at each plug.
+    One that somebody else made keeps its settings. ``mtu`` is the least that ours has.
     """
 
     kind: ClassVar[str] = VLAN_DEVICE
@@ -193,6 +201,9 @@ class Vlan(Part):
     def shared(self) -> tuple[str, ...]:
         return (self.name, self.lower)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.name: VLAN_ROLE, self.lower: HOST_DEVICE}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         lower = host.link(self.lower)
         why = carries_no_vlan(lower) if lower else "is not there"
@@ -212,7 +223,8 @@ class Vlan(Part):
             found = f"has MTU {lower.mtu}"
             raise Conflict(owner.vif_id, self.lower, found, f"the network's, {self.mtu}, or more")
         if link is not None:
-            return (*woken, *drift(self.name, link, ipv6=False, mtu=self.mtu, up=True))
+            mtu = max(self.mtu, min(link.mtu, lower.mtu))
+            return (*woken, *drift(self.name, link, ipv6=False, mtu=mtu, up=True))
         made = MakeLink(
             device=self.name,
             kind=VLAN_DEVICE,

@@ -12,7 +12,7 @@ from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
-from vifplug.plan import possible
+from vifplug.plan import possible, rights
 from vifplug.wiring import Wiring
 
 COLUMNS = 80
@@ -145,6 +145,7 @@ def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]
             action, detail = part.step(operations, host)
             steps.append(Step(action=action, part=part, detail=detail, operations=operations))
             for operation in operations:
+                rights.require(operation, part, owner, host)
                 possible.require(operation, owner, host)
                 noted.append(operation)
                 operation.foresee(host)

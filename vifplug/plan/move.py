@@ -19,7 +19,8 @@ from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
-from vifplug.plan.removal import Kinds, kind_of, named_after
+from vifplug.plan.derived import Kinds, named_after
+from vifplug.plan.removal import kind_of
 from vifplug.switch import Departure, Order, Wanted
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vifplug.model.host import Host
-from vifplug.plan.removal import named_after
+from vifplug.plan.derived import named_after
 from vifplug.plugin import VIFPlugin
 from vifplug.switch import Departure
 

@@ -10,7 +10,8 @@ from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
-from vifplug.plan.removal import Kinds, kind_of
+from vifplug.plan.derived import Kinds, is_named_after
+from vifplug.plan.removal import kind_of
 from vifplug.switch import Wanted
 
 
@@ -102,16 +103,8 @@ def _own(vif_id: str, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterato
                 yield device
         elif link := host.link(name):
             ours = any(mark.vif_id == vif_id for mark in link.marks)
-            if ours or (not link.marks and _is_derived(name, link, vif_id, kinds)):
+            if ours or is_named_after(name, link, vif_id, kinds):
                 yield name, link
-
-
-def _is_derived(name: str, link: Link, vif_id: str, kinds: Kinds) -> bool:
-    return any(
-        link.kind == kernel_kind and name == derived_name(prefix, vif_id)
-        for kind in kinds
-        for prefix, kernel_kind in kind.derived.items()
-    )
 
 
 def _bridge_above(link: Link, own: dict[str, Link], host: Host) -> str | None:

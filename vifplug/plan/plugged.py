@@ -11,7 +11,7 @@ from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Mark
 from vifplug.model.snapshot import Trace
-from vifplug.plan.removal import Kinds
+from vifplug.plan.derived import Kinds
 from vifplug.plan.usage import held, own_devices
 
 

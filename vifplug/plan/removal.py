@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
 from vifplug.model.link import Link
-from vifplug.model.mark import Mark, Owner, derived_name
+from vifplug.model.mark import Mark, Owner
 from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import AddClaim, RemoveClaim
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part
-
-Kinds = Sequence[type[Part]]
-"""Kinds of part, in the order in which they are un-made."""
-
+from vifplug.plan.derived import Kinds, named_after
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
@@ -97,18 +93,6 @@ def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:
     shared = {device for device, _ in host.claims_of(vif_id)}
     shared |= {link.master for link in own.values() if link.master}
     return tuple(sorted(shared - set(own)))
-
-
-def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:
-    """Return the devices that Nova, os-vif or libvirt made for a VIF: by name and kind, no mark."""
-    found = {}
-    for kind in kinds:
-        for prefix, kernel_kind in kind.derived.items():
-            name = derived_name(prefix, vif_id)
-            link = host.link(name)
-            if link and link.kind == kernel_kind and not link.marks and not link.shared_marks:
-                found[name] = link
-    return found
 
 
 def kind_of(claim: Mark, kinds: Kinds) -> type[Part] | None:

@@ -9,7 +9,7 @@ from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, derived_name
 from vifplug.model.snapshot import Trace
-from vifplug.plan.removal import Kinds
+from vifplug.plan.derived import Kinds
 from vifplug.switch import Departure
 
 

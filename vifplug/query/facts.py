@@ -25,7 +25,12 @@ def find(group: Any, told: Mapping[str, Any], *, wait: float) -> Host:
     ``group`` are the options of ``[vifplug]``, ``told`` the facts that somebody else knows better,
     ``wait`` how many seconds libvirt may take to answer. Raises InvalidHost.
     """
-    facts: dict[str, Any] = {"mtu": group.mtu, **limits.found(), **told}
+    facts: dict[str, Any] = {
+        "mtu": group.mtu,
+        "allowed": opts.allowed(group),
+        **limits.found(),
+        **told,
+    }
     found = dict.fromkeys(told, "told")
     configured = {
         "libvirt_version": group.libvirt_version,

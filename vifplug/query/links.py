@@ -129,6 +129,9 @@ class RunningLinks(Links):
         kept = self._kept[name] if name else None
         return (name, kept) if name and kept else None
 
+    def namesakes(self, vif_id: str) -> frozenset[str]:
+        return self._claims.namesakes(vif_id)
+
     @property
     def claim_files(self) -> ClaimFiles:
         """The claims on the bridges of switches, in the same folder."""

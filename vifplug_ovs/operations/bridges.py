@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
+from vifplug.model.thing import Thing
 from vifplug.operations import AddClaim, Operation, RemoveClaim
+from vifplug_ovs import things
 from vifplug_ovs.operations.operation import DeviceOperation, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
@@ -36,6 +38,9 @@ class AddBridge(DeviceOperation):
 
     def __str__(self) -> str:
         return f"make OVS bridge {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return ()
 
     def foresee(self, host: Host) -> None:
         bridge = OvsBridge(
@@ -80,6 +85,9 @@ class RemoveBridge(DeviceOperation):
     def __str__(self) -> str:
         return f"remove OVS bridge {self.device}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.bridge(self.device, host),)
+
     def foresee(self, host: Host) -> None:
         planned(host).put_bridge(self.device, None)
 
@@ -111,6 +119,9 @@ class ClaimBridge(AddClaim):
 
     def __str__(self) -> str:
         return f"claim OVS bridge {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.bridge(self.device, host),)
 
     def foresee(self, host: Host) -> None:
         planned(host).put_claim(self.device, self.mark, True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vifplug.model.host import Host
+from vifplug.model.thing import Thing
 from vifplug.operations import Operation
+from vifplug_ovs import things
 from vifplug_ovs.operations.operation import OvsOperation
 from vifplug_ovs.ovsdb.requests import Request, as_map, mutate, named
 
@@ -27,6 +29,9 @@ class FixMtu(OvsOperation):
 
     def __str__(self) -> str:
         return f"keep MTU {self.mtu} of {self.bridge}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.bridge(self.bridge, host),)
 
     def foresee(self, host: Host) -> None:
         return None  # the device keeps what it has
@@ -49,6 +54,9 @@ class UnfixMtu(OvsOperation):
 
     def __str__(self) -> str:
         return f"leave the MTU of {self.bridge} to the switch"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.bridge(self.bridge, host),)
 
     def foresee(self, host: Host) -> None:
         return None

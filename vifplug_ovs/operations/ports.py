@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vifplug.model.host import Host
+from vifplug.model.thing import Thing, device
 from vifplug.operations import Operation
 from vifplug_ovs.operations.operation import DeviceOperation, OvsOperation, Pairs, new_row
 from vifplug_ovs.ovsdb.requests import (
@@ -22,6 +23,7 @@ from vifplug_ovs.ovsdb.requests import (
     named,
     no_port_is_there,
 )
+from vifplug_ovs import things
 from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 
 _OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
@@ -53,6 +55,12 @@ class AddPort(DeviceOperation):
 
     def __str__(self) -> str:
         return f"add port {self.device} to {self.bridge}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (
+            things.bridge(self.bridge, host),
+            *(() if self.port.type else (device(self.device, host),)),
+        )
 
     def foresee(self, host: Host) -> None:
         # With the ofport by which vswitchd will say that it took the port.
@@ -122,6 +130,9 @@ class RemovePort(DeviceOperation):
     def __str__(self) -> str:
         return f"remove port {self.device} from {self.bridge}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.port(self.device, host),)
+
     def foresee(self, host: Host) -> None:
         planned(host).put_port(self.bridge, self.device, None)
 
@@ -185,6 +196,9 @@ class RestorePort(DeviceOperation):
     def __str__(self) -> str:
         return f"add port {self.device} to {self.bridge} again"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.bridge(self.bridge, host),)
+
     def undo(self) -> None:
         return None
 
@@ -216,6 +230,9 @@ class RemoveQos(OvsOperation):
     def __str__(self) -> str:
         return f"remove the QoS of {self.vif_id}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return ()
+
     def foresee(self, host: Host) -> None:
         return None
 
@@ -236,6 +253,9 @@ class MovePort(DeviceOperation):
 
     def __str__(self) -> str:
         return f"move port {self.device} from {self.source} to {self.target}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.port(self.device, host), things.bridge(self.target, host))
 
     def foresee(self, host: Host) -> None:
         ovs = planned(host)
@@ -273,6 +293,13 @@ class SetIds(DeviceOperation):
     def __str__(self) -> str:
         words = (f"{k}={v}" if v is not None else f"no {k}" for k, v in self.value.items())
         return f"set {self.device} {', '.join(words)}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (
+            things.bridge(self.device, host)
+            if self.table == "Bridge"
+            else things.port(self.device, host),
+        )
 
     def foresee(self, host: Host) -> None:
         ovs = planned(host)
@@ -321,6 +348,9 @@ class SetMtu(DeviceOperation):
     def __str__(self) -> str:
         return f"set {self.device} mtu_request {self.value}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.port(self.device, host),)
+
     def foresee(self, host: Host) -> None:
         ovs = planned(host)
         if before := ovs.port(self.device):
@@ -350,6 +380,9 @@ class Settle(DeviceOperation):
 
     def __str__(self) -> str:
         return f"have Open vSwitch take {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (things.port(self.device, host),)
 
     def foresee(self, host: Host) -> None:
         ovs = planned(host)

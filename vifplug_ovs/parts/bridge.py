@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, UUID, declared
 from vifplug.model.host import Host
-from vifplug.model.mark import Owner, shared_mark
+from vifplug.model.mark import Owner, derived_name, shared_mark
 from vifplug.operations import Operation
-from vifplug.parts import Part
-from vifplug_ovs.names import DATAPATHS
+from vifplug.parts import Part, Role
+from vifplug_ovs.names import DATAPATHS, OWN_BRIDGE
 from vifplug_ovs.operations import AddBridge, ClaimBridge, MovePort, UnclaimBridge, set_ids
 from vifplug_ovs.snapshot import MARK, VIF_ID, readable
+from vifplug_ovs.things import OWN, SHARED, ports_of, require_own_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class Bridge(_AnyBridge):
 
     create: bool = declared(BOOLEAN, default=False)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.name: SHARED}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         if readable(owner, host).bridge(self.name):
             return ()
@@ -60,11 +65,20 @@ class Bridge(_AnyBridge):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnBridge(_AnyBridge):
-    """An OVS bridge of the VIF's own, between its device and the integration bridge."""
+    """An OVS bridge of the VIF's own, between its device and the integration bridge.
+
+    os-vif gives it the same name, and no mark.
+    """
 
     kind: ClassVar[str] = "ovs-own-bridge"
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {derived_name(OWN_BRIDGE, owner.vif_id): OWN}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        if self.name != derived_name(OWN_BRIDGE, owner.vif_id):
+            needed = derived_name(OWN_BRIDGE, owner.vif_id)
+            raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is no VIF's own", needed)
         marks = {MARK: owner.mark("bridge"), VIF_ID: owner.vif_id}
         bridge = readable(owner, host).bridge(self.name)
         if bridge is None:
@@ -110,7 +124,11 @@ class Claim(Part):
     def places(self) -> tuple[str, ...]:
         return (self.on,)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.on: SHARED, **ports_of(owner, self.interface_id, host)}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        require_own_id(owner, self.interface_id, host)
         ovs, claim = readable(owner, host), owner.claim("bridge", self.interface_id)
         if ovs.bridge(self.on) is None:
             needed = "one that is there"

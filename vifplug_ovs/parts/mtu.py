@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,9 +12,10 @@ from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Owner
 from vifplug.operations import Operation
-from vifplug.parts import Part
+from vifplug.parts import Part, Role
 from vifplug_ovs.operations import FixMtu
 from vifplug_ovs.snapshot import readable
+from vifplug_ovs.things import SHARED
 
 _DEVICES = ("openvswitch", "tap")
 """The kernel's kinds of a bridge's own device, with its datapath and with the userspace one."""
@@ -39,6 +41,9 @@ class FixedMtu(Part):
     @property
     def shared(self) -> tuple[str, ...]:
         return (self.bridge,)
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.bridge: SHARED}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link, ovs = host.link(self.bridge), readable(owner, host)

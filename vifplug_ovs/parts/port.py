@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from posixpath import dirname
+from posixpath import basename, dirname
 from typing import ClassVar
 
 from vifplug.errors import Conflict
 from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declared
 from vifplug.model.host import Host
-from vifplug.model.mark import Owner
+from vifplug.model.mark import Owner, derived_name
 from vifplug.operations import Operation
-from vifplug.parts import Part, host_side_address, stale_address
-from vifplug_ovs.names import QOS_TYPES, SOCKET
+from vifplug.parts import Part, Role, host_side_address, stale_address
+from vifplug_ovs.names import INTEGRATION_PATCH, OWN_PATCH, QOS_TYPES, SOCKET
+from vifplug_ovs.names import VHOST_USER as VHU
 from vifplug_ovs.operations import (
     AddPort,
     MovePort,
@@ -23,7 +25,9 @@ from vifplug_ovs.operations import (
     Settle,
     set_ids,
 )
+from vifplug_ovs.parts.representor import is_claimed
 from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, readable
+from vifplug_ovs.things import SHARED, port_role, ports_of, require_own_id
 
 PATCH = "patch"
 _TYPES = Choice("", PATCH, *VHOST_USER)
@@ -89,11 +93,24 @@ class Port(Part):
         ids = {IFACE_ID: self.interface_id, "iface-status": "active", "attached-mac": self.address}
         return {**ids, "vm-uuid": self.vm} if self.vm else ids
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        if self.interface_id is None:
+            return {self.name: port_role(self.bridge, is_claimed)}
+        ports = ports_of(owner, self.interface_id, host)
+        return {**ports, self.bridge: SHARED, self.name: port_role(self.interface_id, is_claimed)}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        self._require_names(owner)
         ovs = readable(owner, host)
+        if self.interface_id is None and ovs.own_bridge(owner.vif_id) != self.bridge:
+            needed = "a bridge of this VIF's own, for a port without an interface id"
+            raise Conflict(owner.vif_id, f"OVS bridge {self.bridge}", "is not ours", needed)
         marks = {MARK: owner.mark("port"), VIF_ID: owner.vif_id}
-        leftovers = self._leftovers(owner, ovs)
         current = ovs.port(self.name)
+        if current:
+            self._require_ours(owner, *current)
+        require_own_id(owner, self.interface_id, host)
+        leftovers = self._leftovers(owner, ovs)
         if current is None:
             port = OvsPort(
                 type=self.type,
@@ -113,7 +130,6 @@ class Port(Part):
             )
             return (*leftovers, added)
         bridge, port = current
-        self._require_ours(owner, bridge, port)
         changes: list[Operation] = list(leftovers)
         if bridge != self.bridge:
             changes.append(
@@ -136,6 +152,24 @@ class Port(Part):
         if port.error or not port.ofport or port.ofport < 0:
             changes.append(Settle(device=self.name, bridge=self.bridge))
         return tuple(changes)
+
+    def _require_names(self, owner: Owner) -> None:
+        """Raise Conflict where a patch, or a socket, has a name that can't be this VIF's.
+
+        The switch removes the file that is at a socket's path.
+        """
+        allowed: tuple[str, ...] = ()
+        if self.type == PATCH:
+            allowed = (OWN_PATCH, INTEGRATION_PATCH)
+        elif self.type in VHOST_USER:
+            allowed = (VHU,)
+        names = [derived_name(prefix, owner.vif_id) for prefix in allowed]
+        if self.type in VHOST_USER and self.name.startswith(VHU):
+            names.append(self.name)
+        for name in filter(None, (self.name, self.peer, basename(self.socket or ""))):
+            if names and name not in names:
+                needed = " or ".join(dict.fromkeys(names))
+                raise Conflict(owner.vif_id, f"OVS port {name}", "has no name of this VIF's", needed)
 
     def _leftovers(self, owner: Owner, ovs: Ovs) -> list[Operation]:
         """Return what removes the dead ports with this VIF's interface id. Raises Conflict."""
@@ -194,6 +228,7 @@ class GuestPort(Port):
     """
 
     kind: ClassVar[str] = "guest-port"
+    derived: ClassVar[Mapping[str, str]] = {"tap": "tap"}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = host.link(self.name)

@@ -8,6 +8,7 @@ Documentation/networking/switchdev.rst and representors.rst.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,8 @@ from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, Owner
 from vifplug.operations import AddClaim, Operation, RemoveClaim, SetLink, Unit
-from vifplug.parts import Part
+from vifplug.model.thing import Thing
+from vifplug.parts import Part, Role
 
 ROLE = "representor"
 _DOWN = "down"
@@ -26,6 +28,24 @@ _PORT_NAME = re.compile(r"(?:(?:c0)?pf(?P<pf>[0-9]+))?vf(?P<vf>[0-9]+)|(?P<bare>
 
 _DATAPATH = "ovs-system"
 """The device of the kernel's datapath: it is the master of all ports of Open vSwitch."""
+
+
+def _is_none(thing: Thing, owner: Owner, host: Host) -> str | None:
+    link = host.link(thing.name)
+    return None if link and _PORT_NAME.fullmatch(link.port_name or "") else "is no representor"
+
+
+REPRESENTOR = Role(words="the representor of a virtual function", refusal=_is_none)
+
+
+def _claimed(owner: Owner, host: Host) -> dict[str, Mark]:
+    """Return the representors that a VIF claims, with its claims."""
+    return {name: claim for name, claim in host.claims_of(owner.vif_id) if claim.role == ROLE}
+
+
+def is_claimed(device: str, owner: Owner, host: Host) -> bool:
+    """Whether a VIF has this representor."""
+    return device in _claimed(owner, host)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +72,18 @@ class Representor(Part):
     def shared(self) -> tuple[str, ...]:
         return (self.device,)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {name: REPRESENTOR for name in (self.device, *_claimed(owner, host))}
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)
         changes: list[Operation] = []
-        claimed = [(n, claim) for n, claim in host.claims_of(owner.vif_id) if claim.role == ROLE]
-        for name, claim in claimed:
+        claimed = _claimed(owner, host)
+        for name, claim in claimed.items():
             if name != self.device:
                 changes += [o for unit in self.given_back(name, claim, host) for o in unit]
                 changes.append(RemoveClaim(device=name, claim=str(claim)))
-        if all(name != self.device for name, _ in claimed):
+        if self.device not in claimed:
             claim_text = owner.claim(ROLE, *(() if link.up else (_DOWN,)))
             changes.append(AddClaim(device=self.device, claim=claim_text))
         if not link.up:
@@ -96,6 +119,8 @@ class Representor(Part):
         """Set a representor down again that the claim says was down."""
         link = host.link(device)
         if claim.data != (_DOWN,) or link is None or not link.up:
+            return ()
+        if not _PORT_NAME.fullmatch(link.port_name or ""):
             return ()
         return ((SetLink(device=device, attribute="up", value=False, before=True),),)
 

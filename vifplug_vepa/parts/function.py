@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,13 +14,22 @@ from vifplug.model.host import Host
 from vifplug.model.link import Vf
 from vifplug.model.mark import Mark, Owner
 from vifplug.operations import AddClaim, Operation, RemoveClaim, SetVf, Unit, set_vf
-from vifplug.parts import Part
+from vifplug.model.thing import Thing
+from vifplug.parts import Part, Role
 
 ROLE = "vf"
 """The role of the claim on the physical function's device."""
 
 _SAVED = re.compile(r"([0-9]{1,5})\.([0-9a-f]{12})\.([0-9]{1,4})\.([0-7])\.([01-])\.([01-])")
 _SWITCHES = {"0": False, "1": True, "-": None}
+
+
+def _no_card(thing: Thing, owner: Owner, host: Host) -> str | None:
+    functions = (function.pf for function in host.pci.values())
+    return None if thing.name in functions else "is no card with virtual functions"
+
+
+_CARD = Role(words="the physical function's device", refusal=_no_card)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +67,10 @@ class VirtualFunction(Part):
     @property
     def shared(self) -> tuple[str, ...]:
         return (self.device,)
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        claimed = (name for name, claim in host.claims_of(owner.vif_id) if claim.role == ROLE)
+        return dict.fromkeys((self.device, *claimed), _CARD)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         now = self._settings(owner, host)

@@ -26,7 +26,8 @@ from vifplug.operations import (
     SetLink,
     Unit,
 )
-from vifplug.parts import Claim, Leaving, Part
+from vifplug.model.thing import Thing
+from vifplug.parts import HOST_DEVICE, Claim, Leaving, Part, Role
 from vifplug_vepa.operations import RemoveLeaked
 
 MODES = ("vepa", "private", "bridge", "passthrough")
@@ -42,6 +43,17 @@ LOWER = "lower"
 
 WOKEN = "woken"
 """The role in the shared mark of a device that a plug brought up."""
+
+
+def _no_macvtap(thing: Thing, owner: Owner, host: Host) -> str | None:
+    link = host.link(thing.name)
+    if link is None or link.kind != "macvtap":
+        return f"is a {thing.kind} device"
+    other = _other_user(str(link.lower), str(link.address), owner.vif_id, host)
+    return f"is that of VIF {other}" if other else None
+
+
+_GUESTS = Role(words="the macvtap of this VIF's guest", refusal=_no_macvtap)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,10 @@ class Lower(Part):
     def places(self) -> tuple[str, ...]:
         return () if self.mode == CARRIES_VLAN else (self.device,)
 
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        guests = _macvtaps(self.device, self.address, host)
+        return {self.device: HOST_DEVICE} | dict.fromkeys(guests, _GUESTS)
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)
         self._require_room(owner, link, host)
@@ -89,7 +105,7 @@ class Lower(Part):
             changes.append(SetLink(device=self.device, attribute="up", value=True, before=False))
         # Last, because the removal of a macvtap can't be undone.
         claimed = self._claimed(owner, host)
-        leaked = _leaked(self.device, self.address, host)
+        leaked = _leaked(self.device, self.address, owner.vif_id, host)
         return (*changes, *claimed, *self._up(leaked, host), *leaked)
 
     def _up(self, leaked: Sequence[RemoveLeaked], host: Host) -> tuple[Operation, ...]:
@@ -139,7 +155,8 @@ class Lower(Part):
     def given_back(cls, device: str, claim: Mark, host: Host) -> tuple[Unit, ...]:
         """Remove the macvtaps that the VIF's guest left behind on a device."""
         address = _address_in(claim)
-        return tuple((leaked,) for leaked in _leaked(device, address, host)) if address else ()
+        leaked = _leaked(device, address, claim.vif_id, host) if address else ()
+        return tuple((each,) for each in leaked)
 
     @classmethod
     def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
@@ -240,14 +257,27 @@ def _macvtaps(device: str, address: str, host: Host) -> dict[str, Link]:
     }
 
 
-def _leaked(device: str, address: str, host: Host) -> tuple[RemoveLeaked, ...]:
+def _leaked(device: str, address: str, vif_id: str, host: Host) -> tuple[RemoveLeaked, ...]:
     """Return the removal of each macvtap with a guest's address that no process holds.
 
     Its guest ended badly, and the macvtap keeps the next guest from starting. A macvtap stays where
-    a process may hold it.
+    a process may hold it, and where another VIF claims that address.
     """
-    return tuple(
-        RemoveLeaked(device=name, lower=device, address=link.address or "")
+    found = {
+        name: link
         for name, link in _macvtaps(device, address, host).items()
         if host.held(name) is False and not link.marks
+    }
+    if found and _other_user(device, address, vif_id, host):
+        return ()
+    return tuple(
+        RemoveLeaked(device=name, lower=device, address=link.address or "")
+        for name, link in found.items()
     )
+
+
+def _other_user(device: str, address: str, vif_id: str, host: Host) -> str | None:
+    """Return another VIF that claims a device for this guest's address."""
+    digits = address.replace(":", "")
+    users = (c.vif_id for c in host.claims(device) if _address_in(c) == digits)
+    return next((user for user in users if user != vif_id), None)

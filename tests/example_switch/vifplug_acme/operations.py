@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vifplug import Host
+from vifplug.model.thing import Thing, device
 from vifplug.operations import Operation, SwitchOperation
 from vifplug_acme.snapshot import Acme, Row
 
@@ -19,6 +20,9 @@ class AddPort(SwitchOperation):
 
     def __str__(self) -> str:
         return f"add port {self.device}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.device, host),)
 
     def undo(self) -> Operation:
         return RemovePort(device=self.device, row=self.row)
@@ -38,6 +42,10 @@ class RemovePort(SwitchOperation):
     def __str__(self) -> str:
         return f"remove port {self.device}"
 
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        owners = frozenset({self.row.vif_id})
+        return (Thing(name=self.device, title=f"port {self.device}", kind="port", owners=owners),)
+
     def undo(self) -> Operation:
         return AddPort(device=self.device, row=self.row)
 
@@ -55,6 +63,9 @@ class SetProxyArp(Operation):
 
     def __str__(self) -> str:
         return f"set {self.device} proxy_arp {'on' if self.value else 'off'}"
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.device, host),)
 
     def undo(self) -> Operation:
         return SetProxyArp(device=self.device, value=not self.value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from vifplug import Conflict, Host
 from vifplug.fields import DEVICE, WORD, declared
 from vifplug.model.mark import Mark, Owner
 from vifplug.operations import AddClaim, Operation, Unit
-from vifplug.parts import CORE, Part
+from vifplug.parts import CORE, HOST_DEVICE, Part, Role
 from vifplug_acme.operations import AddPort, RemovePort, SetProxyArp
 from vifplug_acme.snapshot import Acme, Row
 
@@ -60,6 +61,9 @@ class Trunk(Part):
     @property
     def shared(self) -> tuple[str, ...]:
         return (self.device,)
+
+    def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
+        return {self.device: HOST_DEVICE}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         if host.link(self.device) is None:

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an operation may change a device, or a row of a switch: it has a reason, or is a Conflict.
+
+The privileged side trusts no caller. So each thing that an operation of a VIF's part changes must
+be one of these, on the host as it is under the locks, with what the same plan has made:
+
+1. **own**: it bears this VIF's mark, and no other VIF's;
+2. **derived**: its name and its kind are exactly those that follow from this VIF's id, and it bears
+   no mark at all;
+3. **shared**: the kind of part names it in a role, and the host shows that it can have that role.
+
+What an operation makes has a name that is not derived from another VIF's id. A claim is no reason,
+and an alternative name is no name. An unplug needs no part: ``vifplug.plan.removal`` finds devices
+by the first two reasons, and gives back what only a claim of the VIF notes. Pure.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from vifplug.errors import Conflict
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner, is_anothers_name
+from vifplug.model.thing import Thing
+from vifplug.operations.operation import Operation
+from vifplug.parts.part import Part
+from vifplug.parts.roles import Role
+from vifplug.plan.derived import named_after
+from vifplug.switch import Departure
+
+
+def require(operation: Operation, part: Part, owner: Owner, host: Host) -> None:
+    """Raise Conflict where a VIF's part may not make a change."""
+    for name in operation.made:
+        if is_anothers_name(name, owner.vif_id):
+            found, needed = "is the name of another VIF's device", "a name of this VIF's own"
+            raise Conflict(owner.vif_id, name, found, needed)
+    roles = part.roles(owner, host)
+    for name in operation.made:
+        if name in roles:
+            _require_allowed(name, roles[name], owner, host)
+    for thing in operation.things(host):
+        role = roles.get(thing.name)
+        if why := _refusal(thing, role, part, owner, host):
+            needed = role.words if role else "a device of this VIF's own"
+            raise Conflict(owner.vif_id, thing.title, why, needed)
+        if role and owner.vif_id not in thing.owners:
+            _require_allowed(thing.name, role, owner, host)
+
+
+def _require_allowed(name: str, role: Role, owner: Owner, host: Host) -> None:
+    """Raise Conflict where the operator's option lists other things of this role only."""
+    allowed = host.allowed.get(role.limit)
+    if allowed is not None and not any(fnmatchcase(name, pattern) for pattern in allowed):
+        needed = f"a name as the option {role.limit} lists: {', '.join(allowed) or 'none'}"
+        raise Conflict(owner.vif_id, name, "is not allowed on this host", needed)
+
+
+def require_own_id(vif: Departure, host: Host) -> None:
+    """Raise Conflict where the interface id of a VIF that is to go is another VIF's."""
+    holder = host.holder(vif.interface_id) if vif.interface_id else None
+    if holder not in (None, vif.vif_id):
+        about, found = f"interface_id {vif.interface_id}", f"is that of VIF {holder}"
+        raise Conflict(vif.vif_id, about, found, "the VIF's own")
+
+
+def _refusal(
+    thing: Thing, role: Role | None, part: Part, owner: Owner, host: Host
+) -> str | None:
+    """Return why a VIF may not change a thing; None where it has a reason."""
+    if others := thing.owners - {owner.vif_id}:
+        return f"belongs to VIF {min(others)}"
+    if thing.kind is None:
+        device = host.carrying(thing.name)
+        return f"is another name of {device[0]}" if device else "is not there"
+    if owner.vif_id in thing.owners or thing.name in named_after(
+        owner.vif_id, host, (type(part),)
+    ):
+        return None if role is None or role.own else "is this VIF's own"
+    if role is None:
+        return "is not ours"
+    if is_anothers_name(thing.name, owner.vif_id):
+        return "is named after another VIF"
+    return role.refusal(thing, owner, host)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of Open vSwitch's database as the things that an operation changes. Pure.
+
+The database says whose a row is: a VIF's mark is on it, or a VIF's claim or marked port notes the
+interface id that an unmarked port bears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from vifplug.errors import Conflict
+from vifplug.model.host import Host
+from vifplug.model.mark import Owner
+from vifplug.model.thing import Thing
+from vifplug.parts import BRIDGES, Role
+from vifplug_ovs.snapshot import IFACE_ID, MARK, VIF_ID, Ovs, readable
+
+BRIDGE, PORT = "OVS bridge", "OVS port"
+"""The kinds of thing that the rows of a bridge, and of a port, are."""
+
+
+def bridge(name: str, host: Host) -> Thing:
+    """Return a bridge of Open vSwitch as a thing."""
+    title = f"{BRIDGE} {name}"
+    ovs = host.switch(Ovs)
+    row = ovs.bridge(name) if ovs else None
+    if row is None:
+        return Thing(name=name, title=title)
+    return Thing(
+        name=name,
+        title=title,
+        kind=BRIDGE,
+        owners=_owner(row.marks),
+        shared=MARK in row.marks and VIF_ID not in row.marks,
+    )
+
+
+def port(name: str, host: Host) -> Thing:
+    """Return a port of Open vSwitch as a thing."""
+    title = f"{PORT} {name}"
+    ovs = host.switch(Ovs)
+    current = ovs.port(name) if ovs else None
+    if ovs is None or current is None:
+        return Thing(name=name, title=title)
+    _, row = current
+    holder = ovs.holder(row.external_ids.get(IFACE_ID, ""))
+    owners = _owner(row.marks) or frozenset({holder} if holder else ())
+    return Thing(name=name, title=title, kind=PORT, owners=owners)
+
+
+def _owner(marks: Mapping[str, str]) -> frozenset[str]:
+    return frozenset({marks[VIF_ID]} if VIF_ID in marks else ())
+
+
+def require_own_id(owner: Owner, interface_id: str | None, host: Host) -> None:
+    """Raise Conflict where an interface id is that of another VIF, as the database has it."""
+    holder = readable(owner, host).holder(interface_id or "")
+    if holder not in (None, owner.vif_id):
+        found = f"is that of VIF {holder}"
+        raise Conflict(owner.vif_id, f"interface_id {interface_id}", found, "the VIF's own")
+
+
+def _no_bridge(thing: Thing, owner: Owner, host: Host) -> str | None:
+    return None if thing.kind == BRIDGE else f"is a {thing.kind} device"
+
+
+OWN = Role(words="a bridge of this VIF's own", refusal=_no_bridge, own=True)
+SHARED = Role(words="an OVS bridge that VIFs share", refusal=_no_bridge, limit=BRIDGES)
+
+IsClaimed = Callable[[str, Owner, Host], bool]
+"""Whether a VIF has a device of the host for itself."""
+
+
+def port_role(mark: str, is_claimed: IsClaimed | None = None) -> Role:
+    """Return the role of a port without a mark, and of its device, that a VIF may have.
+
+    ``mark`` is the interface id that the port bears, or the VIF's own bridge that it is on.
+    """
+
+    def refusal(thing: Thing, owner: Owner, host: Host) -> str | None:
+        if thing.kind != PORT:
+            return None if is_claimed and is_claimed(thing.name, owner, host) else "is not ours"
+        current = readable(owner, host).port(thing.name)
+        bridge, row = current or ("", None)
+        has = row.external_ids.get(IFACE_ID) if row else None
+        if mark in (has, bridge):
+            return None
+        return f"is there with iface-id {has}" if has else "is there and not ours"
+
+    return Role(words="a port, and a device, of this VIF's own", refusal=refusal, own=True)
+
+
+def ports_of(owner: Owner, interface_id: str, host: Host) -> dict[str, Role]:
+    """Return the roles of the ports without a mark that bear a VIF's interface id."""
+    bearing_it = readable(owner, host).of(owner.vif_id, interface_id)
+    return {name: port_role(interface_id) for name in bearing_it}
