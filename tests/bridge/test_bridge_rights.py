@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A caller of the daemon plugs a VIF, and nothing of other VIFs or of the host changes by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from oslo_config.fixture import Config
+
+from tests.bridge.vifs import IDS, bridge_vif, tap_of
+from vifplug import Conflict, GenericVIFDriver
+from vifplug.kernel.namespace import network_namespace
+from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import every_claim
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug_bridge import privileged
+from vifplug_bridge.plugin import BridgePlugin
+
+X = "9f3c52aa-1111-4222-8333-444455556666"
+A, B, BESIDE = bridge_vif(0, bridge="br-a"), bridge_vif(1, bridge="br-b"), bridge_vif(2)
+TAP_A, TAP_B = tap_of(A), tap_of(B)
+
+OWN_TAP = {"kind": "tap", "name": f"tap{X[:11]}", "address": "fe:16:3e:00:00:01"}
+BR_X = ({"kind": "bridge", "name": "br-x", "create": True}, {"kind": "claim", "on": "br-x"})
+
+
+def port(device: str, bridge: str = "br-x") -> dict[str, Any]:
+    return {"kind": "port", "device": device, "bridge": bridge}
+
+
+def uplink(device: str, bridge: str = "br-x") -> dict[str, Any]:
+    return {"kind": "uplink", "device": device, "bridge": bridge}
+
+
+def claim(on: str, role: str = "bridge") -> dict[str, Any]:
+    return {"kind": "claim", "on": on, "role": role}
+
+
+class Victims:
+    """A host with two VIFs, an uplink with addresses, and a bridge of the host's own.
+
+    A has a tap of ours in br-a. B has libvirt's tap in br-b. The host is on eth9, and on the
+    bridge brhost with the port hport, which udev has given another name.
+    """
+
+    def __init__(self, namespace: NetworkNamespace, driver: GenericVIFDriver, conf: Config):
+        self.namespace, self.driver = namespace, driver
+        driver.plug(None, B)
+        conf.config(group="vifplug_bridge", create_tap=True)
+        GenericVIFDriver().plug(None, A)
+        for line in (
+            f"tuntap add {TAP_B} mode tap vnet_hdr",
+            f"link set {TAP_B} master br-b up",
+            "tuntap add vnet7 mode tap vnet_hdr",
+            "link set vnet7 up",
+            "link add eth9 type veth peer name wire9",
+            "link set wire9 up",
+            "link set eth9 mtu 1450 up",
+            "addr add 192.0.2.9/24 dev eth9",
+            "addr add 2001:db8::9/64 dev eth9 nodad",
+            "route add default via 192.0.2.1",
+            "link add eth8 type veth peer name wire8",
+            "link set eth8 up",
+            "link add brhost type bridge",
+            "link add hport type veth peer name wire7",
+            "link property add dev hport altname enp0s3",
+            "link set hport master brhost up",
+            "link set brhost up",
+            "addr add 198.51.100.1/24 dev brhost",
+        ):
+            namespace.ip(*line.split())
+        self.before = self.everything()
+
+    def everything(self) -> dict[str, Any]:
+        return {**self.namespace.everything(), "claims": every_claim()}
+
+    @property
+    def differences(self) -> list[str]:
+        return differences(self.before, self.everything())
+
+    def plug(self, *parts: dict[str, Any], **vif: Any) -> dict[str, Any]:
+        found = {"vif_id": X, "vif_type": "bridge", "parts": list(parts), **vif}
+        (reply,) = privileged.plug(self._request(found))
+        return reply
+
+    def unplug(self, vif_id: str = X) -> dict[str, Any]:
+        (reply,) = privileged.unplug(self._request({"vif_id": vif_id, "force": True}))
+        return reply
+
+    @staticmethod
+    def _request(vif: dict[str, Any]) -> dict[str, Any]:
+        return {"namespace": network_namespace(), "deadline": time.monotonic() + 20, "vifs": [vif]}
+
+
+@pytest.fixture
+def victims(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> Iterator[Victims]:
+    conf.config(group="vifplug_bridge", remove_unused=True)
+    fork(BridgePlugin)  # the daemon has its options from its start
+    yield Victims(namespace, driver, conf)
+
+
+REFUSED = [
+    ((claim("eth9"),), "eth9 is a veth device; needed: a bridge that VIFs share"),
+    ((claim("lo", "vlan"),), "lo is the loopback device"),
+    ((claim(TAP_A, "vlan"),), f"{TAP_A} belongs to VIF {A.id}"),
+    ((claim(TAP_B, "vlan"),), f"{TAP_B} is named after another VIF"),
+    ((claim("nowhere"),), "nowhere is not there"),
+    ((*BR_X, port(TAP_A)), f"{TAP_A} is not ours"),
+    ((*BR_X, claim(TAP_A, "vlan"), port(TAP_A)), f"{TAP_A} belongs to VIF {A.id}"),
+    ((*BR_X, port(TAP_B)), f"{TAP_B} is not ours"),
+    ((*BR_X, port("eth9")), "eth9 is not ours"),
+    ((*BR_X, claim("eth9", "vlan"), port("eth9")), "eth9 is not ours"),
+    ((*BR_X, port("enp0s3")), "enp0s3 is another name of hport"),
+    ((*BR_X, port("nowhere")), "nowhere is not there"),
+    ((*BR_X, OWN_TAP, port(OWN_TAP["name"], "eth8")), "eth8 is a veth device"),
+    ((*BR_X, OWN_TAP, port(OWN_TAP["name"], TAP_B)), f"{TAP_B} is named after another VIF"),
+    ((*BR_X, uplink(TAP_A)), f"{TAP_A} is a port of br-a"),
+    ((*BR_X, uplink(TAP_B)), f"{TAP_B} is a port of br-b"),
+    ((*BR_X, uplink("hport")), "hport is a port of brhost"),
+    ((*BR_X, uplink("enp0s3")), "enp0s3 is another name of hport"),
+    ((*BR_X, {"kind": "guest", "device": TAP_B, "bridge": "br-x"}), f"{TAP_B} is not ours"),
+    ((*BR_X, {"kind": "guest", "device": "vnet7", "bridge": "br-x"}), "vnet7 is not ours"),
+    ((*BR_X, {"kind": "guest", "device": TAP_A, "bridge": "br-x"}), f"belongs to VIF {A.id}"),
+    ((OWN_TAP | {"name": f"tap{IDS[2][:11]}"},), "is the name of another VIF's device"),
+    ((OWN_TAP | {"name": f"qvo{A.id[:11]}"},), "is the name of another VIF's device"),
+    ((OWN_TAP | {"name": TAP_B},), f"{TAP_B} is there and not ours"),
+    (({"kind": "bridge", "name": f"qbr{A.id[:11]}", "create": True}, claim(f"qbr{A.id[:11]}")),
+     "is the name of another VIF's device"),
+    (({"kind": "bridge", "name": "br-x", "create": True, "ipv6": True}, claim("br-x")),
+     "ipv6 is True"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "says"), REFUSED, ids=lambda value: str(value)[:120])
+def test_what_is_not_the_vifs_is_a_conflict_and_nothing_changes(
+    parts: tuple[dict[str, Any], ...], says: str, victims: Victims
+) -> None:
+    reply = victims.plug(*parts)
+    assert says in reply.get("error", {}).get("text", "no error")
+    assert victims.differences == []
+    assert victims.unplug()["changed"] is False
+    assert victims.differences == []
+
+
+def test_a_vif_of_its_own_is_plugged_by_the_same_requests(victims: Victims) -> None:
+    reply = victims.plug(*BR_X, OWN_TAP, port(str(OWN_TAP["name"])), uplink("eth8"))
+    assert reply.get("changed") is True, "else the requests above are refused for another reason"
+    assert victims.unplug()["changed"] is True
+    assert victims.differences == []
+
+
+def test_a_bridge_of_others_stays_when_one_more_vif_has_left_it(victims: Victims) -> None:
+    assert victims.plug(claim("br-a")).get("changed") is True
+    assert victims.unplug()["changed"] is True
+    assert victims.differences == []
+
+
+def test_a_vif_with_the_same_ten_digits_has_nothing_of_anothers(victims: Victims) -> None:
+    namesake = B.id[:14] + X[14:]
+    parts = (*BR_X, {"kind": "guest", "device": TAP_B, "bridge": "br-x"})
+    reply = victims.plug(*parts, vif_id=namesake)
+    assert f"{TAP_B} is not ours" in reply["error"]["text"]
+    assert victims.unplug(namesake)["changed"] is False
+    assert victims.differences == []
+    # Where that tap is as the VIF wants it, a plug changes nothing of it, and no unplug takes it.
+    assert victims.plug(claim("br-b"), parts[-1] | {"bridge": "br-b"}, vif_id=namesake)["changed"]
+    assert victims.unplug(namesake)["changed"] is True
+    assert victims.differences == []
+
+
+def mtu_of(namespace: NetworkNamespace, device: str) -> int:
+    return int(namespace.everything()["links"][device]["mtu"])
+
+
+def test_no_vif_gives_a_shared_bridge_more_than_its_uplink_has(
+    victims: Victims, namespace: NetworkNamespace
+) -> None:
+    bridge = {"kind": "bridge", "name": "br-x", "create": True, "mtu": 1400}
+    assert victims.plug(bridge, claim("br-x"), uplink("eth9")).get("changed") is True
+    assert mtu_of(namespace, "br-x") == 1400
+    for other, mtu in ((IDS[2], 65535), (B.id.replace("1c", "77"), 68)):
+        assert victims.plug(bridge | {"mtu": mtu}, claim("br-x"), vif_id=other)["changed"] is True
+        assert mtu_of(namespace, "br-x") == 1450
+        victims.unplug(other)
+    victims.unplug()
+    assert victims.differences == []
+
+
+def test_the_hosts_traffic_fits_through_an_uplink_that_joins(
+    victims: Victims, namespace: NetworkNamespace
+) -> None:
+    bridge = {"kind": "bridge", "name": "br-x", "create": True, "mtu": 9000}
+    assert victims.plug(bridge, claim("br-x"), uplink("eth9")).get("changed") is True
+    assert mtu_of(namespace, "br-x") == 1450
+    assert "2001:db8::9" in str(namespace.everything()["addresses"]), "IPv6 came along"
+    assert victims.plug(bridge, claim("br-x"), uplink("eth9")).get("changed") is False
+
+
+def test_no_vif_raises_the_mtu_of_a_bridge_of_others(
+    victims: Victims, namespace: NetworkNamespace
+) -> None:
+    fixed = {"kind": "mtu", "bridge": "brhost", "device": OWN_TAP["name"], "mtu": 68, "at": 65535}
+    victims.plug(fixed, claim("brhost"))
+    victims.unplug()
+    assert victims.differences == []
+
+
+@pytest.mark.parametrize(
+    ("option", "parts", "says"),
+    [
+        ("allowed_bridges", (claim("br-a"),), "br-a is not allowed on this host"),
+        ("allowed_bridges", BR_X, "br-x is not allowed on this host"),
+        ("allowed_uplinks", (*BR_X, uplink("eth8")), "eth8 is not allowed on this host"),
+    ],
+)
+def test_an_operator_limits_what_vifs_may_use(
+    option: str,
+    parts: tuple[dict[str, Any], ...],
+    says: str,
+    victims: Victims,
+    conf: Config,
+    driver: GenericVIFDriver,
+) -> None:
+    conf.config(group="vifplug", **{option: ["tenant*", "eth7"]})
+    fork(BridgePlugin)
+    assert says in victims.plug(*parts)["error"]["text"]
+    assert victims.differences == []
+    conf.config(group="vifplug", **{option: ["tenant*", "br-[ax]", "eth[78]"]})
+    fork(BridgePlugin)
+    assert victims.plug(*parts).get("changed") is True
+
+
+def test_a_plan_tells_what_an_operator_does_not_allow(
+    victims: Victims, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug", allowed_bridges=["tenant*"])
+    with pytest.raises(Conflict, match="needed: a name as the option allowed_bridges lists"):
+        GenericVIFDriver().plan(None, BESIDE)
+    assert not driver.check(None, A), "a VIF that is plugged already stays"
