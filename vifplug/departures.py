@@ -143,6 +143,7 @@ class Departures(Planner):
         vif_type = vif.vif_type if vif else next(iter(types), "")
         leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
         try:
+            require_own_id(departure, host)
             marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
             own, unusable = self._plugin_of(vif)
             own = own or (marked[0] if marked and vif is None else None)
@@ -154,7 +155,6 @@ class Departures(Planner):
             if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.
-            require_own_id(departure, host)
             held = None if force else held_by_guest(departure, host, kinds)
             if held and held[1]:
                 raise InUse(vif_id, held[0])
