@@ -131,8 +131,10 @@ REFUSED = [
     ((own_bridge("br-int"),), "OVS bridge br-int is no VIF's own"),
     ((own_bridge("br-ex"),), "OVS bridge br-ex is no VIF's own"),
     ((own_bridge(PB_OWN),), f"OVS bridge {PB_OWN} is no VIF's own"),
-    ((shared(PB_OWN), TAP, port(str(TAP["name"]), PB_OWN, interface_id=X)), f"belongs to VIF {OWN.id}"),
-    ((shared(PB_OWN), {"kind": "ovs-claim", "on": PB_OWN, "interface_id": X}), f"belongs to VIF {OWN.id}"),
+    ((shared(PB_OWN), TAP, port(str(TAP["name"]), PB_OWN, interface_id=X)),
+     f"{PB_OWN} is named after another VIF"),
+    ((shared(PB_OWN), {"kind": "ovs-claim", "on": PB_OWN, "interface_id": X}),
+     f"{PB_OWN} is named after another VIF"),
     (({"kind": "ovs-bridge", "name": f"pb{MANUAL.id[:12]}", "create": True},),
      "is the name of another VIF's device"),
     # Linux devices beside the switch.
