@@ -124,9 +124,6 @@ REFUSED = [
     ((*BR_X, uplink(TAP_B)), f"{TAP_B} is a port of br-b"),
     ((*BR_X, uplink("hport")), "hport is a port of brhost"),
     ((*BR_X, uplink("enp0s3")), "enp0s3 is another name of hport"),
-    ((*BR_X, {"kind": "guest", "device": TAP_B, "bridge": "br-x"}), f"{TAP_B} is not ours"),
-    ((*BR_X, {"kind": "guest", "device": "vnet7", "bridge": "br-x"}), "vnet7 is not ours"),
-    ((*BR_X, {"kind": "guest", "device": TAP_A, "bridge": "br-x"}), f"belongs to VIF {A.id}"),
     ((OWN_TAP | {"name": f"tap{IDS[2][:11]}"},), "is the name of another VIF's device"),
     ((OWN_TAP | {"name": f"qvo{A.id[:11]}"},), "is the name of another VIF's device"),
     ((OWN_TAP | {"name": TAP_B},), f"{TAP_B} is there and not ours"),
@@ -152,6 +149,15 @@ def test_a_vif_of_its_own_is_plugged_by_the_same_requests(victims: Victims) -> N
     reply = victims.plug(*BR_X, OWN_TAP, port(str(OWN_TAP["name"])), uplink("eth8"))
     assert reply.get("changed") is True, "else the requests above are refused for another reason"
     assert victims.unplug()["changed"] is True
+    assert victims.differences == []
+
+
+@pytest.mark.parametrize("device", [TAP_A, TAP_B, "vnet7", "eth8"])
+def test_a_tap_that_is_not_named_after_the_vif_is_left_alone(device: str, victims: Victims) -> None:
+    guest = {"kind": "guest", "device": device, "bridge": "br-x", "mtu": 1400}
+    assert victims.plug(*BR_X, guest).get("changed") is True
+    assert {line for line in victims.differences if device in line} == set()
+    victims.unplug()
     assert victims.differences == []
 
 

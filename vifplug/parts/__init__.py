@@ -13,7 +13,7 @@ from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
 from vifplug.parts.roles import BRIDGE, BRIDGES, HOST_DEVICE, Role, uplink_of, vlan_device
-from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, stale_address
+from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, is_its_tap, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
 CORE: tuple[type[Part], ...] = (
@@ -52,6 +52,7 @@ __all__ = [
     "drift",
     "fresh",
     "host_side_address",
+    "is_its_tap",
     "stale_address",
     "uplink_of",
     "vlan_device",

@@ -15,7 +15,7 @@ from vifplug.operations.links import SetLink
 from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import drift
-from vifplug.parts.tap import host_side_address, stale_address
+from vifplug.parts.tap import host_side_address, is_its_tap, stale_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class GuestTap(BridgePort):
 
     libvirt makes the tap, joins it to the bridge and removes it. A tap that is not there is none
     of this part's business. Another program may have changed it since. ``address`` is the guest's.
+    Nothing shows whose a tap is whose name does not follow from the VIF's id: it is looked at, and
+    left alone.
     """
 
     kind: ClassVar[str] = "guest"
@@ -33,6 +35,10 @@ class GuestTap(BridgePort):
     mtu: int | None = declared(MTU, default=None)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        return self._repairs(owner, host) if is_its_tap(self.device, owner, host) else ()
+
+    def _repairs(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
+        """Return what would make the part true."""
         link = host.link(self.device)
         if link is None or link.kind != "tap":
             return ()
@@ -61,6 +67,9 @@ class GuestTap(BridgePort):
         return "change", ", ".join(("joined again", *words))
 
     def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
+        left: tuple[str, ...] = ()
+        if not is_its_tap(self.device, owner, host):
+            left = tuple(f"{each}: left alone" for each in self._repairs(owner, host))
         if self.address is None:
-            return ()
-        return stale_address(self.device, host, host_side_address(self.address))
+            return left
+        return (*left, *stale_address(self.device, host, host_side_address(self.address)))

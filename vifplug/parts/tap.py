@@ -108,6 +108,13 @@ class Tap(Part):
             )
 
 
+def is_its_tap(device: str, owner: Owner, host: Host) -> bool:
+    """Whether a tap is a VIF's, by its mark or by its name."""
+    link = host.link(device)
+    marked = link is not None and any(mark.vif_id == owner.vif_id for mark in link.marks)
+    return marked or device == derived_name("tap", owner.vif_id)
+
+
 def host_side_address(address: str) -> str:
     """Return the address of a tap's host side: the guest's with fe (or fa) as first octet.
 

@@ -13,7 +13,7 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declar
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.operations import Operation
-from vifplug.parts import Part, Role, host_side_address, stale_address
+from vifplug.parts import Part, Role, host_side_address, is_its_tap, stale_address
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_PATCH, QOS_TYPES, SOCKET
 from vifplug_ovs.names import VHOST_USER as VHU
 from vifplug_ovs.operations import (
@@ -231,16 +231,24 @@ class GuestPort(Port):
     derived: ClassVar[Mapping[str, str]] = {"tap": "tap"}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        link = host.link(self.name)
-        if link is None or link.kind != "tap":
+        if not is_its_tap(self.name, owner, host) or self._is_well(owner, host):
             return ()
-        current = readable(owner, host).port(self.name)
-        if current:
-            bridge, port = current
-            bears_id = port.external_ids.get(IFACE_ID) == self.interface_id
-            if bridge == self.bridge and bears_id and not port.error:
-                return ()
         return super().operations(owner, host)
 
+    def _is_well(self, owner: Owner, host: Host) -> bool:
+        """Whether the port is where it should be, or no guest runs."""
+        link = host.link(self.name)
+        if link is None or link.kind != "tap":
+            return True
+        current = readable(owner, host).port(self.name)
+        if current is None:
+            return False
+        bridge, port = current
+        bears_id = port.external_ids.get(IFACE_ID) == self.interface_id
+        return bridge == self.bridge and bears_id and not port.error
+
     def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
-        return stale_address(self.name, host, host_side_address(self.address))
+        left: tuple[str, ...] = ()
+        if not is_its_tap(self.name, owner, host) and not self._is_well(owner, host):
+            left = (f"{self.name} is no port of {self.bridge} with its iface-id: left alone",)
+        return (*left, *stale_address(self.name, host, host_side_address(self.address)))
