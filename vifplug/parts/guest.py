@@ -69,7 +69,8 @@ class GuestTap(BridgePort):
     def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
         left: tuple[str, ...] = ()
         if not is_its_tap(self.device, owner, host):
-            left = tuple(f"{each}: left alone" for each in self._repairs(owner, host))
+            needs = (o for o in self._repairs(owner, host) if isinstance(o, SetLink))
+            left = tuple(f"{self.device} needs {o.words}, and is left alone" for o in needs)
         if self.address is None:
             return left
         return (*left, *stale_address(self.device, host, host_side_address(self.address)))

@@ -250,5 +250,5 @@ class GuestPort(Port):
     def stale(self, owner: Owner, host: Host) -> tuple[str, ...]:
         left: tuple[str, ...] = ()
         if not is_its_tap(self.name, owner, host) and not self._is_well(owner, host):
-            left = (f"{self.name} is no port of {self.bridge} with its iface-id: left alone",)
+            left = (f"{self.name} needs a port on {self.bridge}, and is left alone",)
         return (*left, *stale_address(self.name, host, host_side_address(self.address)))
