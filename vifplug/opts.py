@@ -95,7 +95,7 @@ OPTS = [
     ),
     cfg.ListOpt(
         "allowed_bridges",
-        help="Patterns of the names of the bridges, Linux bridges and Open vSwitch's, that VIFs may "
+        help="Patterns of the names of the bridges, Linux's and Open vSwitch's, that VIFs may "
         "join or make, as br-vlan*. Not set: all. A VIF that is plugged already stays.",
     ),
     cfg.ListOpt(

@@ -15,7 +15,6 @@ from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
 from vifplug.parts.roles import BRIDGE, Role
 
-
 _USUAL = 1500
 """The MTU of a bridge that has no ports, and was given none."""
 

@@ -15,6 +15,7 @@ from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part
 from vifplug.plan.derived import Kinds, named_after
 
+
 @dataclass(frozen=True, kw_only=True)
 class Removal:
     """What an unplug of a VIF would do. False in a condition where the host has nothing of it."""

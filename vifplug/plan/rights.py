@@ -64,18 +64,14 @@ def require_own_id(vif: Departure, host: Host) -> None:
         raise Conflict(vif.vif_id, about, found, "the VIF's own")
 
 
-def _refusal(
-    thing: Thing, role: Role | None, part: Part, owner: Owner, host: Host
-) -> str | None:
+def _refusal(thing: Thing, role: Role | None, part: Part, owner: Owner, host: Host) -> str | None:
     """Return why a VIF may not change a thing; None where it has a reason."""
     if others := thing.owners - {owner.vif_id}:
         return f"belongs to VIF {min(others)}"
     if thing.kind is None:
         device = host.carrying(thing.name)
         return f"is another name of {device[0]}" if device else "is not there"
-    if owner.vif_id in thing.owners or thing.name in named_after(
-        owner.vif_id, host, (type(part),)
-    ):
+    if owner.vif_id in thing.owners or thing.name in named_after(owner.vif_id, host, (type(part),)):
         return None if role is None or role.own else "is this VIF's own"
     if role is None:
         return "is not ours"

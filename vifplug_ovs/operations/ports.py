@@ -11,6 +11,7 @@ from typing import Any
 from vifplug.model.host import Host
 from vifplug.model.thing import Thing, device
 from vifplug.operations import Operation
+from vifplug_ovs import things
 from vifplug_ovs.operations.operation import DeviceOperation, OvsOperation, Pairs, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
@@ -23,7 +24,6 @@ from vifplug_ovs.ovsdb.requests import (
     named,
     no_port_is_there,
 )
-from vifplug_ovs import things
 from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 
 _OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")

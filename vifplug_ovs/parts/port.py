@@ -169,7 +169,9 @@ class Port(Part):
         for name in filter(None, (self.name, self.peer, basename(self.socket or ""))):
             if names and name not in names:
                 needed = " or ".join(dict.fromkeys(names))
-                raise Conflict(owner.vif_id, f"OVS port {name}", "has no name of this VIF's", needed)
+                raise Conflict(
+                    owner.vif_id, f"OVS port {name}", "has no name of this VIF's", needed
+                )
 
     def _leftovers(self, owner: Owner, ovs: Ovs) -> list[Operation]:
         """Return what removes the dead ports with this VIF's interface id. Raises Conflict."""

@@ -17,8 +17,8 @@ from vifplug.fields import DEVICE, declared
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, Owner
-from vifplug.operations import AddClaim, Operation, RemoveClaim, SetLink, Unit
 from vifplug.model.thing import Thing
+from vifplug.operations import AddClaim, Operation, RemoveClaim, SetLink, Unit
 from vifplug.parts import Part, Role
 
 ROLE = "representor"
@@ -73,7 +73,7 @@ class Representor(Part):
         return (self.device,)
 
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
-        return {name: REPRESENTOR for name in (self.device, *_claimed(owner, host))}
+        return dict.fromkeys((self.device, *_claimed(owner, host)), REPRESENTOR)
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)

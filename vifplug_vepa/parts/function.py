@@ -13,8 +13,8 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, PCI, Integer, declared
 from vifplug.model.host import Host
 from vifplug.model.link import Vf
 from vifplug.model.mark import Mark, Owner
-from vifplug.operations import AddClaim, Operation, RemoveClaim, SetVf, Unit, set_vf
 from vifplug.model.thing import Thing
+from vifplug.operations import AddClaim, Operation, RemoveClaim, SetVf, Unit, set_vf
 from vifplug.parts import Part, Role
 
 ROLE = "vf"

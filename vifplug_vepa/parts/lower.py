@@ -17,6 +17,7 @@ from vifplug.fields import DEVICE, MAC, MTU, Choice, declared
 from vifplug.model.host import Host
 from vifplug.model.link import TAKES_FRAMES, Link
 from vifplug.model.mark import Mark, Owner, shared_mark
+from vifplug.model.thing import Thing
 from vifplug.operations import (
     AddAltname,
     AddClaim,
@@ -26,7 +27,6 @@ from vifplug.operations import (
     SetLink,
     Unit,
 )
-from vifplug.model.thing import Thing
 from vifplug.parts import HOST_DEVICE, Claim, Leaving, Part, Role
 from vifplug_vepa.operations import RemoveLeaked
 
