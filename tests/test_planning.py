@@ -34,7 +34,7 @@ def test_the_interface_keeps_to_libvirts_schema(case: Case) -> None:
 def test_after_its_own_plan_nothing_is_left_to_do(case: Case) -> None:
     host = case.host.planning()
     assert bool(plan(case.owner, case.wiring, host)) == bool(case.plan())
-    assert not plan(case.owner, case.wiring, host)
+    assert not plan(case.owner, case.wiring, host).operations
 
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from vifplug.model.mark import Mark
 from vifplug.switch import ClaimFiles
+from vifplug_ovs.index import interface_id_in
 from vifplug_ovs.names import OWN_BRIDGE
-from vifplug_ovs.snapshot import Ovs, OvsBridge, interface_id_in
+from vifplug_ovs.snapshot import Ovs, OvsBridge
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOKEN = re.compile(rf"{Ovs.key}-(?P<database>{_UUID})-(?P<row>{_UUID})")

@@ -17,12 +17,12 @@ from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Mark, Owner, derived_name
 from vifplug.switch import Snapshot, Trace
+from vifplug_ovs.index import IFACE_ID as IFACE_ID
+from vifplug_ovs.index import MARK as MARK
+from vifplug_ovs.index import VIF_ID as VIF_ID
+from vifplug_ovs.index import Index, interface_id_in
 from vifplug_ovs.names import OWN_BRIDGE
 
-MARK, VIF_ID = "vifplug", "vifplug-id"
-"""The keys in the external_ids of our rows: the mark, and the id by which a VIF's are found."""
-
-IFACE_ID = "iface-id"
 VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
 """The types of port whose guest is attached by a socket: the switch is its server, or client."""
 
@@ -109,62 +109,6 @@ class OvsBridge:
         return Mark.parse(self.marks.get(MARK, ""))
 
 
-def interface_id_in(claim: Mark) -> str:
-    """Return the interface id that a claim on a bridge notes."""
-    return ".".join(claim.data) or claim.vif_id
-
-
-class _Index:
-    """The ports and claims of each VIF: a batch need not go over all ports for each of its VIFs."""
-
-    def __init__(self, bridges: Mapping[str, OvsBridge]) -> None:
-        self.marked: dict[str, dict[str, tuple[str, OvsPort]]] = {}
-        self.bearing: dict[str, dict[str, tuple[str, OvsPort]]] = {}
-        self.claims: dict[str, dict[tuple[str, Mark], None]] = {}
-        self.noted: dict[str, dict[tuple[str, Mark], None]] = {}
-        for name, bridge in bridges.items():
-            self.put_bridge(name, None, bridge)
-
-    def put_bridge(self, name: str, before: OvsBridge | None, after: OvsBridge | None) -> None:
-        """Replace a bridge with all that is on it."""
-        for port_name, port in before.ports.items() if before else ():
-            self.put_port(name, port_name, port, None)
-        for claim in before.claimed if before else ():
-            self.put_claim(name, claim, False)
-        for port_name, port in after.ports.items() if after else ():
-            self.put_port(name, port_name, None, port)
-        for claim in after.claimed if after else ():
-            self.put_claim(name, claim, True)
-
-    def put_port(
-        self, bridge: str, name: str, before: OvsPort | None, after: OvsPort | None
-    ) -> None:
-        """Replace a port of a bridge."""
-        if before:
-            self.marked.get(before.marks.get(VIF_ID, ""), {}).pop(name, None)
-            self.bearing.get(before.external_ids.get(IFACE_ID, ""), {}).pop(name, None)
-        if after and VIF_ID in after.marks:
-            self.marked.setdefault(after.marks[VIF_ID], {})[name] = bridge, after
-        if after and IFACE_ID in after.external_ids:
-            self.bearing.setdefault(after.external_ids[IFACE_ID], {})[name] = bridge, after
-
-    def put_claim(self, bridge: str, claim: Mark, there: bool) -> None:
-        """Note a claim on a bridge as there, or as gone."""
-        noted = self.noted.setdefault(interface_id_in(claim), {})
-        for claims in (self.claims.setdefault(claim.vif_id, {}), noted):
-            if there:
-                claims[bridge, claim] = None
-            else:
-                claims.pop((bridge, claim), None)
-
-    def holder(self, interface_id: str) -> str | None:
-        """Return the VIF of which a claim, or else a marked port, notes an interface id."""
-        for _, claim in self.noted.get(interface_id, ()):
-            return claim.vif_id
-        ports = self.bearing.get(interface_id, {}).values()
-        return next((p.marks[VIF_ID] for _, p in ports if VIF_ID in p.marks), None)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Ovn:
     """What a host that is part of an OVN says: its southbound database, and its controller.
@@ -239,8 +183,8 @@ class Ovs(Snapshot):
         return None
 
     @cached_property
-    def _index(self) -> _Index:
-        return _Index(self.bridges)
+    def _index(self) -> Index:
+        return Index(self.bridges)
 
     def bearing(self, interface_id: str) -> dict[str, tuple[str, OvsPort]]:
         """Return by name the ports with this iface-id, whoever made them, and their bridges."""
@@ -254,9 +198,8 @@ class Ovs(Snapshot):
         """Return the bridges that a VIF claims, and its claims."""
         return list(self._index.claims.get(vif_id, {}))
 
-    def holder(self, interface_id: str) -> str | None:
-        """Return the VIF whose claim, or whose marked port, notes an interface id; None: none."""
-        return self._index.holder(interface_id)
+    def holder(self, interface_id: str, vif_id: str) -> str | None:
+        return self._index.holder(interface_id, vif_id)
 
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
@@ -269,7 +212,7 @@ class Ovs(Snapshot):
         ids = {interface_id or vif_id, *noted}
         ids |= {port.external_ids.get(IFACE_ID, "") for _, port in ports.values()}
         for iface_id in ids - {""}:
-            if self.holder(iface_id) in (None, vif_id):
+            if self.holder(iface_id, vif_id) in (None, vif_id):
                 ports |= self.bearing(iface_id)
         return {n: p for n, p in ports.items() if p[1].marks.get(VIF_ID, vif_id) == vif_id}
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of Open vSwitch's database as the things that an operation changes. Pure.
 
-The database says whose a row is: a VIF's mark is on it, or a VIF's claim or marked port notes the
-interface id that an unmarked port bears.
+The database says whose a row is: a VIF's mark is on it. A port without a mark belongs to the VIF to
+which the database gives its interface id.
 """
 
 from __future__ import annotations
@@ -44,18 +44,21 @@ def port(name: str, host: Host) -> Thing:
     if ovs is None or current is None:
         return Thing(name=name, title=title)
     _, row = current
-    holder = ovs.holder(row.external_ids.get(IFACE_ID, ""))
-    owners = _owner(row.marks) or frozenset({holder} if holder else ())
-    return Thing(name=name, title=title, kind=PORT, owners=owners)
+    return Thing(name=name, title=title, kind=PORT, owners=_owner(row.marks))
 
 
 def _owner(marks: Mapping[str, str]) -> frozenset[str]:
     return frozenset({marks[VIF_ID]} if VIF_ID in marks else ())
 
 
+def _is_free(interface_id: str, owner: Owner, host: Host) -> bool:
+    """Whether no other VIF has an interface id."""
+    return readable(owner, host).holder(interface_id, owner.vif_id) in (None, owner.vif_id)
+
+
 def require_own_id(owner: Owner, interface_id: str | None, host: Host) -> None:
     """Raise Conflict where an interface id is that of another VIF, as the database has it."""
-    holder = readable(owner, host).holder(interface_id or "")
+    holder = readable(owner, host).holder(interface_id or "", owner.vif_id)
     if holder not in (None, owner.vif_id):
         found = f"is that of VIF {holder}"
         raise Conflict(owner.vif_id, f"interface_id {interface_id}", found, "the VIF's own")
@@ -84,7 +87,7 @@ def port_role(mark: str, is_claimed: IsClaimed | None = None) -> Role:
         current = readable(owner, host).port(thing.name)
         bridge, row = current or ("", None)
         has = row.external_ids.get(IFACE_ID) if row else None
-        if mark in (has, bridge):
+        if mark == bridge or (mark == has and _is_free(mark, owner, host)):
             return None
         return f"is there with iface-id {has}" if has else "is there and not ours"
 

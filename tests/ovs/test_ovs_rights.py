@@ -239,3 +239,16 @@ def test_a_socket_has_no_name_but_the_vifs(
         assert host.differs(host.before) == []
         assert (br_int.rundir / "db.sock").is_socket()
         host.works()
+
+
+def test_the_port_of_a_guest_that_vifplug_does_not_know_is_anothers(victims: Victims) -> None:
+    odd = "5e0dcf31-ad6f-4d91-a088-6c4c3d6f5e44"
+    victims.namespace.ip("tuntap", "add", "vnet3", "mode", "tap")
+    victims.ovs.vsctl("add-port", "br-int", "vnet3", "--", "set", "interface", "vnet3",
+                      f"external_ids:iface-id={odd}")  # fmt: skip
+    before = victims.everything()
+    own_port = port(str(TAP["name"]), "br-int", interface_id=odd)
+    assert f"is that of VIF {odd}" in victims.plug(TAP, own_port)["error"]["text"]
+    assert f"is that of VIF {odd}" in victims.unplug(odd)["error"]["text"]
+    assert victims.differs(before) == []
+    assert victims.unplug(vif_id=odd)["changed"] is True, "whoever has the id has the port"

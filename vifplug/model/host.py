@@ -145,9 +145,12 @@ class Host:
         every = self.switches.values()
         return tuple(trace for one in every for trace in one.traces(vif_id, interface_id))
 
-    def holder(self, interface_id: str) -> str | None:
-        """Return the VIF to which a switch's database gives an interface id; None: no VIF."""
-        every = (snapshot.holder(interface_id) for snapshot in self.switches.values())
+    def holder(self, interface_id: str, vif_id: str) -> str | None:
+        """Return the VIF to which a switch's database gives an interface id; None: no VIF.
+
+        ``vif_id`` is the VIF that asks for it.
+        """
+        every = (snapshot.holder(interface_id, vif_id) for snapshot in self.switches.values())
         return next((vif_id for vif_id in every if vif_id), None)
 
     def ports(self, bridge: str) -> dict[str, Link]:

@@ -68,8 +68,11 @@ class Snapshot(abc.ABC):
         """
         return ()
 
-    def holder(self, interface_id: str) -> str | None:
-        """Return the id of the VIF whose interface id the switch says that this is; None: none."""
+    def holder(self, interface_id: str, vif_id: str) -> str | None:
+        """Return the id of the VIF to which the switch gives an interface id; None: it is free.
+
+        ``vif_id`` is the VIF that asks for it.
+        """
         return None
 
 

@@ -18,7 +18,13 @@ from vifplug.operations.links import (
     SetLink,
     SetLinks,
 )
-from vifplug.operations.operation import LinkOperation, Operation, SwitchOperation, Unit
+from vifplug.operations.operation import (
+    LinkOperation,
+    Operation,
+    PortOperation,
+    SwitchOperation,
+    Unit,
+)
 
 __all__ = [
     "AddAltname",
@@ -29,6 +35,7 @@ __all__ = [
     "LinkOperation",
     "MakeLink",
     "Operation",
+    "PortOperation",
     "RemoveAddresses",
     "RemoveAltname",
     "RemoveClaim",

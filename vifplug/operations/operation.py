@@ -89,6 +89,16 @@ class SwitchOperation(Operation):
     """One change that a switch makes in its own database, in one transaction with others."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PortOperation(SwitchOperation):
+    """One change of a switch's port, which is a device of the kernel."""
+
+    device: str
+
+    def things(self, host: Host) -> tuple[Thing, ...]:
+        return (device(self.device, host),)
+
+
 def in_words(value: Any) -> str:
     """Return a setting's value in words."""
     if isinstance(value, bool):

@@ -58,7 +58,7 @@ def _require_allowed(name: str, role: Role, owner: Owner, host: Host) -> None:
 
 def require_own_id(vif: Departure, host: Host) -> None:
     """Raise Conflict where the interface id of a VIF that is to go is another VIF's."""
-    holder = host.holder(vif.interface_id) if vif.interface_id else None
+    holder = host.holder(vif.interface_id, vif.vif_id) if vif.interface_id else None
     if holder not in (None, vif.vif_id):
         about, found = f"interface_id {vif.interface_id}", f"is that of VIF {holder}"
         raise Conflict(vif.vif_id, about, found, "the VIF's own")

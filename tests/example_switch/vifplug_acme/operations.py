@@ -6,23 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vifplug import Host
-from vifplug.model.thing import Thing, device
-from vifplug.operations import Operation, SwitchOperation
+from vifplug.operations import LinkOperation, Operation, PortOperation
 from vifplug_acme.snapshot import Acme, Row
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddPort(SwitchOperation):
+class AddPort(PortOperation):
     """Add a port to the database."""
 
-    device: str
     row: Row
 
     def __str__(self) -> str:
         return f"add port {self.device}"
-
-    def things(self, host: Host) -> tuple[Thing, ...]:
-        return (device(self.device, host),)
 
     def undo(self) -> Operation:
         return RemovePort(device=self.device, row=self.row)
@@ -33,18 +28,13 @@ class AddPort(SwitchOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemovePort(SwitchOperation):
+class RemovePort(PortOperation):
     """Remove a port from the database; one that is gone is removed already."""
 
-    device: str
     row: Row
 
     def __str__(self) -> str:
         return f"remove port {self.device}"
-
-    def things(self, host: Host) -> tuple[Thing, ...]:
-        owners = frozenset({self.row.vif_id})
-        return (Thing(name=self.device, title=f"port {self.device}", kind="port", owners=owners),)
 
     def undo(self) -> Operation:
         return AddPort(device=self.device, row=self.row)
@@ -55,17 +45,13 @@ class RemovePort(SwitchOperation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetProxyArp(Operation):
+class SetProxyArp(LinkOperation):
     """Have a device answer ARP for others, or not: a sysctl that the core does not set."""
 
-    device: str
     value: bool
 
     def __str__(self) -> str:
         return f"set {self.device} proxy_arp {'on' if self.value else 'off'}"
-
-    def things(self, host: Host) -> tuple[Thing, ...]:
-        return (device(self.device, host),)
 
     def undo(self) -> Operation:
         return SetProxyArp(device=self.device, value=not self.value)

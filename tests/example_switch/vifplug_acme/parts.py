@@ -93,8 +93,8 @@ def _set(device: str, now: bool, wanted: bool) -> Unit:
 
 def removal(vif_id: str, acme: Acme | None) -> tuple[RemovePort, ...]:
     """Return what takes a VIF out of the switch, whoever made its ports."""
-    ports = acme.ports.items() if acme else ()
-    return tuple(RemovePort(device=name, row=row) for name, row in ports if row.vif_id == vif_id)
+    rows = ((name, row) for name, row in (acme or Acme()).ports.items() if row.vif_id == vif_id)
+    return tuple(RemovePort(device=name, row=row) for name, row in rows)
 
 
 KINDS = (*CORE, Port, Trunk)
