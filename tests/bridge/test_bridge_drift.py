@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 
@@ -97,6 +98,23 @@ def test_a_guest_with_another_address_than_its_vifs_is_told_and_left_alone(
     assert told in " ".join(str(checked).split())
     assert not driver.plug(None, VIF).changed
     assert differences(before, namespace.everything()) == []
+
+
+def test_a_guests_tap_under_another_name_is_told_and_left_alone(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    for name in ("br100", "br300"):
+        make_bridge(namespace, name)
+    named = dataclasses.replace(VIF, devname="web0")
+    driver.plug(None, named)
+    with LibvirtsTap(namespace, "web0", address=VIF.address):
+        namespace.ip("link", "set", "web0", "mtu", "1450", "up", "master", "br100")
+        assert not driver.check(None, named)
+        namespace.ip("link", "set", "web0", "master", "br300")
+        before = namespace.everything()
+        assert driver.check(None, named).stale == ("web0 needs master br100, and is left alone",)
+        assert not driver.plug(None, named).changed
+        assert differences(before, namespace.everything()) == []
 
 
 @pytest.mark.parametrize("by", ["file", "id"])

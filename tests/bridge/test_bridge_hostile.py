@@ -70,10 +70,10 @@ def request(**changes: Any) -> dict[str, Any]:
         ({"parts": [TAP | {"name": "uplink"}]}, "uplink is a veth device"),
         ({"parts": [TAP | {"name": "foreign"}]}, "foreign "),
         ({"parts": [BRIDGE | {"name": "lo"}]}, "lo is a loopback device"),
-        ({"parts": [{"kind": "claim", "on": "nowhere"}]}, "claim nowhere"),
+        ({"parts": [{"kind": "claim", "on": "nowhere"}]}, "nowhere is not there"),
         (
             {"parts": [{"kind": "port", "device": "nowhere", "bridge": "nowhere"}]},
-            "set nowhere master nowhere",
+            "nowhere is not there",
         ),
     ],
     ids=repr,

@@ -15,7 +15,7 @@ from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.planning import BRIDGE, on_a_kernel
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
-from vifplug.testing.cases import Case, good, moves_as_planned, moving
+from vifplug.testing.cases import Case, moves_as_planned, moving
 from vifplug.testing.claims import every_claim, kept_of
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
@@ -28,7 +28,7 @@ def sysctl(path: str) -> str:
     return Path("/proc/sys/net", path).read_text().strip()
 
 
-@pytest.mark.parametrize("case", on_a_kernel(good(BRIDGE)))
+@pytest.mark.parametrize("case", on_a_kernel(mended(BRIDGE)))
 def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
 ) -> None:

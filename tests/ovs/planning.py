@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from tests.planning import OVS
-from vifplug.testing.cases import Case, good
+from vifplug.testing.cases import Case
 from vifplug_ovs.snapshot import Ovs
 
 
@@ -20,7 +20,7 @@ def on_the_userspace_datapath() -> list[Case]:
     """
     return [
         case
-        for case in good(OVS)
+        for case in mended(OVS)
         if (ovs := case.host.switch(Ovs))
         and all(bridge.datapath_type == "netdev" for bridge in ovs.bridges.values())
         and not any(link.carrier for link in case.host.links.values())
@@ -33,7 +33,7 @@ def on_the_kernels_datapath() -> list[Case]:
     """Return the cases whose bridges are all the kernel's, where no network card is needed."""
     return [
         case
-        for case in good(OVS)
+        for case in mended(OVS)
         if datapath_of(case) == "system" and not case.host.pci and case.wiring.parts
     ]
 

@@ -34,8 +34,9 @@ def owners(
     asked = [plugin for plugin in known if _switch_has(plugin, vif, host, own)]
     asked += [plugin for plugin in known if plugin.vif_type in types]
     for plugin in [*([own] if own else []), *known]:
-        kinds = {kind for other in asked for kind in other.kinds}
-        if named_after(vif.vif_id, host, [kind for kind in plugin.kinds if kind not in kinds]):
+        covered = {name for other in asked for kind in other.kinds for name in kind.derived.items()}
+        kinds = [kind for kind in plugin.kinds if not covered.issuperset(kind.derived.items())]
+        if named_after(vif.vif_id, host, kinds):
             asked.append(plugin)
     return list({plugin.privileged(): plugin for plugin in reversed(asked)}.values())[::-1]
 

@@ -42,6 +42,7 @@ __all__ = [
     "cases_in",
     "distinct_interfaces",
     "good",
+    "mended",
     "moves_as_planned",
     "moving",
     "write_anew",
@@ -200,6 +201,11 @@ def cases_in(folder: Path, plugins: Plugins | None = None) -> list[Case]:
 def good(cases: Iterable[Case]) -> list[Case]:
     """Return the cases that can be plugged."""
     return [case for case in cases if "error.txt" not in case.expected()]
+
+
+def mended(cases: Iterable[Case]) -> list[Case]:
+    """Return the cases of which a plug leaves nothing that differs."""
+    return [case for case in good(cases) if not case.plan().stale]
 
 
 def moving(cases: Iterable[Case]) -> list[Any]:
