@@ -15,7 +15,7 @@ from tests.bridge.vifs import IDS, bridge_vif, tap_of
 from tests.planning import BRIDGE, on_a_kernel
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
-from vifplug.testing.cases import Case, moves_as_planned, moving
+from vifplug.testing.cases import Case, mended, moves_as_planned, moving
 from vifplug.testing.claims import every_claim, kept_of
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences

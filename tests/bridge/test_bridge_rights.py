@@ -217,6 +217,23 @@ def test_no_vif_raises_the_mtu_of_a_bridge_of_others(
     assert victims.differences == []
 
 
+def test_no_tap_lowers_the_mtu_of_a_bridge_of_others(victims: Victims) -> None:
+    small = OWN_TAP | {"mtu": 68}
+    joins = port(str(OWN_TAP["name"]), "brhost")
+    reply = victims.plug(small, joins)
+    assert "would lower brhost, which others made" in reply["error"]["text"]
+    assert victims.differences == []
+    fixed = {"kind": "mtu", "bridge": "brhost", "device": OWN_TAP["name"], "mtu": 68, "at": 1500}
+    assert victims.plug(fixed, small, joins).get("changed") is True
+    assert mtu_of(victims.namespace, "brhost") == 1500
+    victims.unplug()
+    assert victims.differences == []
+    assert victims.plug(claim("brhost"))["changed"] is True, "it says that a plug was here"
+    assert "would lower brhost" in victims.plug(fixed, small, joins)["error"]["text"]
+    victims.unplug()
+    assert victims.differences == []
+
+
 @pytest.mark.parametrize(
     ("option", "parts", "says"),
     [

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from tests.planning import OVS
-from vifplug.testing.cases import Case
+from vifplug.testing.cases import Case, mended
 from vifplug_ovs.snapshot import Ovs
 
 

@@ -10,12 +10,13 @@ from typing import ClassVar
 from vifplug.errors import Conflict
 from vifplug.fields import MAC, MTU, declared
 from vifplug.model.host import Host
+from vifplug.model.link import Link
 from vifplug.model.mark import Owner
 from vifplug.operations.links import SetLink
 from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import drift
-from vifplug.parts.tap import host_side_address, is_its_tap, stale_address
+from vifplug.parts.tap import MOST_TAP_MTU, host_side_address, is_its_tap, stale_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,17 @@ class GuestTap(BridgePort):
         device, before = self.device, link.master
         join = SetLink(device=device, attribute="master", value=self.bridge, before=before)
         # The MTU first, because a tap that joins a bridge may lower the bridge's.
-        mtu = {} if self.mtu is None else {"mtu": self.mtu}
+        wanted = self._mtu(link, host)
+        mtu = {} if wanted is None else {"mtu": wanted}
         return (*drift(device, link, **mtu), *(() if joined else (join,)),
                 *drift(device, link, up=True))  # fmt: skip
+
+    def _mtu(self, tap: Link, host: Host) -> int | None:
+        """Return the MTU that the tap is to have; without one of the network, a joined bridge's."""
+        bridge = host.link(self.bridge)
+        if self.mtu is None and bridge and tap.master != self.bridge and tap.mtu < bridge.mtu:
+            return min(bridge.mtu, MOST_TAP_MTU)
+        return self.mtu
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         if not operations:

@@ -14,6 +14,7 @@ from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
 from vifplug.parts.part import Part
 from vifplug.parts.roles import BRIDGE, Role
+from vifplug.parts.tap import is_its_tap
 
 _USUAL = 1500
 """The MTU of a bridge that has no ports, and was given none."""
@@ -77,7 +78,9 @@ class FixedMtu(Part):
 
     def _is_fixed(self, owner: Owner, host: Host) -> bool:
         """Whether the bridge's MTU is set, as far as anybody can tell: the kernel does not."""
-        tap, bridge = host.link(self.device), host.link(self.bridge)
+        # A tap under another name is left alone, where another program has put it.
+        tap = host.link(self.device) if is_its_tap(self.device, owner, host) else None
+        bridge = host.link(self.bridge)
         if bridge is None or bridge.mtu < self._kept(bridge.mtu, host):
             return False
         if tap:

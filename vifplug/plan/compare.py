@@ -145,7 +145,7 @@ def compare(owner: Owner, parts: Iterable[Part], host: Host) -> tuple[Step, ...]
             action, detail = part.step(operations, host)
             steps.append(Step(action=action, part=part, detail=detail, operations=operations))
             for operation in operations:
-                rights.require(operation, part, owner, host)
+                rights.require(operation, part, owner, host, noted)
                 possible.require(operation, owner, host)
                 noted.append(operation)
                 operation.foresee(host)

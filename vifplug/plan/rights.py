@@ -16,21 +16,28 @@ by the first two reasons, and gives back what only a claim of the VIF notes. Pur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
-from vifplug.model.mark import Owner, is_anothers_name
+from vifplug.model.mark import Owner, is_anothers_name, shared_mark
 from vifplug.model.thing import Thing
+from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
+from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import Part
 from vifplug.parts.roles import Role
 from vifplug.plan.derived import named_after
 from vifplug.switch import Departure
 
 
-def require(operation: Operation, part: Part, owner: Owner, host: Host) -> None:
-    """Raise Conflict where a VIF's part may not make a change."""
+def require(
+    operation: Operation, part: Part, owner: Owner, host: Host, before: Sequence[Operation]
+) -> None:
+    """Raise Conflict where a VIF's part may not make a change, after those ``before`` it."""
+    if isinstance(part, BridgePort) and isinstance(operation, SetLink):
+        _require_mtu_kept(operation, owner, host, before)
     for name in operation.made:
         if is_anothers_name(name, owner.vif_id):
             found, needed = "is the name of another VIF's device", "a name of this VIF's own"
@@ -46,6 +53,24 @@ def require(operation: Operation, part: Part, owner: Owner, host: Host) -> None:
             raise Conflict(owner.vif_id, thing.title, why, needed)
         if role and owner.vif_id not in thing.owners:
             _require_allowed(thing.name, role, owner, host)
+
+
+def _require_mtu_kept(join: SetLink, owner: Owner, host: Host, before: Sequence[Operation]) -> None:
+    """Raise Conflict where a tap that joins would lower the MTU of a bridge that others made.
+
+    The kernel gives a bridge the least MTU of its ports, unless somebody has set its own.
+    """
+    if join.attribute != "master" or not join.value:
+        return
+    bridge, port = host.link(join.value), host.link(join.device)
+    ours = bridge and (bridge.marks or shared_mark("bridge", join.value) in bridge.altnames)
+    if bridge is None or port is None or ours or port.mtu >= bridge.mtu:
+        return
+    several = (o.these if isinstance(o, SetLinks) else (o,) for o in before)
+    sets = (o for each in several for o in each if isinstance(o, SetLink))
+    if not any((o.device, o.attribute) == (join.value, "mtu") for o in sets):
+        found = f"has MTU {port.mtu}, and would lower {join.value}, which others made"
+        raise Conflict(owner.vif_id, join.device, found, f"{bridge.mtu}, the bridge's, or more")
 
 
 def _require_allowed(name: str, role: Role, owner: Owner, host: Host) -> None:
