@@ -303,6 +303,11 @@ class PlannedOvs(Ovs):
             bridges=bridges,
         )
 
+    @cached_property
+    def fixed(self) -> set[str]:
+        """The bridges whose own MTU a plan fixes."""
+        return set()
+
     def put_bridge(self, name: str, bridge: OvsBridge | None) -> None:
         """Note a bridge as made or changed, or as gone."""
         self._index.put_bridge(name, self.bridge(name), bridge)

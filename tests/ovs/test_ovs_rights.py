@@ -61,6 +61,7 @@ class Victims(Host):
             "link add eth9 type veth peer name wire9",
             "link set eth9 up",
             "link set wire9 up",
+            "link set br-ex up",
             "addr add 192.0.2.9/24 dev br-ex",
             "link add eth8 type veth peer name wire8",
             "link set eth8 up",
@@ -137,6 +138,11 @@ REFUSED = [
      f"{PB_OWN} is named after another VIF"),
     (({"kind": "ovs-bridge", "name": f"pb{MANUAL.id[:12]}", "create": True},),
      "is the name of another VIF's device"),
+    # br-ex has an address of the host's.
+    ((shared("br-ex"), TAP | {"mtu": 68}, port(str(TAP["name"]), "br-ex", interface_id=X)),
+     "would lower br-ex, which the host uses"),
+    ((shared("br-ex"), TAP, port(str(TAP["name"]), "br-ex", interface_id=X, mtu=68)),
+     "would lower br-ex, which the host uses"),
     # Linux devices beside the switch.
     (({"kind": "qbr", "name": QBR_X}, {"kind": "uplink", "device": "eth8", "bridge": QBR_X}),
      f"{QBR_X} is this VIF's own"),

@@ -12,6 +12,7 @@ from vifplug.operations import Operation
 from vifplug_ovs import things
 from vifplug_ovs.operations.operation import OvsOperation
 from vifplug_ovs.ovsdb.requests import Request, as_map, mutate, named
+from vifplug_ovs.snapshot import planned
 
 _KEY = "vifplug-mtu"
 """Notes on a bridge's interface that the MTU there is of our asking."""
@@ -34,7 +35,7 @@ class FixMtu(OvsOperation):
         return (things.bridge(self.bridge, host),)
 
     def foresee(self, host: Host) -> None:
-        return None  # the device keeps what it has
+        planned(host).fixed.add(self.bridge)
 
     def undo(self) -> Operation:
         return UnfixMtu(bridge=self.bridge, mtu=self.mtu)

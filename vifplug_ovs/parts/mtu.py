@@ -54,7 +54,9 @@ class FixedMtu(Part):
             # The switch does not lower the device again for a port that has been there.
             fixed = port.mtu_request in (None, self.mtu)
         else:
-            fixed = any(on == self.bridge for on, _ in ovs.claims(owner.vif_id))
+            # A claim of another way is of the place that the VIF leaves.
+            claims = ((on, (c.vif_type, c.process)) for on, c in ovs.claims(owner.vif_id))
+            fixed = (self.bridge, (owner.vif_type, owner.process)) in claims
         return () if fixed else (FixMtu(bridge=self.bridge, mtu=link.mtu),)
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:

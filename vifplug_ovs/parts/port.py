@@ -25,8 +25,9 @@ from vifplug_ovs.operations import (
     Settle,
     set_ids,
 )
+from vifplug_ovs.parts.mtu import used_by_host
 from vifplug_ovs.parts.representor import is_claimed
-from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, readable
+from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, planned, readable
 from vifplug_ovs.things import SHARED, port_role, ports_of, require_own_id
 
 PATCH = "patch"
@@ -120,6 +121,7 @@ class Port(Part):
                 mtu_request=self.mtu,
                 transient=True,
             )
+            self._require_mtu_kept(owner, host)
             guest = host.link(self.guest) if self.guest else None
             added = AddPort(
                 device=self.name,
@@ -132,6 +134,7 @@ class Port(Part):
         bridge, port = current
         changes: list[Operation] = list(leftovers)
         if bridge != self.bridge:
+            self._require_mtu_kept(owner, host)
             changes.append(
                 MovePort(device=self.name, source=bridge, target=self.bridge, row=port.row)
             )
@@ -152,6 +155,19 @@ class Port(Part):
         if port.error or not port.ofport or port.ofport < 0:
             changes.append(Settle(device=self.name, bridge=self.bridge))
         return tuple(changes)
+
+    def _require_mtu_kept(self, owner: Owner, host: Host) -> None:
+        """Raise Conflict where a new port would lower the MTU of a bridge that the host uses.
+
+        The part that keeps it comes before.
+        """
+        link = host.link(self.name) if not self.type else None
+        mtu = min((each for each in (self.mtu, link and link.mtu) if each), default=None)
+        used = used_by_host(self.bridge, host, above=mtu) if mtu else None
+        if used is None or self.bridge in planned(host).fixed:
+            return
+        found = f"has MTU {mtu}, and would lower {self.bridge}, which the host uses"
+        raise Conflict(owner.vif_id, self.name, found, f"{used.mtu}, the bridge's, or more")
 
     def _require_names(self, owner: Owner) -> None:
         """Raise Conflict where a patch, or a socket, has a name that can't be this VIF's.
