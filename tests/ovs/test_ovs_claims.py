@@ -59,10 +59,11 @@ def bridge_vif(number: int = 0) -> VIF:
     return VIF.from_dict({**ovs_vif(number).to_dict(), "vif_type": "bridge", "network": network})
 
 
-def libvirts_port(ovs: OpenVSwitch, interface_id: str, bridge: str = "br-int") -> None:
+def libvirts_port(ovs: OpenVSwitch, vif_id: str, interface_id: str) -> None:
     """Make a port as libvirt leaves it in the database when a host goes down."""
+    name = f"tap{vif_id[:11]}"
     ids = (f"external_ids:iface-id={interface_id}", f"external_ids:vm-id={IDS[2]}")
-    ovs.vsctl("--no-wait", "add-port", bridge, "vnet7", "--", "set", "Interface", "vnet7", *ids)
+    ovs.vsctl("--no-wait", "add-port", "br-int", name, "--", "set", "Interface", name, *ids)
 
 
 # What stands where.
@@ -108,7 +109,7 @@ def test_an_unplug_with_another_interface_id_leaves_nothing(
     asked: str | None, by_id: bool, automatic: Host, folder: Path
 ) -> None:
     automatic.driver.plug(None, ovs_vif(interface_id=IDS[3]))
-    libvirts_port(automatic.ovs, IDS[3])
+    libvirts_port(automatic.ovs, IDS[0], IDS[3])
     if by_id:
         (outcome,) = automatic.driver.unplug_ids([IDS[0]])
     else:
@@ -273,16 +274,13 @@ def test_the_claims_of_another_database_are_left_alone(
     assert contents(folder) == {}
 
 
-def test_a_bridge_named_as_a_vifs_own_stays_while_another_vif_claims_it(
-    automatic: Host, folder: Path
-) -> None:
+def test_no_vif_joins_a_bridge_that_is_named_as_anothers_own(automatic: Host, folder: Path) -> None:
     name = f"pb{IDS[0]}"[:14]
     automatic.ovs.add_bridge(name)
-    automatic.driver.plug(None, ovs_vif(1, bridge=name))
-    automatic.driver.unplug(None, ovs_vif(0))
-    assert name in automatic.ovs.vsctl("list-br").split()
-    assert [one.id for one in automatic.driver.list()] == [IDS[1]]
-    automatic.driver.unplug(None, ovs_vif(1))
+    before = automatic.everything()
+    with pytest.raises(Conflict, match=f"OVS bridge {name} is named after another VIF"):
+        automatic.driver.plug(None, ovs_vif(1, bridge=name))
+    assert automatic.differs(before) == []
     assert contents(folder) == {}
 
 
@@ -318,7 +316,7 @@ def test_a_plug_that_fails_keeps_its_new_bridge_for_another_vif_that_has_claimed
 def test_after_a_reboot_a_plug_claims_anew(automatic: Host, folder: Path) -> None:
     driver = automatic.driver
     driver.plug_all([(None, ovs_vif(0)), (None, ovs_vif(1, interface_id=IDS[3]))])
-    libvirts_port(automatic.ovs, IDS[3])
+    libvirts_port(automatic.ovs, IDS[1], IDS[3])
     shutil.rmtree(folder.parent)
 
     assert driver.list() == []

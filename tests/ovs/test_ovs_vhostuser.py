@@ -129,10 +129,11 @@ def test_the_privileged_side_sends_the_switch_to_no_other_socket(
 ) -> None:
     before = br_int.everything()
     vif = vhostuser_vif(0, folder)
-    elsewhere = {"details": {"vhostuser_socket": "/run/dbus/system_bus_socket"}}
+    socket = f"/run/dbus/{derived_name('vhu', vif.id)}"
+    elsewhere = {"details": {"vhostuser_socket": socket}}
     # A caller that says so though its own side would not.
     monkeypatch.setattr("vifplug_ovs.vhostuser.within", lambda socket, folder: True)
-    with pytest.raises(PrivilegeError, match="/run/dbus/system_bus_socket is not below"):
+    with pytest.raises(PrivilegeError, match=f"{socket} is not below"):
         driver.plug(None, VIF.from_dict(vif.to_dict() | elsewhere))
     assert differences(before, br_int.everything()) == []
 
