@@ -110,6 +110,14 @@ class OvsBridge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FakeBridge:
+    """A bridge of ovs-vsctl's alone: the ports of a VLAN on a real bridge."""
+
+    bridge: str = declared(_ANY)
+    vlan: int | None = declared(Integer(0, 4095), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ovn:
     """What a host that is part of an OVN says: its southbound database, and its controller.
 
@@ -132,7 +140,8 @@ class Ovs(Snapshot):
     of port that the switch knows, and ``ovn`` is the host's OVN, if these were read. ``qos`` are
     the ids of VIFs that have a QoS row of ours: it outlives a port that another program deletes.
     ``database`` is the UUID of the row of table Open_vSwitch. ``lost`` are the ids of VIFs whose
-    claims lead to no bridge any more, or can't be read.
+    claims lead to no bridge any more, or can't be read. ``fakes`` are fake bridges among those that
+    VIFs name.
     """
 
     key: ClassVar[str] = "ovs"
@@ -148,6 +157,7 @@ class Ovs(Snapshot):
     database: str = declared(_ANY, default="")
     lost: tuple[str, ...] = declared(Many(_ANY, most=1 << 20), default=())
     bridges: Mapping[str, OvsBridge] = declared(Table(Record(OvsBridge)), default_factory=dict)
+    fakes: Mapping[str, FakeBridge] = declared(Table(Record(FakeBridge)), default_factory=dict)
 
     @property
     def failure(self) -> OVSDBError | None:
@@ -301,6 +311,7 @@ class PlannedOvs(Ovs):
             database=base.database,
             lost=base.lost,
             bridges=bridges,
+            fakes=base.fakes,
         )
 
     @cached_property

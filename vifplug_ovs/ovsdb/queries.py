@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from vifplug_ovs.operations.ports import AddPort
 from vifplug_ovs.ovsdb.connection import Connection, first_error
 from vifplug_ovs.ovsdb.requests import Request, as_map, by_row, named, select
 from vifplug_ovs.ovsdb.rows import Row, bridge_of, plain_row, port_of
-from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, Ovn, Ovs, OvsPort
+from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, FakeBridge, Ovn, Ovs, OvsPort
 
 _MANY = 8
 """For this many VIFs and more, everything is read: that takes fewer questions."""
@@ -23,6 +24,7 @@ _SWITCH = ["_uuid"]
 _BRIDGE = ["name", "_uuid", "datapath_type"]
 _OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config"]
+_FAKE = ["name", "_uuid", "fake_bridge", "tag"]
 _INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
               "external_ids"]  # fmt: skip
 _NO_SWITCH: Row = {"_uuid": "", "ovs_version": None, "iface_types": None, "external_ids": {}}
@@ -77,8 +79,12 @@ def read(
     """
     ask = _Questions(connection, deadline, after, meanwhile)
     if reading.sought is None or len(reading.sought) >= _MANY:
-        return _everything(ask)
-    return _some(ask, reading, {operation.device: operation for operation in added})
+        found = _everything(ask)
+    else:
+        found = _some(ask, reading, {operation.device: operation for operation in added})
+    named_ones = {vif.bridge for vif in reading.sought or () if vif.bridge}
+    fakes = _fakes(ask, sorted(named_ones - found.bridges.keys()))
+    return dataclasses.replace(found, fakes=fakes) if fakes else found
 
 
 class TimedOut(Exception):
@@ -145,6 +151,18 @@ def _everything(ask: _Questions) -> Ovs:
         database=switch["_uuid"],
         bridges=bridges_by_name,
     )
+
+
+def _fakes(ask: _Questions, names: Sequence[str]) -> dict[str, FakeBridge]:
+    """Return which of some names are of fake bridges. Each is a port of its real bridge."""
+    answers = ask.rows([select("Port", named(name), _FAKE) for name in names])
+    ports = [row for rows in answers for row in rows if row["fake_bridge"]]
+    owners = ask.rows([_owner(row["name"], row["_uuid"])[1] for row in ports])
+    return {
+        port["name"]: FakeBridge(bridge=bridge["name"], vlan=port["tag"])
+        for port, bridges in zip(ports, owners, strict=True)
+        for bridge in bridges
+    }
 
 
 @dataclass

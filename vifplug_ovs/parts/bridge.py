@@ -47,8 +47,13 @@ class Bridge(_AnyBridge):
         return {self.name: SHARED}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        if readable(owner, host).bridge(self.name):
+        ovs = readable(owner, host)
+        if ovs.bridge(self.name):
             return ()
+        if fake := ovs.fakes.get(self.name):
+            found = f"is a fake bridge (VLAN {fake.vlan} of {fake.bridge})"
+            needed = f"a real one, as {fake.bridge}, whose ports get no VLAN from vifplug"
+            raise Conflict(owner.vif_id, f"OVS bridge {self.name}", found, needed)
         if not self.create:
             needed = "one that is there, or should_create_bridge without multi_host"
             raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is not there", needed)
