@@ -166,6 +166,14 @@ def carries_no_vlan(link: Link) -> str | None:
     return None
 
 
+def carries_no_macvtap(link: Link) -> str | None:
+    """Return why the kernel puts no macvtap on a device; None where it does."""
+    # On a macvlan or a macvtap it means the device that this one lies on.
+    if link.kind in (*TAKES_FRAMES, "loopback", "vrf"):
+        return f"is a {link.kind} device"
+    return None if link.ethernet else f"is a {link.kind} device, which has no Ethernet frames"
+
+
 def is_vlan(link: Link | None, lower: str, vlan: int) -> bool:
     """Whether a device is there and is the 802.1Q device of an id on another device."""
     return link is not None and (link.kind, link.lower, link.vlan, link.protocol) == (

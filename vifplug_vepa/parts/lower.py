@@ -15,7 +15,7 @@ from typing import ClassVar
 from vifplug.errors import Conflict
 from vifplug.fields import DEVICE, MAC, MTU, Choice, declared
 from vifplug.model.host import Host
-from vifplug.model.link import TAKES_FRAMES, Link
+from vifplug.model.link import TAKES_FRAMES, Link, carries_no_macvtap, carries_no_vlan
 from vifplug.model.mark import Mark, Owner, shared_mark
 from vifplug.model.thing import Thing
 from vifplug.operations import (
@@ -37,6 +37,9 @@ CARRIES_VLAN = "vlan"
 
 It is also the role of the claim on this device, which is then a core ``Claim``.
 """
+
+_ALONE = ("ipvlan", "ipvtap", "macsec", "rmnet")
+"""Kinds of device that leave no frames to a macvtap on the same device."""
 
 LOWER = "lower"
 """The role of the claim on a device that the macvtap itself lies on."""
@@ -199,9 +202,10 @@ class Lower(Part):
         needed = "a device of the host for a macvtap, such as a network card or a VLAN device"
         if link is None:
             raise Conflict(owner.vif_id, self.device, "is not there", needed)
-        if link.kind in ("loopback", *TAKES_FRAMES):
-            raise Conflict(owner.vif_id, self.device, f"is a {link.kind} device", needed)
-        if link.master and self.mode != CARRIES_VLAN:
+        carries_vlan = self.mode == CARRIES_VLAN
+        if why := carries_no_vlan(link) if carries_vlan else carries_no_macvtap(link):
+            raise Conflict(owner.vif_id, self.device, why, needed)
+        if link.master and not carries_vlan and not self._keeps_frames(link.master, host):
             raise Conflict(owner.vif_id, self.device, f"is a port of {link.master}", needed)
         if link.marks:
             belongs = f"belongs to VIF {link.marks[0].vif_id}"
@@ -210,6 +214,11 @@ class Lower(Part):
             room = f"the network's, {self.mtu}, or more"
             raise Conflict(owner.vif_id, self.device, f"has MTU {link.mtu}", room)
         return link
+
+    def _keeps_frames(self, master: str, host: Host) -> bool:
+        """Whether a device still gets its own frames below this master: a vrf has routes alone."""
+        link = host.link(master)
+        return link is not None and link.kind == "vrf"
 
     def _require_room(self, owner: Owner, link: Link, host: Host) -> None:
         """Raise Conflict where the device is not free for this mode.
@@ -233,13 +242,13 @@ class Lower(Part):
         if self.mode == CARRIES_VLAN:
             return
         own = _macvtaps(self.device, self.address, host)
-        for name, other in host.lying_on(self.device).items():
+        for name, other in host.lying_on(self.device, (*TAKES_FRAMES, *_ALONE)).items():
+            if other.kind in _ALONE:
+                user = f"has the {other.kind} {name} on it"
+                raise Conflict(owner.vif_id, self.device, user, "one without")
             if name not in own and (alone or other.mode == PASSTHROUGH):
                 user = f"has the {other.kind} {name} on it ({other.mode or 'ipvlan'})"
                 raise Conflict(owner.vif_id, self.device, user, needed)
-            if other.kind in ("ipvlan", "ipvtap"):
-                user = f"has the {other.kind} {name} on it"
-                raise Conflict(owner.vif_id, self.device, user, "one without")
 
 
 def _address_in(claim: Mark) -> str | None:
