@@ -22,11 +22,11 @@ def on_a_kernel(cases: list[Case]) -> list[Any]:
     """Return those that a network namespace can show, as parameters, marked for what they need.
 
     A network service that manages a device is no state of a namespace, nor is a read-only
-    /proc/sys: tests/bridge has them apart.
+    /proc/sys: tests/bridge has them apart. So it has what else names an uplink.
     """
     hosts = [(case, case.host) for case in cases]
     shown = [case for case, host in hosts if host.fixed is None
-             and all(k.manager is None for k in host.links.values())]  # fmt: skip
+             and all(k.manager is None and not k.naming for k in host.links.values())]  # fmt: skip
     return [pytest.param(case, id=case.name, marks=_needs(case)) for case in shown]
 
 

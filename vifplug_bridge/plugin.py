@@ -20,6 +20,7 @@ from vifplug.parts import Bridge, BridgePort, Claim, FixedMtu, Part, Uplink, Vla
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
+from vifplug_bridge.joining import left_behind
 
 USES: Uses = (
     *NIC,
@@ -224,7 +225,7 @@ def _bridge_notes(vif: VIF, host: Host, bridge: str, tap: str) -> tuple[str, ...
 
 
 def _warnings(vif: VIF, host: Host, uplink: str) -> tuple[str, ...]:
-    notes = []
+    notes = list(left_behind(host, uplink, vif.network.bridge or ""))
     if manager := host.manager(uplink):
         mend = f"have it leave {uplink} alone"
         notes.append(f"{uplink} is managed by {manager}, which may undo this: {mend}")

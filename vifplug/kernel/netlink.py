@@ -10,13 +10,22 @@ from __future__ import annotations
 import errno
 import socket
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from vifplug.kernel.messages import attributes as nl
 from vifplug.kernel.messages import links as rt
 from vifplug.kernel.messages.addresses import GETADDR, Address, address_request
+from vifplug.kernel.messages.neighbours import (
+    GETNEIGH,
+    GETRULE,
+    PROXY,
+    Neighbour,
+    neighbour_request,
+    rule_of,
+    rule_request,
+)
 from vifplug.kernel.messages.routes import GETROUTE, Route, route_request
 from vifplug.model.link import Link, Vf
 
@@ -144,6 +153,27 @@ class Netlink:
             for body in self.dump(GETROUTE, route_request(family, index))
             for route in Route.decode(body, index)
         ]
+
+    def neighbours(self, index: int) -> list[Neighbour]:
+        """Return the permanent neighbours on the device of this index."""
+        return [one for one in self._neighbours(index, proxy=False) if one.permanent]
+
+    def _neighbours(self, index: int, *, proxy: bool) -> Iterator[Neighbour]:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for body in self.dump(GETNEIGH, neighbour_request(family, index, proxy=proxy)):
+                found = Neighbour.decode(body)
+                if found.index == index and bool(found.flags & PROXY) == proxy:
+                    yield found
+
+    def naming(self, device: str, index: int) -> list[str]:
+        """Return in a few words each rule that names a device, and each address it stands for."""
+        rules = (
+            rule_of(body, device)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for body in self.dump(GETRULE, rule_request(family))
+        )
+        proxies = (f"proxy for {one.address}" for one in self._neighbours(index, proxy=True))
+        return [*dict.fromkeys(rule for rule in rules if rule), *proxies]
 
     def _get(self, body: bytes) -> tuple[str, Link] | None:
         try:

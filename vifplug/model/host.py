@@ -171,6 +171,18 @@ class Host:
         """
         return self._links.routes(name)
 
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the device's permanent neighbours: IP address and MAC address of each."""
+        return self._links.neighbours(name)
+
+    def naming(self, name: str) -> tuple[str, ...]:
+        """Return what else of the host names the device: rules, and addresses it stands for."""
+        return self._links.naming(name)
+
+    def sysctls(self, name: str) -> Mapping[str, int]:
+        """Return the device's sysctls on the host's IP traffic, or those of a new device."""
+        return self._links.sysctls(name)
+
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device (NetworkManager ...), or None."""
         return self._links.manager(name)

@@ -82,9 +82,12 @@ class Link:
     ``switch_id`` and ``port_name`` are those of a port of a network card's own switch (switchdev).
     ``forward_delay`` and ``ageing_time`` are in hundredths of a second. With ``vlan_filtering`` a
     bridge gives a new port the VLAN ``default_pvid``, or with 0 none.
-    A running host reads ``addresses``, ``routes``, ``manager``, ``driver``, ``vfs`` (by number) and
-    ``held`` and ``station`` (of a wireless network, without 4-address frames) only when they are
-    asked for, by the Host's methods of these names; so also ``claims``, each as the text of a Mark.
+    ``naming`` is what else of the host names the device, ``sysctls`` are those on the host's own
+    traffic.
+    A running host reads ``addresses``, ``routes``, ``neighbours``, ``naming``, ``sysctls``,
+    ``manager``, ``driver``, ``vfs`` (by number), ``held`` and ``station`` (of a wireless network,
+    without 4-address frames) only when they are asked for, by the Host's methods of these names; so
+    also ``claims``, each as the text of a Mark.
     """
 
     kind: str = declared(WORD)
@@ -98,6 +101,9 @@ class Link:
     claims: tuple[str, ...] = declared(Many(_ALTNAME, most=1 << 16), default=())
     addresses: tuple[str, ...] = declared(Many(CIDR), default=())
     routes: tuple[str, ...] = declared(Many(fields.LINE), default=())
+    neighbours: tuple[str, ...] = declared(Many(fields.LINE), default=())
+    naming: tuple[str, ...] = declared(Many(fields.LINE), default=())
+    sysctls: Mapping[str, int] = declared(Table(Integer(-(2**31), 2**31 - 1)), default_factory=dict)
     manager: str | None = declared(fields.LINE, default=None)
     lower: str | None = declared(DEVICE, default=None)
     stacked: bool = declared(BOOLEAN, default=False)

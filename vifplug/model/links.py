@@ -75,6 +75,18 @@ class Links(Mapping[str, Link]):
         """Return the routes through the device."""
         return self[name].routes if name in self else ()
 
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the permanent neighbours on the device: IP address and MAC address."""
+        return self[name].neighbours if name in self else ()
+
+    def naming(self, name: str) -> tuple[str, ...]:
+        """Return what else of the host names the device: rules, and addresses it stands for."""
+        return self[name].naming if name in self else ()
+
+    def sysctls(self, name: str) -> Mapping[str, int]:
+        """Return the sysctls of the device on the host's IP traffic, or those of a new one."""
+        return self[name].sysctls if name in self else {}
+
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device, if one does."""
         return self[name].manager if name in self else None
@@ -117,6 +129,7 @@ class Planned(Links):
         self._altnames: dict[str, str] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
+        self._neighbours: dict[str, tuple[str, ...]] = {}
         self._vfs: dict[tuple[str, int], Vf] = {}
         self._claims_of: dict[str, dict[tuple[str, Mark], bool]] = {}
         self._claims_on: dict[str, dict[Mark, bool]] = {}
@@ -131,10 +144,15 @@ class Planned(Links):
         self._vfs[name, number] = vf
 
     def put_addressing(
-        self, name: str, addresses: tuple[str, ...], routes: tuple[str, ...]
+        self,
+        name: str,
+        addresses: tuple[str, ...],
+        routes: tuple[str, ...],
+        neighbours: tuple[str, ...],
     ) -> None:
-        """Note a device's addresses and routes as they will be."""
+        """Note a device's addresses, routes and permanent neighbours as they will be."""
         self._addresses[name], self._routes[name] = addresses, routes
+        self._neighbours[name] = neighbours
 
     def put(self, name: str, after: Link | None) -> None:
         """Note a device as made or changed, or as gone."""
@@ -218,6 +236,18 @@ class Planned(Links):
     def routes(self, name: str) -> tuple[str, ...]:
         """Return the routes that go, or will go, through the device."""
         return self._routes[name] if name in self._routes else self._base.routes(name)
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the permanent neighbours that the device has, or will have."""
+        return self._neighbours[name] if name in self._neighbours else self._base.neighbours(name)
+
+    def naming(self, name: str) -> tuple[str, ...]:
+        """Return what else of the host names the device."""
+        return self._base.naming(name)
+
+    def sysctls(self, name: str) -> Mapping[str, int]:
+        """Return the sysctls of the device, or those of a new one."""
+        return self._base.sysctls(name)
 
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device."""

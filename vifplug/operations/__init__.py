@@ -3,8 +3,10 @@
 
 from vifplug.operations.addressing import (
     CopyAddresses,
+    CopyNeighbours,
     CopyRoutes,
     RemoveAddresses,
+    RemoveNeighbours,
     RemoveRoutes,
     move_addressing,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "AddClaim",
     "ClaimOperation",
     "CopyAddresses",
+    "CopyNeighbours",
     "CopyRoutes",
     "LinkOperation",
     "MakeLink",
@@ -41,6 +44,7 @@ __all__ = [
     "RemoveClaim",
     "RemoveLink",
     "RemoveLinks",
+    "RemoveNeighbours",
     "RemoveRoutes",
     "SetLink",
     "SetLinks",

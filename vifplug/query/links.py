@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -28,6 +29,18 @@ _MANAGERS = (
 
 _UPLINKS = shared_mark(UPLINK, "")
 """How the mark of an uplink begins."""
+
+
+_CONF = Path("/proc/sys/net")
+_SETTINGS = (
+    "ipv4.forwarding",
+    "ipv4.proxy_arp",
+    "ipv4.rp_filter",
+    "ipv6.forwarding",
+    "ipv6.proxy_ndp",
+    "ipv6.use_tempaddr",
+)
+"""The sysctls of a device that the host's own traffic through it depends on."""
 
 
 class RunningLinks(Links):
@@ -215,6 +228,27 @@ class RunningLinks(Links):
             return ()
         found = self._netlink.routes(self[name].index)
         return tuple(dict.fromkeys(one.name for one in found if not one.by_link))
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the permanent neighbours on the device: IP address and MAC address."""
+        if name not in self:
+            return ()
+        return tuple(one.name for one in self._netlink.neighbours(self[name].index))
+
+    def naming(self, name: str) -> tuple[str, ...]:
+        """Return what else of the host names the device: rules, and addresses it stands for."""
+        return tuple(self._netlink.naming(name, self[name].index)) if name in self else ()
+
+    def sysctls(self, name: str) -> Mapping[str, int]:
+        """Return the device's sysctls on the host's IP traffic, or those of a new device."""
+        device = name if name in self else "default"
+        found = {}
+        for setting in _SETTINGS:
+            family, _, word = setting.partition(".")
+            # A kernel without IPv6 has no such file.
+            with contextlib.suppress(OSError, ValueError):
+                found[setting] = int((_CONF / family / "conf" / device / word).read_text())
+        return found
 
     def driver(self, name: str) -> str | None:
         """Return the name of the driver that made the device, as the kernel itself has it."""

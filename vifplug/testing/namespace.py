@@ -22,6 +22,7 @@ _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _THROWAWAY_GROUP = 0x7601
 _FOREVER = 0xFFFFFFFF
+_OF_A_FAMILY = ("addr", "route show table all", "rule", "neigh show nud permanent")
 _SYSCTLS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh", "bridge")
 
 _LINK_NOISE = frozenset(("operstate", "qdisc", "promiscuity", "allmulti",
@@ -193,8 +194,9 @@ class NetworkNamespace(PlainFixture):
         """Return all that is set in the namespace, for a comparison of before and after.
 
         Keys: ``links`` and ``addresses`` by interface (``ip -d -j``, with ifindex and altnames),
-        ``routes`` of all tables, ``rules``, ``qdiscs``, ``vlans`` and ``fdb`` of bridges, and
-        ``sysctls`` (net/ipv4 and net/ipv6, conf and neigh, each interface's; net/bridge).
+        ``routes`` of all tables, ``rules``, permanent ``neighbours``, ``qdiscs``, ``vlans`` and
+        ``fdb`` of bridges, and ``sysctls`` (net/ipv4 and net/ipv6, conf and neigh, each
+        interface's; net/bridge).
 
         Left out is what moves by itself: counters, timers, carrier and what follows from it
         (operstate, LOWER_UP, NO-CARRIER, a bridge port's state, link-local addresses that the
@@ -235,10 +237,8 @@ class NetworkNamespace(PlainFixture):
             yield announced
 
     def _dump(self) -> dict[str, Any]:
-        links, *found4 = self._batch(
-            ("ip", "-4", "-d"), "link", "addr", "route show table all", "rule"
-        )
-        found6 = self._batch(("ip", "-6", "-d"), "addr", "route show table all", "rule")
+        links, *found4 = self._batch(("ip", "-4", "-d"), "link", *_OF_A_FAMILY)
+        found6 = self._batch(("ip", "-6", "-d"), *_OF_A_FAMILY)
         vlans, fdb = self._batch(("bridge",), "vlan", "fdb")
         addresses: dict[str, Any] = {link["ifname"]: [] for link in links}
         for link in (*found4[0], *found6[0]):
@@ -250,9 +250,13 @@ class NetworkNamespace(PlainFixture):
             "addresses": addresses,
             "routes": {
                 family: [_route(route) for route in routes if not _follows(route)]
-                for family, (_, routes, _) in families.items()
+                for family, (_, routes, _, _) in families.items()
             },
-            "rules": {family: rules for family, (_, _, rules) in families.items()},
+            "rules": {family: rules for family, (_, _, rules, _) in families.items()},
+            "neighbours": {
+                family: sorted(neighbours, key=lambda one: (one["dev"], one["dst"]))
+                for family, (_, _, _, neighbours) in families.items()
+            },
             "qdiscs": [
                 {key: value for key, value in qdisc.items() if key != "refcnt"}
                 for qdisc in self._json("tc", "-j", "qdisc")

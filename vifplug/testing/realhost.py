@@ -55,6 +55,9 @@ def make_real(host: Host, namespace: NetworkNamespace) -> None:
         if name != "lo":
             _make(name, link, namespace)
     for name, link in host.links.items():
+        for neighbour in link.neighbours:
+            address, mac = neighbour.split()
+            namespace.ip("neigh", "add", address, "lladdr", mac, "nud", "permanent", "dev", name)
         if link.master and link.master in host.links:
             namespace.ip("link", "set", name, "master", link.master)
 

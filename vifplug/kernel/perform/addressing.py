@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IP addresses and routes copied and removed. One that is there, or gone, already is as good."""
+"""IP addresses, routes and neighbours copied and removed.
+
+One that is there, or gone, already is as good.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections import Counter
 
 from vifplug.kernel.messages import attributes as nl
 from vifplug.kernel.messages.addresses import DELADDR, NEWADDR, NODAD
+from vifplug.kernel.messages.neighbours import DELNEIGH, NEWNEIGH
 from vifplug.kernel.messages.routes import (
     DELROUTE,
     GETROUTE,
@@ -21,8 +25,10 @@ from vifplug.kernel.netlink import KernelError, Request
 from vifplug.kernel.perform.dispatch import Kernel, WrongDevice, perform
 from vifplug.operations.addressing import (
     CopyAddresses,
+    CopyNeighbours,
     CopyRoutes,
     RemoveAddresses,
+    RemoveNeighbours,
     RemoveRoutes,
 )
 
@@ -118,7 +124,29 @@ def _remove_routes(operation: RemoveRoutes, kernel: Kernel) -> None:
             _unless(errno.ESRCH, kernel, (DELROUTE, nl.ACK, one.body(device)))
 
 
-def _require_kept(operation: RemoveAddresses | RemoveRoutes, kept: set[str]) -> None:
+@perform.register
+def _copy_neighbours(operation: CopyNeighbours, kernel: Kernel) -> None:
+    source = kernel.required(operation.source).index
+    target = kernel.required(operation.device).index
+    for one in kernel.netlink.neighbours(source):
+        if one.name in operation.these:
+            # It replaces what the kernel has learnt meanwhile of the same address.
+            kernel.netlink.request((NEWNEIGH, nl.ACK | nl.CREATE | nl.REPLACE, one.body(target)))
+
+
+@perform.register
+def _remove_neighbours(operation: RemoveNeighbours, kernel: Kernel) -> None:
+    device = kernel.required(operation.device).index
+    kept_on = kernel.required(operation.kept_on).index
+    _require_kept(operation, {one.name for one in kernel.netlink.neighbours(kept_on)})
+    for one in kernel.netlink.neighbours(device):
+        if one.name in operation.these:
+            _unless(errno.ENOENT, kernel, (DELNEIGH, nl.ACK, one.body(device)))
+
+
+def _require_kept(
+    operation: RemoveAddresses | RemoveRoutes | RemoveNeighbours, kept: set[str]
+) -> None:
     lost = [one for one in operation.these if one not in kept]
     if lost:
         raise WrongDevice(f"{operation.kept_on} has not got {', '.join(lost)}")
