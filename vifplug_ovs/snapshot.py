@@ -136,12 +136,11 @@ class Ovs(Snapshot):
     """What a database said. ``error`` is why it could not be read; then the rest is empty.
 
     ``absent``: there is no such socket, as on a host without Open vSwitch. ``mend`` is what an
-    operator can do about another ``error``. ``types`` are the types
-    of port that the switch knows, and ``ovn`` is the host's OVN, if these were read. ``qos`` are
-    the ids of VIFs that have a QoS row of ours: it outlives a port that another program deletes.
-    ``database`` is the UUID of the row of table Open_vSwitch. ``lost`` are the ids of VIFs whose
-    claims lead to no bridge any more, or can't be read. ``fakes`` are fake bridges among those that
-    VIFs name.
+    operator can do about another ``error``. ``types`` are the types of port that the switch knows,
+    and ``ovn`` is the host's OVN, if these were read. ``qos`` are the ids of VIFs that have a QoS
+    row of ours: it outlives a port that another program deletes. ``database`` is the UUID of the
+    row of table Open_vSwitch. ``lost`` are the ids of VIFs whose claims lead to no bridge any more,
+    or can't be read. ``fakes`` are fake bridges among those that VIFs name.
     """
 
     key: ClassVar[str] = "ovs"
