@@ -236,11 +236,15 @@ def test_an_unplug_that_is_wrong_is_told_and_hurts_no_other(
     assert [one.id for one in driver.list()] == [IDS[0]]
 
 
-def test_a_switch_that_can_not_be_closed_changes_nothing(
-    wrong: Callable[[Changes], Installed], start: Start, host: Hosted
+_CLOSE = '        """Between two changes, nothing is open."""\n'
+_VOID = f"{_CLOSE}\n    def void(self, tokens):\n{raising()}"
+
+
+@pytest.mark.parametrize("last", [raising(), _VOID], ids=["closed", "asked for void claims"])
+def test_a_switch_that_fails_in_the_end_changes_nothing(
+    last: str, wrong: Callable[[Changes], Installed], start: Start, host: Hosted
 ) -> None:
-    text = '        """Between two changes, nothing is open."""\n'
-    plugin = wrong({"privileged": {text: raising()}})
+    plugin = wrong({"privileged": {_CLOSE: last}})
     driver: GenericVIFDriver = start(plugin)
     assert driver.plug(None, plugin.vif()).changed
     assert driver.unplug(None, plugin.vif()).changed
