@@ -7,6 +7,7 @@ One run for all: the machine is slow. test_vepa_functions.py has the tests, whic
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from oslo_config import cfg
 
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.apply import means
+from vifplug.kernel.messages import attributes as nl
+from vifplug.kernel.netlink import Netlink
 from vifplug.kernel.perform import Kernel, WrongDevice
 from vifplug.operations.operation import Operation
 from vifplug.query.cards import RunningFunctions
@@ -96,6 +99,7 @@ def main(answers: Path) -> None:
         _port_profiles(driver, vfs, names)
         _without_a_device(driver, pf, vfs)
         _gone(driver, pf, vfs, switch)
+        _wireless(driver)
     finally:
         answers.write_text(json.dumps(FOUND, indent=1))
         driver.close()
@@ -208,6 +212,38 @@ def _gone(driver: GenericVIFDriver, pf: str, vfs: list[str], switch: Path) -> No
     until(lambda: not (PCI / "devices" / vfs[0]).exists())
     FOUND["gone check"] = said(lambda: driver.check(None, one))
     FOUND["gone unplug"] = said(lambda: driver.unplug(None, one)), marks(pf)
+
+
+def _wireless(driver: GenericVIFDriver) -> None:
+    """A wireless card as a station, as one with 4-address frames, and as an access point."""
+    run("modprobe", "mac80211_hwsim", "radios=1")
+    until((NET / "wlan0").exists)
+    run("ip", "link", "add", "br7", "type", "bridge")
+    network = {"bridge": "br100", "should_create_bridge": True, "interface": "wlan0"}
+    one = {"id": IDS[0], "vif_type": "bridge", "address": "fa:16:3e:11:22:00", "network": network}
+    index = int((NET / "wlan0/ifindex").read_text())
+    answers = []
+    for four_addresses, kind in ((0, 2), (1, 2), (0, 3)):
+        _set_wireless(index, four_addresses, kind)
+        planned = said(lambda: driver.plan(None, VIF.from_dict(one)))
+        joined = subprocess.run(("ip", "link", "set", "wlan0", "master", "br7"), check=False)
+        run("ip", "link", "set", "wlan0", "nomaster")
+        answers.append((planned, joined.returncode == 0))
+    FOUND["wireless"] = answers
+
+
+def _set_wireless(index: int, four_addresses: int, kind: int) -> None:
+    """Have a wireless card be of a kind (linux/nl80211.h); it sends with four addresses or not."""
+    with Netlink(16) as netlink:
+        name = nl.attribute(2, nl.text("nl80211"))
+        ((known,),) = netlink.request((16, nl.ACK, struct.pack("=BBH", 3, 1, 0) + name))
+        family = int.from_bytes(nl.nested(known, 4)[1], "little")
+        asked = (
+            nl.attribute(3, nl.u32(index)),
+            nl.attribute(5, nl.u32(kind)),
+            nl.attribute(83, nl.u8(four_addresses)),
+        )
+        netlink.request((family, nl.ACK, struct.pack("=BBH", 6, 1, 0) + b"".join(asked)))
 
 
 if __name__ == "__main__":

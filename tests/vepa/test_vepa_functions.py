@@ -133,3 +133,13 @@ def test_functions_of_a_sysfs_somewhere_else(tmp_path: Path) -> None:
     assert found.get("0000:02:00.0") == PciFunction(network=False), "another kind of device"
     for absent in ("0000:03:00.0", "", ".", "../../devices", "0000:01:00.0/net"):
         assert absent not in found
+
+
+def test_a_station_of_a_wireless_network_is_no_uplink(answers: dict[str, Any]) -> None:
+    (station, taken), four_addresses, access_point = answers["wireless"]
+    assert "Conflict" in station
+    assert "wlan0 is a station of a wireless network" in station
+    assert not taken
+    for planned, taken in (four_addresses, access_point):
+        assert "wlan0 -> br100" in planned
+        assert taken
