@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fake bridges: ovs-vsctl and libvirt take them for bridges, and the switch has ports of a VLAN."""
+"""Names that look like an OVS bridge's: fake bridges, and alternative names of devices.
+
+ovs-vsctl and libvirt take a fake bridge for a bridge; the switch has the ports of a VLAN.
+"""
 
 from __future__ import annotations
 
@@ -42,3 +45,18 @@ def test_a_port_of_a_bridges_name_is_no_fake_bridge(
     br_int.vsctl("add-port", "br-int", "lan100", *internal)
     with pytest.raises(Conflict, match="OVS bridge lan100 is not there"):
         driver.plug(None, ovs_vif(bridge="lan100"))
+
+
+def test_another_name_of_a_bridge_is_not_taken_for_its_name(
+    namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "property", "add", "dev", "br-int", "altname", "br-storage")
+    host = Host(namespace, br_int, driver)
+    for create, needed in ((False, "br-int"), (True, "br-int, or a name that is free")):
+        vif = ovs_vif(bridge="br-storage", should_create_bridge=create)
+        for call in (driver.plan, driver.check, driver.plug):
+            with pytest.raises(Conflict) as error:
+                call(None, vif)
+            words = f"br-storage is another name of br-int; needed: {needed}"
+            assert str(error.value) == f"VIF {vif.id}: {words}"
+    assert host.differs(host.before) == []

@@ -54,6 +54,9 @@ class Bridge(_AnyBridge):
             found = f"is a fake bridge (VLAN {fake.vlan} of {fake.bridge})"
             needed = f"a real one, as {fake.bridge}, whose ports get no VLAN from vifplug"
             raise Conflict(owner.vif_id, f"OVS bridge {self.name}", found, needed)
+        if carrier := host.carrying(self.name):
+            needed = f"{carrier[0]}, or a name that is free" if self.create else carrier[0]
+            raise Conflict(owner.vif_id, self.name, f"is another name of {carrier[0]}", needed)
         if not self.create:
             needed = "one that is there, or should_create_bridge without multi_host"
             raise Conflict(owner.vif_id, f"OVS bridge {self.name}", "is not there", needed)
