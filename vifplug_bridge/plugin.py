@@ -207,10 +207,20 @@ def _fixed_mtu(vif: VIF, host: Host, bridge: str, tap: str, uplink: str | None) 
 def _bridge_notes(vif: VIF, host: Host, bridge: str, tap: str) -> tuple[str, ...]:
     """Return notes on a bridge by which a guest's frames are lost, or come into another VLAN."""
     notes, network = [], vif.network
+    for name in (bridge, network.interface):
+        device = host.link(name) if name else None
+        if device and device.address == vif.address:
+            notes.append(f"{name} has the guest's address {vif.address}: frames for the guest "
+                         "stay on this host")  # fmt: skip
     link = _of_others(host, bridge)
     if link and network.mtu and link.mtu < network.mtu:
         notes.append(f"{bridge} has MTU {link.mtu}: it drops the network's larger frames "
                      f"({network.mtu})")  # fmt: skip
+    if link and not link.up:
+        notes.append(f"{bridge} is down: it passes no frame: ip link set {bridge} up")
+    joined = host.link(tap)
+    if link and link.silence and not (joined and joined.master == bridge):
+        notes.append(f"{bridge} has STP on: a new port passes nothing for {link.silence:g} s")
     link = host.link(bridge)
     if link is None or not link.vlan_filtering:
         return tuple(notes)

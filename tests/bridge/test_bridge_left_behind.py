@@ -93,3 +93,25 @@ def test_an_uplink_without_addresses_leaves_nothing_behind(
     namespace.ip("addr", "flush", "dev", "eth1")
     namespace.ip("rule", "add", "iif", "eth1", "lookup", "77")
     assert not any("keeps what" in note for note in driver.plan(None, VIF).notes)
+
+
+def test_an_address_for_which_the_bridge_will_not_answer_is_named(
+    far: NetworkNamespace, namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    """The host has a service's address on lo, which the far side reaches until the plug."""
+    namespace.ip("link", "set", "lo", "up")
+    namespace.ip("addr", "add", "198.51.100.9/32", "dev", "lo")
+    far.ip("link", "set", "far", "up")
+    far.ip("addr", "add", "192.0.2.1/24", "dev", "far")
+    far.ip("route", "add", "198.51.100.0/24", "dev", "far")
+
+    def answers(address: str) -> bool:
+        far.ip("neigh", "flush", "dev", "far")
+        return far.run("ping", "-c1", "-W2", address, check=False).returncode == 0
+
+    assert answers("198.51.100.9")
+    told = "br100 answers ARP for its own addresses only (arp_ignore 1), not for 198.51.100.9 of lo"
+    assert told in driver.plan(None, VIF).notes
+    driver.plug(None, VIF)
+    assert answers("192.0.2.7")
+    assert not answers("198.51.100.9")

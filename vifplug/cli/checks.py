@@ -29,8 +29,6 @@ _SHARED = ("9p", "afs", "ceph", "cifs", "fuse", "gfs2", "glusterfs", "lustre", "
            "ocfs2", "smb3", "virtiofs")  # fmt: skip
 """Kinds of file system that several hosts may share."""
 
-_HUNDREDTHS = 100
-
 
 def of_core(driver: GenericVIFDriver, host: Host) -> Iterator[Check]:
     """Yield what every plugin needs of a host."""
@@ -227,8 +225,7 @@ def _bridges(host: Host) -> Iterator[Check]:
             mend = f"ip link set {name} up"
             yield Check(check=f"bridge {name}", ok=not has_vifs, detail=detail, mend=mend)
         if link.stp:
-            delay = 2 * (link.forward_delay or 0) / _HUNDREDTHS
-            detail = f"STP is on: a new port passes nothing for {delay:g} s"
+            detail = f"STP is on: a new port passes nothing for {link.silence:g} s"
             mend = f"ip link set {name} type bridge stp_state 0, if it is in no loop"
             yield Check(check=f"bridge {name}", ok=True, detail=detail, mend=mend)
 

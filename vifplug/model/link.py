@@ -34,6 +34,7 @@ DOT1Q = "802.1Q"
 
 _ALTNAME = Text(r"[^\s]{1,127}", "an alternative name of 1 to 127 characters")
 _COUNT = Integer(0, 2**31 - 1)
+_HUNDREDTHS = 100
 
 NO_ADDRESS = "00:00:00:00:00:00"
 """The MAC address of a virtual function that nobody gave one."""
@@ -134,6 +135,11 @@ class Link:
     def marks(self) -> tuple[Mark, ...]:
         """The VIFs' marks among the alternative names: of a device that is a VIF's own."""
         return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which STP, where a bridge has it on, lets a new port pass nothing."""
+        return 2 * (self.forward_delay or 0) / _HUNDREDTHS if self.stp else 0
 
     @property
     def shared_marks(self) -> tuple[SharedMark, ...]:
