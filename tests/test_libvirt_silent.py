@@ -99,7 +99,7 @@ def test_a_process_waits_for_it_once(
     instance = {"name": "instance-00000001"}
     assert driver.plug(instance, bridge_vif()).changed  # a filter would be looked up, too
     driver.close()
-    assert guests.running(uri(hung.path)).error == f"no answer from {uri(hung.path)}"
+    assert guests.known(uri(hung.path)).error == f"no answer from {uri(hung.path)}"
     assert time.monotonic() - began < HANGS
     assert len(hung.connections) == 1
 

@@ -71,7 +71,8 @@ class GenericVIFDriver(Departures):
     ) -> Plan:
         """Return what differs from "plugged as asked"; an empty plan is false in a condition.
 
-        Where the VIF's guest runs and libvirt answers, its live interface is compared too.
+        Where libvirt answers, the interface of the VIF's guest is compared too: as it runs, or as
+        it will start.
         """
         vifs = self.all_ready([(instance, vif)])
         view = self.look(_good(vifs), host=host)

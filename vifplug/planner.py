@@ -29,7 +29,6 @@ from vifplug.parts import Part
 from vifplug.plan.compare import Plan, plan
 from vifplug.plan.move import Leave, leave
 from vifplug.plan.place import Lookup, elsewhere, leaves, places, require_one_place
-from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
@@ -157,38 +156,29 @@ class Planner:
     def checks(self, vifs: Sequence[Wired | VifplugError], view: View) -> _Plans:
         """Return what differs from "plugged as asked", for each VIF on its own, or the error.
 
-        Where a guest runs and libvirt answers, its live interface is compared too.
+        Where libvirt answers, the interface of the VIF's guest is compared too: as it runs, or as
+        it will start.
         """
         plans = [self.plans([vif], view)[0] for vif in vifs]
         if not self.reader.is_running(view.host):
             return plans
-        running = {
+        compared = {
             position: (vif, checked)
             for position, (vif, checked) in enumerate(zip(vifs, plans, strict=True))
-            if isinstance(vif, Wired)
-            and isinstance(checked, Plan)
-            and self._has_a_guest(vif, view.host)
+            if isinstance(vif, Wired) and isinstance(checked, Plan)
         }
-        if not running:
+        if not compared:
             return plans
         from vifplug.guest import live
         from vifplug.query import guests
 
-        found = guests.running(self._group.libvirt_uri).interfaces
-        for position, (vif, checked) in running.items():
+        found = guests.known(self._group.libvirt_uri).interfaces
+        for position, (vif, checked) in compared.items():
             wanted = vif.wiring.interface
-            if interface := live.of_vif(wanted, found):
-                stale = (*checked.stale, *live.differences(wanted, interface))
+            if attached := live.of_vif(wanted, found):
+                stale = (*checked.stale, *live.differences(wanted, attached))
                 plans[position] = dataclasses.replace(checked, stale=stale)
         return plans
-
-    def _has_a_guest(self, vif: Wired, host: Host) -> bool:
-        """Whether a guest may hold a VIF."""
-        departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
-        if held_by_guest(departure, host, self._known_kinds(vif.plugin)):
-            return True
-        tap = host.link(vif.wiring.interface.target or "")
-        return tap is not None and tap.carrier
 
     def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
         try:

@@ -204,3 +204,32 @@ def test_check_tells_what_a_running_guest_has_other_than_its_vif_asks(
     assert not GenericVIFDriver().check(instance, vif), "libvirt tells nothing"
     guest.destroy()
     driver.unplug(None, vif)
+
+
+def test_check_tells_that_a_guest_that_is_shut_off_will_start_with_another_interface(
+    hypervisor: Hypervisor, options: Config
+) -> None:
+    libvirt, vif = hypervisor.libvirt, bridge_vif(should_create_bridge=False)
+    options.config(group="vifplug_bridge", create_tap=True)
+    driver = GenericVIFDriver()
+    driver.plug(None, vif)
+    guest = libvirt.start_guest(driver.get_config(None, vif).to_xml())
+    libvirt.virsh("destroy", guest.name)
+    assert not driver.check(None, vif)
+
+    driver.unplug(None, vif)
+    options.config(group="vifplug_bridge", create_tap=False)
+    driver = GenericVIFDriver()
+    driver.plug(None, vif)
+    checked = driver.check(None, vif)
+    told = f"{guest.name} (shut off) has an interface of type ethernet, not bridge"
+    assert (checked.operations, checked.stale) == ((), (told,))
+    with pytest.raises(LibvirtRefused, match="managed='no' but specified dev doesn't exist"):
+        libvirt.virsh("start", guest.name)
+
+    other = libvirt.start_guest(driver.get_config(None, vif).to_xml())
+    assert not driver.check(None, vif), "the guest that runs has the VIF, and not its old copy"
+    for each in (guest, other):
+        each.destroy()
+    assert not driver.check(None, vif)
+    driver.unplug(None, vif)

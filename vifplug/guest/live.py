@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running guest's ``<interface>``, compared with the one that its VIF would get. Pure.
+"""A guest's ``<interface>``, compared with the one that its VIF would get. Pure.
 
 Source: https://libvirt.org/formatdomain.html#network-interfaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,17 @@ _CHOSEN: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveInterface:
-    """One ``<interface>`` of a guest that runs, as libvirt describes it."""
+class GuestInterface:
+    """One ``<interface>`` of a guest, as libvirt describes it."""
 
     guest: str
     element: Any
+    runs: bool = True
+
+    @property
+    def title(self) -> str:
+        """The guest's name, and whether it is shut off."""
+        return self.guest if self.runs else f"{self.guest} (shut off)"
 
     @property
     def mac(self) -> str | None:
@@ -43,13 +49,19 @@ class LiveInterface:
         return _value(self.element, "target", "dev")
 
 
-def of_vif(wanted: Interface, live: Iterable[LiveInterface]) -> LiveInterface | None:
+def of_vif(wanted: Interface, known: Sequence[GuestInterface]) -> GuestInterface | None:
     """Return the interface of a VIF among those of all guests, None where none is known.
 
-    It has the VIF's address or the VIF's device. Of several with one address, the device decides.
+    It has the VIF's address or the VIF's device. A guest that runs goes first, because a copy of
+    it may be shut off. Of several with one address, the device decides.
     """
+    running = _only(wanted, [each for each in known if each.runs])
+    return running or _only(wanted, [each for each in known if not each.runs])
+
+
+def _only(wanted: Interface, known: Iterable[GuestInterface]) -> GuestInterface | None:
     same_mac = []
-    for each in live:
+    for each in known:
         if wanted.target and each.target == wanted.target:
             return each
         if each.mac == wanted.mac.lower():
@@ -57,29 +69,29 @@ def of_vif(wanted: Interface, live: Iterable[LiveInterface]) -> LiveInterface | 
     return same_mac[0] if len(same_mac) == 1 else None
 
 
-def differences(wanted: Interface, live: LiveInterface) -> Iterator[str]:
+def differences(wanted: Interface, attached: GuestInterface) -> Iterator[str]:
     """Yield each difference between a guest's interface and the one that its VIF would get."""
     rendered = wanted.to_element()
-    if live.mac != wanted.mac.lower():
-        yield f"{live.guest} has the address {live.mac}, not {wanted.mac.lower()}"
-    kind = live.element.get("type")
+    if attached.mac != wanted.mac.lower():
+        yield f"{attached.title} has the address {attached.mac}, not {wanted.mac.lower()}"
+    kind = attached.element.get("type")
     if kind != wanted.type:
-        yield f"{live.guest} has an interface of type {kind}, not {wanted.type}"
+        yield f"{attached.title} has an interface of type {kind}, not {wanted.type}"
         return  # all else follows from the type
-    if wanted.trusted and live.element.get(TRUST) != "yes":
-        yield f"{live.guest} has no {TRUST}"
+    if wanted.trusted and attached.element.get(TRUST) != "yes":
+        yield f"{attached.title} has no {TRUST}"
     for path, attributes in _CHOSEN:
         for attribute in attributes:
             needed = _value(rendered, path, attribute)
-            current = _value(live.element, path, attribute)
+            current = _value(attached.element, path, attribute)
             if needed is not None and current != needed:
                 name = path.partition("/")[0]
-                yield f"{live.guest} has {name} {attribute} {current}, not {needed}"
-    for needed, current in _parameters(rendered, live.element):
-        yield f"{live.guest} has {current}, not {needed}"
-    filters = [_value(each, "filterref", "filter") for each in (live.element, rendered)]
+                yield f"{attached.title} has {name} {attribute} {current}, not {needed}"
+    for needed, current in _parameters(rendered, attached.element):
+        yield f"{attached.title} has {current}, not {needed}"
+    filters = [_value(each, "filterref", "filter") for each in (attached.element, rendered)]
     if filters[0] != filters[1]:
-        yield f"{live.guest} has the filter {filters[0]}, not {filters[1]}"
+        yield f"{attached.title} has the filter {filters[0]}, not {filters[1]}"
 
 
 def _parameters(rendered: Any, live: Any) -> Iterator[tuple[str, str]]:

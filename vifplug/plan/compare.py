@@ -43,7 +43,7 @@ class Plan:
 
     ``leaving`` is what takes a VIF that moves out of its old place. ``unsure``: only the privileged
     side can tell whether there is more to do. ``stale`` is what differs under the running guest,
-    and only its restart mends.
+    and only its restart mends, or in the guest's definition.
     """
 
     owner: Owner

@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interfaces of the guests that run, as libvirt describes them, asked within a short time."""
+"""The interfaces of this host's guests, as libvirt describes them, asked within a short time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
 
-from vifplug.guest.live import LiveInterface
+from vifplug.guest.live import GuestInterface
 from vifplug.query.libvirt import LIBVIRT_WAIT, answers, connected
 
 
 @dataclass
 class Guests:
-    """The interfaces of all guests that run; ``error`` says why libvirt could not be asked."""
+    """The interfaces of all guests; ``error`` says why libvirt could not be asked."""
 
-    interfaces: list[LiveInterface] = field(default_factory=list)
+    interfaces: list[GuestInterface] = field(default_factory=list)
     error: str = ""
 
 
-def running(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
-    """Return the interfaces of the guests that run under the libvirt at a URI.
+def known(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
+    """Return the interfaces of the guests that the libvirt at a URI knows.
 
-    Never raises. A libvirtd that does not answer gives an ``error`` after ``wait`` seconds, or
-    LIBVIRT_WAIT if that is less; and at once if it has not answered another question.
+    Those of a guest that is shut off are as it will start with them. Never raises. A libvirtd that
+    does not answer gives an ``error`` after ``wait`` seconds, or LIBVIRT_WAIT if that is less; and
+    at once if it has not answered another question.
     """
     answer = Guests()
     if answers(uri, partial(_ask, uri), answer, wait=wait):
@@ -40,12 +41,13 @@ def _ask(uri: str, answer: Guests) -> None:
 
     try:
         with connected(binding, uri) as connection:
-            for domain in connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            for domain in connection.listAllDomains():
                 try:
-                    name, text = domain.name(), domain.XMLDesc(0)
+                    name, runs, text = domain.name(), domain.isActive(), domain.XMLDesc(0)
                 except binding.libvirtError:
-                    continue  # the guest has ended meanwhile
+                    continue  # the guest is gone meanwhile
                 for element in etree.fromstring(text).iterfind("devices/interface"):
-                    answer.interfaces.append(LiveInterface(guest=name, element=element))
+                    one = GuestInterface(guest=name, runs=bool(runs), element=element)
+                    answer.interfaces.append(one)
     except binding.libvirtError as error:
         answer.error = str(error)
