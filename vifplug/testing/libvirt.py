@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A libvirtd of a test's own, guests without KVM, and libvirt's schema."""
+"""A libvirtd of a test's own, guests with or without KVM, and libvirt's schema."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ done
 mkdir /run/lock
 printf %s "$1" >/etc/libvirt/qemu.conf
 printf %s "$2" >/etc/libvirt/libvirtd.conf
-if [ -e /dev/kvm ]; then
+if [ "$3" = qemu ] && [ -e /dev/kvm ]; then
     : >/run/no-kvm
     mount --bind /run/no-kvm /dev/kvm
     mount -o remount,bind,ro /dev/kvm
 fi
-shift 2
+shift 3
 echo "$pid"
 exec tini -s -- "$@" >&2
 """
@@ -82,7 +82,7 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log 4:stderr"
 """
 
 _DOMAIN = """\
-<domain type='qemu'{namespace}>
+<domain type='{virt_type}'{namespace}>
   <name>{name}</name>
   <memory unit='MiB'>{memory_mib}</memory>{backing}
   <vcpu>1</vcpu>
@@ -117,9 +117,11 @@ def _domain(
     lying_mac: str | None = None,
     *,
     shared_memory: bool = False,
+    virt_type: str = "qemu",
 ) -> str:
     emulator = shutil.which("qemu-system-x86_64") or "/usr/bin/qemu-system-x86_64"
     return _DOMAIN.format(
+        virt_type=virt_type,
         name=escape(name),
         memory_mib=memory_mib,
         backing=_SHARED if shared_memory else "",
@@ -188,16 +190,25 @@ class Guest:
 class Libvirt(PlainFixture):
     """A libvirtd in a network namespace, with mounts and pids of its own; needs root.
 
-    Guests run without KVM (TCG). All its files are in memory; it and its guests end with the
-    fixture, or with the thread that set it up, also when that is killed. RuntimeError in setUp:
-    a missing package, by its Debian name, or what kept libvirtd from starting.
+    Guests run without KVM (TCG), unless the test asks for it. All its files are in memory; it and
+    its guests end with the fixture, or with the thread that set it up, also when that is killed.
+    RuntimeError in setUp: a missing package, by its Debian name, or what kept libvirtd from
+    starting.
     """
 
     def __init__(
-        self, namespace: NetworkNamespace, *, environment: Mapping[str, str] | None = None
+        self,
+        namespace: NetworkNamespace,
+        *,
+        environment: Mapping[str, str] | None = None,
+        kvm: bool = False,
     ) -> None:
-        """``environment`` is added to libvirtd's, and to that of what it starts."""
+        """``environment`` is added to libvirtd's, and to that of what it starts.
+
+        ``kvm``: guests run with it; the machine must have a usable /dev/kvm.
+        """
         super().__init__()
+        self._virt_type = "kvm" if kvm else "qemu"
         self._namespace = namespace
         self._environment = dict(environment or {})
         self._names = (f"guest{number}" for number in itertools.count(1))
@@ -210,7 +221,7 @@ class Libvirt(PlainFixture):
         argv = ["setpriv", "--pdeathsig", "KILL",
                 "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
                 "sh", "-euc", _HOLD, "sh",
-                _QEMU_CONF, _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()),
+                _QEMU_CONF, _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()), self._virt_type,
                 sys.executable, "-IS", netlink_port.__file__,
                 "libvirtd", "--pid-file", "/run/libvirtd.pid"]  # fmt: skip
         with self._namespace.entered():
@@ -325,7 +336,10 @@ class Libvirt(PlainFixture):
         LibvirtRefused with libvirt's message; then nothing is left defined.
         """
         name = name or next(self._names)
-        domain = _domain(interface_xml, name, memory_mib, lying_mac, shared_memory=shared_memory)
+        domain = _domain(
+            interface_xml, name, memory_mib, lying_mac,
+            shared_memory=shared_memory, virt_type=self._virt_type,
+        )  # fmt: skip
         self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             self.virsh("start", name)
@@ -340,7 +354,8 @@ class Libvirt(PlainFixture):
         Returns the domain as libvirt read it; LibvirtRefused with libvirt's message.
         """
         name = next(self._names)
-        self.virsh("define", "--validate", "/dev/stdin", input=_domain(interface_xml, name, 64))
+        domain = _domain(interface_xml, name, 64, virt_type=self._virt_type)
+        self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             return self.virsh("dumpxml", "--inactive", name)
         finally:
