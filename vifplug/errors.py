@@ -111,7 +111,8 @@ class UnknownVIFType(VifplugError):
         self.vif_id, self.vif_type, self.why = vif_id, vif_type, why
 
     def __str__(self) -> str:
-        return f"VIF {self.vif_id}: no plugin for vif_type {shown(self.vif_type)}: {self.why}"
+        about = "" if self.vif_id == NO_VIF else f"VIF {self.vif_id}: "
+        return f"{about}no plugin for vif_type {shown(self.vif_type)}: {self.why}"
 
 
 class InvalidHost(VifplugError):

@@ -255,7 +255,8 @@ def _load(record: type[R], data: Any, *, lenient: bool) -> R:
                 continue
             named = ", ".join(known) or "no field at all"
             also = meant(str(name), known)
-            raise NotAllowed(value, f".{_name(name)}", f"no such field{also}; known: {named}")
+            words = f"nothing: there is no such field{also}; known: {named}"
+            raise NotAllowed(value, f".{_name(name)}", words)
         if value is None:
             continue  # JSON's null is the same as nothing
         try:

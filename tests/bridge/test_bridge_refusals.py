@@ -220,7 +220,7 @@ def test_sysctls_that_nobody_can_write_are_no_hindrance_where_all_is_so(
 
 
 def test_a_bridge_of_others_needs_no_sysctl(host: NetworkNamespace, tmp_path: Path) -> None:
-    host.ip("link", "add", "br100", "type", "bridge")
+    host.ip("link", "add", "br100", "up", "type", "bridge")
     vifplug = Container(host, tmp_path, bridge_vif())
     status, said = vifplug("plug")
     assert status == 1

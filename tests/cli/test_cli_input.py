@@ -268,6 +268,11 @@ def test_a_conflict_and_warnings_for_programs(vifplug: Shell) -> None:
         (("plgu", "x"), "did you mean plug?"),
         (("plan", {"vif_type": "brigde"}), "did you mean bridge?"),
         (("plan", {"network": {"brigde": "br0"}}), "no such field; did you mean bridge?"),
+        (("unplug", "--dry-rn"), "unrecognized arguments: --dry-rn; did you mean --dry-run? (see"),
+        (("-f", "json"), "vifplug: -f stands after the command, as in: vifplug list -f ..."),
+        (("check", ID), "a VIF's id alone is enough for unplug --id"),
+        (("plug", "/etc"), "one VIF or a list, as /etc/*.json"),
+        (("schema", "brigde"), "error: no plugin for vif_type 'brigde': "),
     ],
 )
 def test_a_typing_error_is_answered_with_what_may_be_meant(

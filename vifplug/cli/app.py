@@ -45,6 +45,9 @@ _STAMPED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LIBRARIES = ("stevedore", "oslo", "oslo_privsep", "oslo_config", "cliff")
 """Whose own lines are left out, unless --debug asks for them."""
 
+_UNKNOWN = "unrecognized arguments: "
+"""How argparse begins to complain of an option that a command does not have."""
+
 _JOURNAL = Path("/run/systemd/journal/dev-log")
 
 
@@ -128,6 +131,10 @@ class App(cliff.app.App):
         """Run one command; unlike cliff, complain on standard error."""
         if argv[0] == "help" and len(argv) > 1:
             argv = [argv[1], "--help"]
+        if argv[0].startswith("-"):
+            words = f"{argv[0]} stands after the command, as in: vifplug list {argv[0]} ..."
+            print(f"vifplug: {words} (vifplug --help has the options before it)", file=sys.stderr)
+            return REFUSED
         if argv[0] not in (*COMMANDS, "help", "complete"):
             known = f"known: {', '.join(COMMANDS)}{meant(argv[0], COMMANDS)}"
             print(f"vifplug: no command {argv[0]!r}; {known}", file=sys.stderr)
@@ -177,6 +184,9 @@ def one_line(parser: argparse.ArgumentParser) -> None:
     """Have a parser complain in one line, instead of with all of its usage before it."""
 
     def error(message: str) -> NoReturn:
+        if message.startswith(_UNKNOWN):
+            word = message.removeprefix(_UNKNOWN).split()[0]
+            message += meant(word, parser._option_string_actions)
         if _asks_for_json():
             from vifplug.cli.command import no_vif
 

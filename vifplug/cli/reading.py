@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vifplug.errors import NO_VIF, InvalidVIF, VifplugError, shown
+from vifplug.fields import UUID
 from vifplug.model.vif import VIF
 from vifplug.sources import SOURCES
 
@@ -130,7 +131,12 @@ def _text(name: str, where: str) -> str:
 
 
 def _unreadable(where: str, found: str) -> InvalidVIF:
-    return InvalidVIF(NO_VIF, f"file {where}", found, "a readable file of JSON, one VIF or a list")
+    allowed = "a readable file of JSON, one VIF or a list"
+    if UUID.pattern.fullmatch(where):
+        allowed += "; a VIF's id alone is enough for unplug --id"
+    elif found == f"unreadable ({os.strerror(errno.EISDIR)})":
+        allowed += f", as {Path(where) / '*.json'}"
+    return InvalidVIF(NO_VIF, f"file {where}", found, allowed)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

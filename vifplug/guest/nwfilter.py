@@ -44,7 +44,9 @@ def filter_of(vif: VIF, options: Mapping[str, Any]) -> FilterRef:
     """
     name = options["filter_name"]
     if "{instance}" in name and vif.instance.name is None:
-        raise vif.refuse("instance.name", None, "required where a firewall is")
+        raise vif.refuse(
+            "instance.name", None, "a name, which the name of the firewall's filter contains"
+        )
     try:
         text = name.format(instance=vif.instance.name, mac=vif.address.replace(":", ""), id=vif.id)
     except (KeyError, IndexError, ValueError) as error:

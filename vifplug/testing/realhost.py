@@ -54,6 +54,8 @@ def make_real(host: Host, namespace: NetworkNamespace) -> None:
     for name, link in sorted(host.links.items(), key=lambda one: one[1].kind in _ON_ANOTHER):
         if name != "lo":
             _make(name, link, namespace)
+        else:
+            _add_addresses(name, link, namespace)
     for name, link in host.links.items():
         for neighbour in link.neighbours:
             address, mac = neighbour.split()
@@ -108,6 +110,10 @@ def _make(name: str, link: Link, namespace: NetworkNamespace) -> None:
         _claim(name, link.claims)
     if link.up:
         namespace.ip("link", "set", name, "up")
+    _add_addresses(name, link, namespace)
+
+
+def _add_addresses(name: str, link: Link, namespace: NetworkNamespace) -> None:
     for address in link.addresses:
         namespace.ip("addr", "add", address, "dev", name)
 
