@@ -78,3 +78,19 @@ def test_planning_says_of_every_kind_what_the_other_kernel_says(
     for mode in MODES:
         for kind, commands in (HERE | MORE).items():
             require_agreement(kind, commands, mode, namespace, driver)
+
+
+@pytest.mark.parametrize("field", ["interface", "macvtap_source", "physical_interface"])
+def test_another_name_of_a_device_is_not_taken_for_its_name(
+    field: str, namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "eth0", "type", "veth", "peer", "name", "far")
+    namespace.ip("link", "property", "add", "dev", "eth0", "altname", "enp3s0")
+    before = namespace.everything()
+    network = {"interface": "enp3s0"} if field == "interface" else {}
+    details = {"macvtap_mode": "vepa"} if network else {"macvtap_mode": "vepa", field: "enp3s0"}
+    vif = direct_vif(network=network, details=details)
+    for call in (driver.plan, driver.check, driver.plug):
+        with pytest.raises(Conflict, match="enp3s0 is another name of eth0; needed: eth0"):
+            call(None, vif)
+    assert differences(before, namespace.everything()) == []
