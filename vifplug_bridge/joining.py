@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from vifplug.model.host import Host
 from vifplug.model.mark import shared_mark
 
-_ARP_IGNORE = "ipv4.arp_ignore"
 _OF_THE_HOST = ("loopback", "dummy")
 """Kinds of device whose addresses are the host's on every network."""
 
@@ -21,29 +20,30 @@ def left_behind(host: Host, uplink: str, bridge: str) -> Iterator[str]:
     link = host.link(uplink)
     if link is None or link.master is not None or not host.addresses(uplink):
         return
-    there, here = dict(host.sysctls(bridge)), host.sysctls(uplink)
-    if ours := _is_ours(bridge, host):
-        there.pop(_ARP_IGNORE, None)  # a bridge of ours has its own
+    there = host.sysctls(bridge)
     words = [
         *host.naming(uplink),
         *(
             f"{name} {value} ({bridge}: {there[name]})"
-            for name, value in here.items()
+            for name, value in host.sysctls(uplink).items()
             if there.get(name, value) != value
         ),
     ]
     if words:
         yield f"{uplink} keeps what {bridge} may need: {', '.join(words)}"
-    if ours and not here.get(_ARP_IGNORE):
-        lost = ", ".join(_elsewhere(host, uplink))
-        if lost:
-            yield f"{bridge} answers ARP for its own addresses only (arp_ignore 1), not for {lost}"
+    ignores = _arp_ignore(bridge, host)
+    lost = ", ".join(_elsewhere(host, uplink)) if ignores and not link.arp_ignore else ""
+    if lost:
+        own = f"its own addresses only (arp_ignore {ignores})"
+        yield f"{bridge} answers ARP for {own}, not for {lost}"
 
 
-def _is_ours(bridge: str, host: Host) -> bool:
-    """Whether a plug has made the bridge, or will make it."""
+def _arp_ignore(bridge: str, host: Host) -> int:
+    """Return the bridge's arp_ignore; that which a plug gives it where the bridge is ours."""
     link = host.link(bridge)
-    return link is None or shared_mark("bridge", bridge) in link.altnames
+    if link is None or shared_mark("bridge", bridge) in link.altnames:
+        return 1
+    return link.arp_ignore or 0
 
 
 def _elsewhere(host: Host, uplink: str) -> Iterator[str]:

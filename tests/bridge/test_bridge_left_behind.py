@@ -95,10 +95,15 @@ def test_an_uplink_without_addresses_leaves_nothing_behind(
     assert not any("keeps what" in note for note in driver.plan(None, VIF).notes)
 
 
+@pytest.mark.parametrize("theirs", [False, True])
 def test_an_address_for_which_the_bridge_will_not_answer_is_named(
-    far: NetworkNamespace, namespace: NetworkNamespace, driver: GenericVIFDriver
+    theirs: bool, far: NetworkNamespace, namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     """The host has a service's address on lo, which the far side reaches until the plug."""
+    if theirs:
+        namespace.ip("link", "add", "br100", "up", "type", "bridge", "forward_delay", "0")
+        with namespace.entered():
+            Path("/proc/sys/net/ipv4/conf/br100/arp_ignore").write_text("1")
     namespace.ip("link", "set", "lo", "up")
     namespace.ip("addr", "add", "198.51.100.9/32", "dev", "lo")
     far.ip("link", "set", "far", "up")

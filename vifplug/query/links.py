@@ -33,7 +33,6 @@ _UPLINKS = shared_mark(UPLINK, "")
 
 _CONF = Path("/proc/sys/net")
 _SETTINGS = (
-    "ipv4.arp_ignore",
     "ipv4.forwarding",
     "ipv4.proxy_arp",
     "ipv4.rp_filter",
