@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -178,4 +181,44 @@ def test_the_daemon_itself_looks_whether_a_guest_holds_the_vif(
         with pytest.raises(InUse, match=f"{TAP} is in use by"):
             driver.unplug(None, VIF)
         assert namespace.ip_json("link", "show", TAP)
+    driver.unplug(None, VIF)
+
+
+HOLD = """
+import fcntl, os, struct, sys
+tun = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", sys.argv[1].encode(), 0x5002))
+print("open", flush=True)
+sys.stdin.read()
+"""
+"""Opens a tap, which is made where there is none, until standard input ends."""
+
+
+@contextlib.contextmanager
+def another_process(namespace: NetworkNamespace, tap: str) -> Iterator[int]:
+    """Have a process in a namespace hold a tap; yield its pid."""
+    with namespace.entered():
+        process = subprocess.Popen(
+            (sys.executable, "-c", HOLD, tap), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    with process:  # which closes its standard input
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        yield process.pid
+
+
+def test_the_holder_is_named_though_another_namespace_has_a_tap_of_that_name(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, conf: Config
+) -> None:
+    make_bridge(namespace, "br100")
+    conf.config(group="vifplug_bridge", create_tap=True)
+    driver = GenericVIFDriver()
+    driver.plug(None, VIF)
+    # The stranger is there first: the processes are looked through by their numbers.
+    with NetworkNamespace() as other, another_process(other, TAP):
+        driver.unplug(None, VIF)
+        driver.plug(None, VIF)
+        with another_process(namespace, TAP) as holder, pytest.raises(InUse) as error:
+            driver.unplug(None, VIF)
+        assert error.value.holder.endswith(f"(pid {holder})")
     driver.unplug(None, VIF)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from vifplug.kernel.namespace import network_namespace
+
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 _PROC = Path("/proc")
 # In another mount namespace the path may begin otherwise.
@@ -54,8 +56,10 @@ def look() -> Holders:
 def name_of_holder(device: str) -> str:
     """Return which process has a tap or macvtap open: its guest's name, if any, and its pid.
 
-    Empty where no process that the caller may look at has it open.
+    Empty where no process that the caller may look at has it open. A process in this network
+    namespace goes first, because another namespace may have a device of the same name.
     """
+    here, elsewhere = network_namespace(), ""
     try:
         index = socket.if_nametoindex(device)
     except OSError:
@@ -64,10 +68,13 @@ def name_of_holder(device: str) -> str:
         if process.name.isdecimal():
             try:
                 if any(_is_open(each, device, index) for each in (process / "fd").iterdir()):
-                    return f"{_command(process)} (pid {process.name})"
+                    found = f"{_command(process)} (pid {process.name})"
+                    if (process / "ns/net").stat().st_ino == here:
+                        return found
+                    elsewhere = elsewhere or found
             except OSError:
                 continue
-    return ""
+    return elsewhere
 
 
 def _is_open(descriptor: Path, device: str, index: int) -> bool:
