@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vifplug.daemon.call import call
-from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF
-from vifplug.errors import NO_VIF, InUse, PluginFailed, UnplugFailed, VifplugError
+from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF, pieces
+from vifplug.errors import (
+    NO_VIF,
+    DeadlineExceeded,
+    InUse,
+    PluginFailed,
+    UnplugFailed,
+    VifplugError,
+)
 from vifplug.kernel.namespace import network_namespace
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Wired
@@ -34,7 +42,24 @@ def unplug(module: str, vifs: Sequence[Leaving], deadline: float) -> None:
 def _asked(
     module: str,
     entrypoint: str,
-    vifs: Sequence[PlugVIF] | Sequence[UnplugVIF],
+    vifs: Sequence[PlugVIF | UnplugVIF],
+    deadline: float,
+) -> Sequence[Reply]:
+    """Call a plugin's daemon, as often as its bounds ask for; return one reply for each VIF."""
+    replies: list[Reply] = []
+    for some in pieces(vifs):
+        if replies and time.monotonic() > deadline:
+            late = DeadlineExceeded(NO_VIF, "the calls before this VIF's", "failed")
+            replies += [Reply(error=late).about(vif.vif_id) for vif in some]
+        else:
+            replies += _asked_once(module, entrypoint, some, deadline)
+    return replies
+
+
+def _asked_once(
+    module: str,
+    entrypoint: str,
+    vifs: Sequence[PlugVIF | UnplugVIF],
     deadline: float,
 ) -> Sequence[Reply]:
     """Call a plugin's daemon; where the call as a whole fails, each VIF gets the error."""

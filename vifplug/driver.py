@@ -192,7 +192,7 @@ class GenericVIFDriver(Departures):
             from vifplug import calls
 
             replies = calls.plug(module, tuple(group.values()), deadline)
-            for chain in replies[0].dropping:
+            for chain in dict.fromkeys(chain for reply in replies for chain in reply.dropping):
                 LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
                 outcomes[position] = reply.error or _result(vif, reply)

@@ -9,16 +9,50 @@ exception as its class and ``args``, so one that was raised by the privileged si
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 NO_VIF = "-"
 """Stands for the VIF's id where the input names none."""
 
 
+_SHOWN = 80
+"""Characters of a value in an error message."""
+
+
 def shown(value: object) -> str:
-    """Return value as one short printable line, for an error message."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """Return value as one short printable line, for an error message, whatever its size."""
+    text = ""
+    for piece in _pieces(value):
+        text += piece
+        if len(text) > _SHOWN:
+            return f"{text[: _SHOWN - 3]}..."
+    return text
+
+
+def _pieces(value: object) -> Iterator[str]:
+    """Yield a value's text in short pieces, so that a large value is not written out whole."""
+    if type(value) in (list, tuple):
+        start, end = "[]" if type(value) is list else "()"
+        yield start
+        for position, item in enumerate(cast("Sequence[object]", value)):
+            yield ", " if position else ""
+            yield from _pieces(item)
+        yield ",)" if end == ")" and len(cast("Sequence[object]", value)) == 1 else end
+    elif type(value) is dict:
+        yield "{"
+        for position, (name, item) in enumerate(value.items()):
+            yield ", " if position else ""
+            yield from _pieces(name)
+            yield ": "
+            yield from _pieces(item)
+        yield "}"
+    elif isinstance(value, (str, bytes)):
+        # Longer than what is shown, so that the cut shows.
+        yield repr(value[: _SHOWN + 1])
+    elif isinstance(value, int) and value.bit_length() > 8 * _SHOWN:
+        yield f"a whole number of {value.bit_length()} bits"
+    else:
+        yield repr(value)
 
 
 def meant(word: str, known: Iterable[str]) -> str:
@@ -29,6 +63,8 @@ def meant(word: str, known: Iterable[str]) -> str:
 
 def closest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
     """Return the known word that is most like one; empty where none is so much ``alike``."""
+    if len(word) > _SHOWN:
+        return ""  # it is none, and the look would take long
     import difflib  # only a mistake needs it
 
     return next(iter(difflib.get_close_matches(word, list(known), 1, alike)), "")

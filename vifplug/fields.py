@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -45,8 +46,15 @@ class Kind:
         return {}
 
 
+LONGEST = 4096
+"""Characters of any text."""
+
+
 class Text(Kind):
-    """Text that matches a pattern as a whole; ``normal`` gives its normal form."""
+    """Text that matches a pattern as a whole; ``normal`` gives its normal form.
+
+    Longer text than ``LONGEST`` matches no pattern.
+    """
 
     def __init__(
         self,
@@ -61,7 +69,9 @@ class Text(Kind):
         self._normal, self._but = normal, but
 
     def check(self, value: Any, *, lenient: bool) -> str:
-        if not isinstance(value, str) or not self.pattern.fullmatch(value) or value in self._but:
+        if not isinstance(value, str) or len(value) > LONGEST:
+            raise NotAllowed(value)
+        if not self.pattern.fullmatch(value) or value in self._but:
             raise NotAllowed(value)
         return self._normal(value)
 
@@ -88,6 +98,26 @@ class Integer(Kind):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+class Number(Kind):
+    """A finite number, with or without a fraction."""
+
+    allowed = "a finite number"
+
+    def check(self, value: Any, *, lenient: bool) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise NotAllowed(value)
+        try:
+            found = float(value)
+        except OverflowError:
+            raise NotAllowed(value) from None
+        if not math.isfinite(found):
+            raise NotAllowed(value)
+        return found
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "number"}
 
 
 class Boolean(Kind):
@@ -120,6 +150,10 @@ class Choice(Kind):
         return {"enum": list(self.words)}
 
 
+_LONGEST_ADDRESS = 64
+"""Characters of an address; one with a prefix length and all digits has 49."""
+
+
 class Address(Kind):
     """An IP address, or with ``prefix`` an address or network with its prefix length.
 
@@ -131,7 +165,9 @@ class Address(Kind):
         self.allowed = "an IP address" + (" with a prefix length, as 10.0.0.0/24" if prefix else "")
 
     def check(self, value: Any, *, lenient: bool) -> str:
-        if not isinstance(value, str) or (self._prefix and "/" not in value) or "%" in value:
+        if not isinstance(value, str) or len(value) > _LONGEST_ADDRESS or "%" in value:
+            raise NotAllowed(value)
+        if self._prefix and "/" not in value:
             raise NotAllowed(value)
         try:
             if self._prefix:
@@ -187,11 +223,13 @@ class Table(Kind):
 
     allowed = "an object"
 
-    def __init__(self, of: Kind | None = None) -> None:
-        self._of = of
+    def __init__(self, of: Kind | None = None, *, most: int = 1 << 20) -> None:
+        self._of, self._most = of, most
 
     def check(self, value: Any, *, lenient: bool) -> dict[str, Any]:
-        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        if not isinstance(value, Mapping) or len(value) > self._most:
+            raise NotAllowed(value)
+        if not all(isinstance(name, str) for name in value):
             raise NotAllowed(value)
         if self._of is None:
             return dict(value)
@@ -209,8 +247,9 @@ class Table(Kind):
 
 
 def _name(text: object) -> str:
-    """Return a field's name as an error may show it: it may hold anything."""
-    return text if isinstance(text, str) and text.isidentifier() else shown(text)
+    """Return a field's name as an error may show it: it may hold anything, and be of any length."""
+    plain = isinstance(text, str) and text.isidentifier() and shown(text) == f"'{text}'"
+    return str(text) if plain else shown(text)
 
 
 def _further_out(error: NotAllowed, below: str, kind: Kind) -> NotAllowed:
@@ -254,7 +293,7 @@ def _load(record: type[R], data: Any, *, lenient: bool) -> R:
             if lenient:
                 continue
             named = ", ".join(known) or "no field at all"
-            also = meant(str(name), known)
+            also = meant(name, known) if isinstance(name, str) else ""
             words = f"nothing: there is no such field{also}; known: {named}"
             raise NotAllowed(value, f".{_name(name)}", words)
         if value is None:

@@ -10,10 +10,10 @@ from typing import Any
 from oslo_config import cfg
 
 from vifplug import privileged
-from vifplug.errors import PrivilegeError
+from vifplug.parts import Part
 from vifplug_ovs import opts
 from vifplug_ovs.names import within
-from vifplug_ovs.parts import KINDS
+from vifplug_ovs.parts import KINDS, Port
 from vifplug_ovs.race import Race
 from vifplug_ovs.reader import keys
 from vifplug_ovs.vswitchd import OpenSwitch
@@ -44,22 +44,21 @@ def _switch(deadline: float) -> OpenSwitch:
     return OpenSwitch(group.ovsdb_connection, deadline, keys=keys(group), races=races)
 
 
-def _require_sockets_within(request: Mapping[str, Any]) -> None:
-    """Refuse a request that would have the switch connect to just any socket of the host."""
+def _require_own_socket(part: Part) -> None:
+    """Refuse a part that would have the switch connect to just any socket of the host.
+
+    Raises ValueError.
+    """
     folder = _configured().vhostuser_dir
-    for vif in request["vifs"]:
-        for part in vif["parts"]:
-            socket = part.get("socket")
-            if socket is not None and not within(str(socket), folder):
-                refused = f"refused: the socket {socket} is not below {folder}"
-                raise PrivilegeError("privileged daemon", refused, "see option vhostuser_dir")
+    socket = part.socket if isinstance(part, Port) else None
+    if socket is not None and not within(socket, folder):
+        raise ValueError(f"the socket {socket} is not below {folder}, the option vhostuser_dir")
 
 
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
-    _require_sockets_within(request)
-    return privileged.plug(request, kinds=KINDS, switch=_switch)
+    return privileged.plug(request, kinds=KINDS, switch=_switch, require=_require_own_socket)
 
 
 @context.entrypoint

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -105,6 +107,35 @@ def test_files_that_cannot_be_read(vifplug: Shell) -> None:
         done = vifplug("plug", name)
         assert (done.returncode, done.stdout) == (2, "")
         assert says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plug", "{}"),
+        ("plug", "{}.json"),
+        ("xml", "-f", "text", "{}.json"),
+        ("unplug", "--id", "{}"),
+        ("plug", "--timeout", "{}", "x"),
+        ("plug", "--{}", "x"),
+        ("{}",),
+        ("--config-file", "{}", "plan", "x"),
+        ("--config-file", "{}.json", "plan", "x"),
+        ("--log-file", "/nowhere/{}", "plan", "x"),
+        ("-v", "plug", "{}.json"),
+    ],
+    ids=repr,
+)
+def test_no_control_character_of_a_name_reaches_the_terminal(
+    words: tuple[str, ...], vifplug: Shell
+) -> None:
+    name = "\x1b[31m\x07\x9b1m"
+    (vifplug.folder / f"{name}.json").write_text('{"id": 7, "\\u001b[31m": 1}')
+    with contextlib.chdir(vifplug.folder):
+        done = vifplug(*(word.format(name) for word in words))
+    assert done.returncode
+    assert "[31m" in done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stdout + done.stderr)
 
 
 def test_an_unknown_vif_type_lists_the_known_ones(vifplug: Shell) -> None:

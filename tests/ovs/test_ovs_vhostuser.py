@@ -11,8 +11,8 @@ from oslo_config.fixture import Config
 
 from tests.guests import DISCOVERED
 from tests.ovs.databases import configuration
-from tests.ovs.vifs import IDS
-from vifplug import VIF, GenericVIFDriver, InUse, PlugFailed, PrivilegeError
+from tests.ovs.vifs import IDS, ovs_vif
+from vifplug import VIF, GenericVIFDriver, InUse, PlugFailed
 from vifplug.cli import main
 from vifplug.model.mark import derived_name
 from vifplug.testing import (
@@ -133,8 +133,13 @@ def test_the_privileged_side_sends_the_switch_to_no_other_socket(
     elsewhere = {"details": {"vhostuser_socket": socket}}
     # A caller that says so though its own side would not.
     monkeypatch.setattr("vifplug_ovs.vhostuser.within", lambda socket, folder: True)
-    with pytest.raises(PrivilegeError, match=f"{socket} is not below"):
-        driver.plug(None, VIF.from_dict(vif.to_dict() | elsewhere))
+    bad = VIF.from_dict(vif.to_dict() | elsewhere)
+    refused, done = driver.plug_all([(None, bad), (None, ovs_vif(1))])
+    assert isinstance(refused, PlugFailed)
+    assert refused.vif_id == bad.id
+    assert f"{socket} is not below" in str(refused)
+    assert getattr(done, "changed", done) is True, "a VIF of the same call is plugged"
+    driver.unplug(None, ovs_vif(1))
     assert differences(before, br_int.everything()) == []
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 
 from vifplug.errors import VifplugError
 from vifplug.kernel.perform import WrongDevice
-from vifplug.operations.links import MakeLink, RemoveLink, SetLinks
+from vifplug.operations.altnames import AddAltname
+from vifplug.operations.claims import AddClaim
+from vifplug.operations.links import MakeLink, RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import LinkOperation, Operation
 from vifplug.switch import Refused
 
@@ -53,7 +56,7 @@ def undo(done: Sequence[Operation], take_back: Callable[[Operation], None]) -> l
             try:
                 take_back(back)
             except Exception as error:
-                if not _gone_with_its_device(back, done):
+                if not (_gone_with_its_device(back, done) or _not_there(back, error)):
                     left.append(f"{back}: {words(error)}")
     return left
 
@@ -70,6 +73,21 @@ def _gone_with_its_device(back: Operation, done: Sequence[Operation]) -> bool:
     if isinstance(back, RemoveLink) or not isinstance(back, LinkOperation):
         return False
     return any(isinstance(each, MakeLink) and each.device == back.device for each in done)
+
+
+def _not_there(back: Operation, error: Exception) -> bool:
+    """Whether an undo failed only because its device is not there: then nothing of it is left.
+
+    Addresses and routes are something: they were another device's before.
+    """
+    if not isinstance(error, OSError) or error.errno not in (errno.ENODEV, errno.ENOENT):
+        return False
+    match back:
+        case SetLink(attribute="master", value=str()):
+            return False  # it may be the former bridge that is gone
+        case SetLink() | AddAltname() | AddClaim():
+            return True
+    return False
 
 
 def words(error: BaseException) -> str:

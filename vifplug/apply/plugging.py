@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
@@ -12,11 +12,13 @@ from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.parts.part import Part
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
 from vifplug.plan.place import leaves, require_one_place, strays
 from vifplug.switch import Departure, Order, Refused, Wanted
 
+PLANNING = "the comparison with the host"
 LOOK = "the look at the result"
 CLEARING = "the end of the move"
 
@@ -108,7 +110,7 @@ def _planned(vif: Plugging, host: Host, means: Means, *, alone: bool) -> Order:
         require_one_place(wanted, host, means.kinds, vif.elsewhere)
     elif leaves(wanted, host, means.kinds, vif.elsewhere):
         return _moved(vif, host, means)
-    operations = _operations(wanted, host)
+    operations = _operations(wanted, host, means)
     if means.switch is None:
         return Order(before=tuple(operations))
     return means.switch.order(operations, alone=wanted if alone else None)
@@ -120,7 +122,7 @@ def _moved(vif: Plugging, host: Host, means: Means) -> Order:
     departure = Departure(vif_id=vif.vif_id, interface_id=wanted.interface_id)
     in_switch = means.switch.leaving(departure) if means.switch else ()
     leaving = leave(departure, host, means.kinds, in_switch, wanted=wanted)
-    operations = _operations(wanted, host)
+    operations = _operations(wanted, host, means)
     if means.switch is None:
         arrival = Order(before=tuple(operations))
     else:
@@ -129,18 +131,25 @@ def _moved(vif: Plugging, host: Host, means: Means) -> Order:
     return in_order(leaving, arrival)
 
 
-def _operations(wanted: Wanted, host: Host) -> list[Operation]:
-    steps = compare(wanted.owner, wanted.parts, host)
+def _operations(wanted: Wanted, host: Host, means: Means) -> list[Operation]:
+    steps = compare(wanted.owner, _in_time(wanted, means), host)
     return [operation for step in steps for operation in step.operations]
 
 
-def _left(wanted: Wanted, host: Host) -> list[Operation]:
+def _in_time(wanted: Wanted, means: Means) -> Iterator[Part]:
+    """Yield a VIF's parts. Raises DeadlineExceeded, because others wait for the locks."""
+    for part in wanted.parts:
+        means.require_time(wanted.owner.vif_id, PLANNING)
+        yield part
+
+
+def _left(wanted: Wanted, host: Host, means: Means) -> list[Operation]:
     """Return what is still to do for a VIF on a host.
 
     A scratch pad is a copy of what the switch has, so it is made only where something is left.
     """
     if any(part.operations(wanted.owner, host) for part in wanted.parts):
-        return _operations(wanted, host)
+        return _operations(wanted, host, means)
     return []
 
 
@@ -244,7 +253,7 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
     """Look at the host again: only what is really there counts as plugged."""
     changed = [vif for vif in vifs if vif.performed]
     for vif in vifs:
-        vif.outcome = _applied(vif)
+        _accept(vif, means)
     if not changed:
         return
     try:
@@ -257,10 +266,10 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
     for vif in changed:
         vif.step = LOOK
         try:
-            left = _left(vif.wanted, host)
+            left = _left(vif.wanted, host, means)
             if _undone_by_the_switch(vif, left, means):
                 again = means.look(batch=False)
-                left = _operations(vif.wanted, replace(host, links=again.links))
+                left = _operations(vif.wanted, replace(host, links=again.links), means)
             if differs := "; ".join(map(str, left)) or _still_there(vif, host, means):
                 reason = f"the host did not keep what was done: {differs}"
                 raise PlugFailed(vif.vif_id, vif.step, reason)
@@ -269,6 +278,16 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
             vif.fail(error, means.take_back)
         else:
             _clear(vif, means)
+
+
+def _accept(vif: Plugging, means: Means) -> None:
+    """Note what was done for a VIF. Where nothing was to be done, the deadline counts too."""
+    vif.outcome = _applied(vif)
+    if not vif.performed:
+        try:
+            means.require_time(vif.vif_id, PLANNING)
+        except VifplugError as error:
+            vif.outcome = error
 
 
 def _still_there(vif: Plugging, host: Host, means: Means) -> str:

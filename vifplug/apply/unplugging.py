@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, undo, words
-from vifplug.errors import Conflict, InUse, PrivilegeError, UnplugFailed
+from vifplug.errors import Conflict, DeadlineExceeded, InUse, PrivilegeError, UnplugFailed
 from vifplug.kernel.perform import perform
 from vifplug.model.host import BATCH, Host
 from vifplug.operations.altnames import RemoveAltname
@@ -24,6 +24,8 @@ from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
 
 LOG = logging.getLogger(__name__)
+
+_PLANNING = "the look at the host"
 
 
 def used_by(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> set[str]:
@@ -109,9 +111,12 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     except Exception as error:
         failures.append(words(error))  # the devices can go all the same
         host = means.look(batch=len(vifs) >= BATCH)
-    staying = _in_use(vifs, host, means) | _refused(vifs, host)
-    going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in staying]
-    units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
+    try:
+        staying = _in_use(vifs, host, means) | _refused(vifs, host)
+        going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in staying]
+        units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
+    except TimeoutError as error:  # nothing was begun
+        return [_too_late(vif, failures, error) for vif in vifs]
     means.lost[:] = lost_marks(host, means.kinds)
     leaving = [
         Unplugging(
@@ -125,6 +130,18 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
     _leave(leaving, means, remove_unused=remove_unused)
     outcomes = staying | {vif.vif_id: vif.outcome for vif in leaving}
     return [outcomes[vif.vif_id] for vif in vifs]
+
+
+def _too_late(vif: Departure, failures: Sequence[str], error: TimeoutError) -> Outcome:
+    """Return what becomes of a VIF of which nothing was removed before the deadline."""
+    if failures:
+        return UnplugFailed(vif.vif_id, [*failures, words(error)])
+    return DeadlineExceeded(vif.vif_id, _PLANNING, "failed")
+
+
+def _require_time(means: Means) -> None:
+    if time.monotonic() > means.deadline:
+        raise TimeoutError("the deadline passed")
 
 
 def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) -> None:
@@ -148,7 +165,10 @@ def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) 
 
 def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Outcome]:
     """Return the error for each VIF that a guest may hold, and that is not forced."""
-    found = {vif.vif_id: held_by_guest(vif, host, means.kinds) for vif in vifs if not vif.force}
+    found = {}
+    for vif in vifs:
+        _require_time(means)
+        found[vif.vif_id] = None if vif.force else held_by_guest(vif, host, means.kinds)
     return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
 
 
@@ -203,6 +223,7 @@ def _removals(
         host = host.planning()
     found = []
     for vif in vifs:
+        _require_time(means)
         units = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
         found.append(units)
         for operation in (each for unit in units for each in unit if len(vifs) > 1):
@@ -301,8 +322,7 @@ def _all_or_none(unit: Unit, means: Means, vif_id: str) -> list[str]:
     performed: list[Operation] = []
     for operation in unit:
         try:
-            if time.monotonic() > means.deadline:
-                raise TimeoutError("the deadline passed")
+            _require_time(means)
             performed.append(operation)
             means.perform(operation, vif_id=vif_id)
         except Exception as error:

@@ -19,6 +19,7 @@ from oslo_config import cfg
 
 import vifplug
 from vifplug.cli import REFUSED
+from vifplug.cli.streams import printable
 from vifplug.errors import meant
 
 COMMANDS = {
@@ -61,7 +62,8 @@ class _Commands(CommandManager):
 
 class _Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {super().format(record)}"
+        # Here too, because a progress bar lets control characters pass.
+        return printable(f"{record.levelname.lower()}: {super().format(record)}")
 
 
 class App(cliff.app.App):

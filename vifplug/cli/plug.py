@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from vifplug.cli.streams import drawing
 from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Ready
@@ -50,7 +51,7 @@ def batches(vifs: Sequence[T], words: str) -> Iterator[Sequence[T]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True)) as progress:
+    with drawing(), Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task(words, total=len(vifs))
         for batch in some:
             yield batch

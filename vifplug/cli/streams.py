@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -46,6 +48,41 @@ class _Complaints(_Patient):
             return len(memoryview(data))
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters written out, but for tabs and ends of lines.
+
+    The name of a file may hold them, and would rule the terminal.
+    """
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+class _Writer(io.TextIOWrapper):
+    """A stream for people. ``plain``: no control character reaches it."""
+
+    plain = False
+
+    def write(self, text: str, /) -> int:
+        super().write(printable(text) if self.plain else text)
+        return len(text)
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Let control characters pass to standard error for the length of a block."""
+    stream = sys.stderr
+    plain = getattr(stream, "plain", False)
+    if isinstance(stream, _Writer):
+        stream.plain = False
+    try:
+        yield
+    finally:
+        if isinstance(stream, _Writer):
+            stream.plain = plain
+
+
 def repair() -> None:
     """Have three standard streams that can be used.
 
@@ -62,7 +99,8 @@ def repair() -> None:
     if sys.stdout is sys.__stdout__:
         sys.stdout = _writing(1, sys.stdout, _Output)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _writing(2, sys.stderr, _Complaints)
+        sys.stderr = complaints = _writing(2, sys.stderr, _Complaints)
+        complaints.plain = True
 
 
 def drop_output() -> None:
@@ -70,9 +108,9 @@ def drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _writing(number: int, before: TextIO | None, kind: Callable[..., _Patient]) -> TextIO:
+def _writing(number: int, before: TextIO | None, kind: Callable[..., _Patient]) -> _Writer:
     raw = kind(number, "w", closefd=False)
-    return io.TextIOWrapper(
+    return _Writer(
         io.BufferedWriter(raw),
         encoding=before.encoding if before else None,
         errors="backslashreplace",  # an ASCII terminal is no reason to fail

@@ -21,6 +21,7 @@ from oslo_privsep import capabilities, priv_context
 from oslo_privsep.daemon import _ClientChannel as ClientChannel
 
 from vifplug import opts
+from vifplug.daemon import frames
 from vifplug.daemon.channels import STOP, ForkedChannel, HelperChannel, alive, ignoring_interrupts
 from vifplug.kernel.namespace import network_namespace
 
@@ -51,6 +52,13 @@ class Context(priv_context.PrivContext):
     def list_opts(self) -> list[tuple[str, list[Any]]]:
         """Return oslo.privsep's options for this context, for the sample generator."""
         return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
+
+    def set_client_mode(self, enabled: bool) -> None:
+        """Note which side this is. Where it is the daemon's, have it read calls within bounds."""
+        super().set_client_mode(enabled)
+        if not enabled:
+            for channel in frames.channels():
+                frames.bound(channel)
 
     def helper_command(self, sockpath: str) -> list[str]:
         """Return oslo.privsep's command, for root without the sudo that it doesn't need."""

@@ -7,18 +7,46 @@ field again: it trusts no caller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
+
+import msgpack
 
 from vifplug import fields
 from vifplug.errors import NO_VIF, PlugFailed, VifplugError
-from vifplug.fields import BOOLEAN, DEVICE, LINE, UUID, WORD, Many, Table, Text, declared
+from vifplug.fields import (
+    BOOLEAN,
+    DEVICE,
+    LINE,
+    UUID,
+    WORD,
+    Integer,
+    Kind,
+    Many,
+    NotAllowed,
+    Number,
+    Table,
+    Text,
+    declared,
+)
 from vifplug.model.mark import Owner
 
-_MOST_VIFS = 1 << 16
+MOST_VIFS = 4096
+"""VIFs of a request. A caller with more of them sends several."""
+
+LARGEST = 4 << 20
+"""Bytes of a request as it is sent: some thousand VIFs. It takes a multiple when unpacked."""
+
+_AROUND = 1 << 16
+"""Bytes that are left for what is sent around the VIFs."""
+
+MOST_PARTS = 64
+"""Parts of a VIF, and so its claims. Those that come with vifplug need a dozen at most."""
+
+_MOST_NAMES = 1024
 _PROCESS = Text(r"[a-z]{0,16}", "a process' name")
-_ALTNAME = Text(r"[^\s]{1,127}", "a device's name of 1 to 127 characters")
+_ALTNAME = Text(r"[^\s\x00-\x1f\x7f-\x9f]{1,127}", "a device's name of 1 to 127 characters")
 _WORDS = Text(r"(?s).{0,4096}", "text")
 
 
@@ -35,9 +63,9 @@ class PlugVIF:
     vif_id: str = declared(UUID)
     vif_type: str = declared(WORD)
     process: str = declared(_PROCESS, default="")
-    parts: tuple[dict[str, Any], ...] = declared(Many(Table()))
+    parts: tuple[dict[str, Any], ...] = declared(Many(Table(most=MOST_PARTS), most=MOST_PARTS))
     interface_id: str | None = declared(UUID, default=None)
-    elsewhere: tuple[str, ...] = declared(Many(_ALTNAME), default=())
+    elsewhere: tuple[str, ...] = declared(Many(_ALTNAME, most=_MOST_NAMES), default=())
     guest: str | None = declared(LINE, default=None)
     move: bool = declared(BOOLEAN, default=False)
 
@@ -60,18 +88,39 @@ class UnplugVIF:
     force: bool = declared(BOOLEAN, default=False)
 
 
+V = TypeVar("V", bound=PlugVIF | UnplugVIF)
+
+
+def pieces(vifs: Sequence[V]) -> Iterator[Sequence[V]]:
+    """Yield VIFs a request at a time: as many as a daemon takes at once, and each id once."""
+    piece: list[V] = []
+    ids: set[str] = set()
+    size = 0
+    for vif in vifs:
+        packed = len(msgpack.packb(fields.dump(vif))) if len(vifs) > 1 else 0
+        full = len(piece) == MOST_VIFS or size + packed > LARGEST - _AROUND
+        if piece and (full or vif.vif_id in ids):
+            yield piece
+            piece, ids, size = [], set(), 0
+        piece.append(vif)
+        ids.add(vif.vif_id)
+        size += packed
+    yield piece
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A call: the caller's network namespace, its deadline (CLOCK_MONOTONIC), and its VIFs."""
+    """A call: the caller's network namespace, its deadline (CLOCK_MONOTONIC), and its VIFs.
 
-    namespace: int
-    deadline: float
-    vifs: Sequence[Mapping[str, Any]]
+    Each VIF is plain data until it is read by itself: a malformed VIF fails alone.
+    """
+
+    namespace: int = declared(Integer(0, (1 << 64) - 1))
+    deadline: float = declared(Number())
+    vifs: Sequence[Any] = declared(Many(Kind(), most=MOST_VIFS))
 
     @classmethod
-    def of(
-        cls, namespace: int, deadline: float, vifs: Sequence[PlugVIF] | Sequence[UnplugVIF]
-    ) -> Request:
+    def of(cls, namespace: int, deadline: float, vifs: Sequence[PlugVIF | UnplugVIF]) -> Request:
         """Return the request for some VIFs."""
         return cls(namespace=namespace, deadline=deadline, vifs=[fields.dump(v) for v in vifs])
 
@@ -80,20 +129,13 @@ class Request:
         return {
             "namespace": self.namespace,
             "deadline": self.deadline,
-            "vifs": [dict(vif) for vif in self.vifs],
+            "vifs": list(self.vifs),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Request:
         """Return the request that plain data is. Raises ValueError for anything else."""
-        try:
-            namespace, deadline = int(data["namespace"]), float(data["deadline"])
-            vifs = [dict(vif) for vif in data["vifs"]]
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(repr(error)) from None
-        if len(vifs) > _MOST_VIFS:
-            raise ValueError(f"{len(vifs)} VIFs; allowed: at most {_MOST_VIFS}")
-        return cls(namespace=namespace, deadline=deadline, vifs=vifs)
+        return fields.load(cls, data, _refuse)
 
     def plug(self, position: int) -> PlugVIF:
         """Return the VIF at a position, which is to be plugged. Raises ValueError."""
@@ -104,8 +146,12 @@ class Request:
         return fields.load(UnplugVIF, self.vifs[position], _refuse)
 
     def vif_id(self, position: int) -> str:
-        """Return the id that the VIF at a position says it has."""
-        return str(self.vifs[position].get("vif_id", NO_VIF))
+        """Return the id that the VIF at a position says it has; that of no VIF for any other."""
+        vif = self.vifs[position]
+        try:
+            return UUID.check(vif.get("vif_id"), lenient=False)
+        except (AttributeError, NotAllowed):
+            return NO_VIF
 
 
 def _refuse(field: str, value: str, allowed: str) -> ValueError:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 
 from vifplug import apply, opts
-from vifplug.daemon import locks
+from vifplug.daemon import intake, locks
 from vifplug.daemon.request import Reply, Request
-from vifplug.errors import NO_VIF, PlugFailed, PrivilegeError, VifplugError
+from vifplug.errors import NO_VIF, DeadlineExceeded, PlugFailed, VifplugError
 from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
@@ -25,21 +25,23 @@ from vifplug.kernel.perform import Kernel
 from vifplug.model.mark import CLAIMS, SharedMark
 from vifplug.model.snapshot import Snapshot
 from vifplug.parts.part import Part, build
+from vifplug.plan.shape import require_used
 from vifplug.query import firewall
 from vifplug.switch import Departure, Switch, Wanted
 
 LOG = logging.getLogger(__name__)
 
-_LONGEST = 24 * 3600.0
-"""Seconds ahead that a deadline may lie: a caller's mistake must not hold a lock for ever."""
-
-_MEND = "call it through vifplug"
+_GROUP = 256
+"""VIFs that are changed in a switch together: the daemon holds the locks of all of them."""
 
 Open = Callable[[float], Switch]
 """Opens a plugin's switch for one call, until a deadline."""
 
 Read = Callable[[float], Iterable[Snapshot]]
 """Reads what a plugin's parts must know besides devices and its switch, until a deadline."""
+
+Require = Callable[[Part], None]
+"""Raises ValueError for a part that the daemon's own configuration does not allow."""
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ def plug(
     kinds: Iterable[type[Part]],
     switch: Open | None = None,
     snapshots: Read | None = None,
+    require: Require | None = None,
 ) -> list[dict[str, Any]]:
     """Plug the VIFs of a request; one that fails hurts no other. See ``vifplug.privileged``."""
     known = tuple(kinds)
@@ -58,6 +61,10 @@ def plug(
     def one(request: Request, position: int) -> apply.Plugging:
         vif = request.plug(position)
         parts = tuple(build(part, known) for part in vif.parts)
+        require_used(parts)
+        if require:
+            for part in parts:
+                require(part)
         wanted = Wanted(owner=vif.owner, parts=parts, interface_id=vif.interface_id, move=vif.move)
         return apply.Plugging(wanted=wanted, elsewhere=vif.elsewhere)
 
@@ -76,7 +83,8 @@ def plug(
                 if leaves <= shared:
                     outcomes = apply.plug(vifs, means)
                     break
-        if any(isinstance(o, apply.Applied) and o.changed for o in outcomes):
+        changed = any(isinstance(o, apply.Applied) and o.changed for o in outcomes)
+        if changed and time.monotonic() < means.deadline:
             look()
         return outcomes
 
@@ -197,16 +205,12 @@ def _each(
     snapshots: Read | None,
     word: str,
 ) -> list[Reply]:
-    """Carry out a request: each VIF by itself, or all together where there is a switch."""
-    request = _checked(data)
+    """Carry out a request: each VIF by itself, or some together where there is a switch."""
+    request = intake.checked(data)
     replies: list[Reply | None] = [None] * len(request.vifs)
-    known: list[tuple[int, T]] = []
-    for position in range(len(request.vifs)):
-        try:
-            known.append((position, one(request, position)))
-        except (TypeError, ValueError) as error:
-            refused = PlugFailed(NO_VIF, "reading the request", f"refused: {error}")
-            replies[position] = Reply(error=refused)
+    known = intake.known(request, one, word, replies)
+    size = _GROUP if open_switch else 1
+    groups = [known[start : start + size] for start in range(0, len(known), size)]
     with Netlink() as netlink:
         kernel = Kernel(netlink, ClaimsFolder(_lock_path()))
         void: set[str] = set()
@@ -229,34 +233,25 @@ def _each(
                 void.update(_void(switch, kernel.claims))
                 _close(switch)
 
-        for group in [known] if open_switch and known else [[each] for each in known]:
-            outcomes = _outcomes([vif for _, vif in group], carried_out)
+        for group in groups:
+            outcomes = _outcomes([vif for _, vif in group], carried_out, request.deadline)
             for (position, _), outcome in zip(group, outcomes, strict=True):
                 vif_id = request.vif_id(position)
                 replies[position] = reply = _reply(outcome, vif_id)
-                _log(word, request.vifs[position], reply)
+                _log(word, vif_id, request.vifs[position], reply)
         kernel.let_go()
         _sweep(kernel, void)
     return [reply for reply in replies if reply is not None]
 
 
-def _checked(data: Mapping[str, Any]) -> Request:
-    """Return the request that a caller sent. Raises PrivilegeError."""
-    try:
-        request = Request.from_dict(data)
-    except ValueError as error:
-        raise PrivilegeError("privileged daemon", f"refused: {error}", _MEND) from None
-    if not request.deadline <= time.monotonic() + _LONGEST:
-        raise PrivilegeError("privileged daemon", f"refused: deadline {request.deadline}", _MEND)
-    if request.namespace != namespace.network_namespace():
-        why = "the daemon is in another network namespace than its caller"
-        raise PrivilegeError("privileged daemon", why, "start it from where the VIFs are")
-    return request
-
-
 def _outcomes(
-    group: Sequence[T], carried_out: Callable[[Sequence[T]], Sequence[apply.Outcome]]
+    group: Sequence[T],
+    carried_out: Callable[[Sequence[T]], Sequence[apply.Outcome]],
+    deadline: float,
 ) -> Sequence[apply.Outcome | Exception]:
+    """Return what becomes of some VIFs. Past the deadline nothing is begun."""
+    if time.monotonic() > deadline:
+        return [DeadlineExceeded(NO_VIF, "the first step", "failed")] * len(group)
     try:
         return carried_out(group)
     except Exception as error:
@@ -276,13 +271,13 @@ def _reply(outcome: apply.Outcome | Exception, vif_id: str) -> Reply:
     )
 
 
-def _log(word: str, vif: Mapping[str, Any], reply: Reply) -> None:
+def _log(word: str, vif_id: str, vif: Mapping[str, Any], reply: Reply) -> None:
     """Log what became of a VIF. oslo.privsep hands the line to the caller's log."""
     way = " ".join(str(vif[key]) for key in ("vif_type", "process") if vif.get(key))
     about = ", ".join(
         each for each in (way, f"guest {vif['guest']}" if "guest" in vif else "") if each
     )
-    title = f"{vif.get('vif_id')}" + (f" ({about})" if about else "")
+    title = vif_id + (f" ({about})" if about else "")
     if reply.error is not None:
         LOG.info("%s VIF %s: %s", word, title, reply.error)
     else:

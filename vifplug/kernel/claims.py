@@ -36,6 +36,10 @@ _LARGEST = 1 << 16
 """Bytes of a file: the few claims of one VIF on one device take some hundred."""
 
 
+_MOST = 64
+"""Claims of one VIF on one device: further ones would make its file too large to be read."""
+
+
 class ClaimsFolder:
     """Reads and writes claims. ``problems`` are what could not be read so far, and why."""
 
@@ -230,6 +234,10 @@ class ClaimsFolder:
     def add(self, token: str, claim: Mark) -> None:
         """Write a VIF's claim. Raises PrivilegeError; then no claim has changed."""
         kept = [known for known in self.by(token, claim.vif_id) if known != claim]
+        if len(kept) >= _MOST:
+            mend = "unplug the VIF"
+            path = self.folder / token / claim.vif_id
+            raise PrivilegeError(f"claims {path}", f"it holds {len(kept)} claims", mend)
         self._write(token, claim.vif_id, [*kept, claim])
 
     def holds(self, token: str, claim: Mark) -> bool:

@@ -35,6 +35,10 @@ class GuestTap(BridgePort):
     address: str | None = declared(MAC, default=None)
     mtu: int | None = declared(MTU, default=None)
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        return ()  # there may be no such tap
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         return self._repairs(owner, host) if is_its_tap(self.device, owner, host) else ()
 

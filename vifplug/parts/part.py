@@ -62,7 +62,10 @@ class Part:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The devices of others that this part uses or makes; locked while it is applied."""
+        """The devices of others that this part uses, first the one that it makes or changes.
+
+        They are locked while it is applied.
+        """
         return ()
 
     @property
@@ -76,6 +79,16 @@ class Part:
         Without a role, a part may only change what is its VIF's own: see ``vifplug.plan.rights``.
         """
         return {}
+
+    @property
+    def needs_user(self) -> tuple[str, ...]:
+        """The shared devices that only stay while a VIF claims or joins them."""
+        return self.shared[:1]
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The shared devices that the VIF claims or joins by this part, whatever the host has."""
+        return self.shared if self.claim_roles else self.places
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         """Return the changes that make this part true on the host. Raises Conflict."""

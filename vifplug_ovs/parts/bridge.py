@@ -46,6 +46,10 @@ class Bridge(_AnyBridge):
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
         return {self.name: SHARED}
 
+    @property
+    def needs_user(self) -> tuple[str, ...]:
+        return (self.name,)
+
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         ovs = readable(owner, host)
         if ovs.bridge(self.name):

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller may ask of a daemon is bounded: bytes, VIFs, parts, time. Nothing else changes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import pytest
+from oslo_config.fixture import Config
+
+from tests.bridge.vifs import IDS, bridge_vif
+from tests.daemons import Usage, ask, ended, require_flat, require_short, status
+from tests.malformed import fail_alone
+from vifplug import GenericVIFDriver, PrivilegeError, VifplugError
+from vifplug.daemon.request import LARGEST, MOST_PARTS, MOST_VIFS
+from vifplug.kernel.namespace import network_namespace
+from vifplug.parts.claim import Claim
+from vifplug.testing import NetworkNamespace
+from vifplug.testing.claims import every_claim
+from vifplug.testing.configured import fork
+from vifplug.testing.dumps import differences
+from vifplug_bridge import privileged
+from vifplug_bridge.plugin import BridgePlugin
+
+# A daemon that ends with bytes unread resets its caller's connection.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+BRIDGE = {"kind": "bridge", "name": "br100", "create": True}
+CLAIM = {"kind": "claim", "on": "br100"}
+PLUG = "vifplug_bridge.privileged.plug"
+
+
+def vif(number: int = 0, *parts: Any, **more: Any) -> dict[str, Any]:
+    """Return a VIF of a request; by default with a bridge and a claim on it."""
+    own = list(parts) or [BRIDGE, CLAIM]
+    return {"vif_id": IDS[number], "vif_type": "bridge", "parts": own, **more}
+
+
+def request(*vifs: Any, timeout: float = 30, **more: Any) -> dict[str, Any]:
+    """Return a request for some VIFs."""
+    deadline = time.monotonic() + timeout
+    return {"namespace": network_namespace(), "deadline": deadline, "vifs": [*vifs], **more}
+
+
+def daemon_pid() -> int:
+    """Return the process id of the daemon that the test's own process has forked."""
+    return int(privileged.context.channel.pid)  # type: ignore[union-attr]
+
+
+def errors(replies: list[dict[str, Any]]) -> list[str]:
+    """Return the error's class of each reply; "" for success."""
+    found = [reply.get("error") for reply in replies]
+    return [each["class"].partition(":")[2] if each else "" for each in found]
+
+
+# Bytes: before anything is unpacked.
+
+
+def packed(argument: bytes, *, name: str = PLUG) -> bytes:
+    """Return a call as it is sent, with one argument that is packed already."""
+    head = b"\x92" + msgpack.packb("a number") + b"\x94" + msgpack.packb(3)
+    return head + msgpack.packb(name) + b"\x91" + argument + b"\x80"
+
+
+def a_list(count: int, item: bytes) -> bytes:
+    """Return a packed list of equal items."""
+    return b"\xdd" + count.to_bytes(4) + item * count
+
+
+TOO_MUCH = {
+    "40 MiB of nils": packed(a_list(40 << 20, b"\xc0")),
+    "a list that is only announced": packed(b"\xdd\x06\x00\x00\x00"),
+    "an object that is only announced": packed(b"\xdf\x06\x00\x00\x00"),
+    "a text that is only announced": packed(b"\xdb\x06\x00\x00\x00"),
+    "bytes that are only announced": packed(b"\xc6\x06\x00\x00\x00"),
+    "a text of 20 MB": packed(b"\xdb" + (20_000_000).to_bytes(4) + b"a" * 20_000_000),
+    "many texts": packed(a_list(4096, a_list(4096, b"\xa1a"))),
+    "empty objects": packed(a_list(64, a_list(4096, b"\x80"))),
+    "a list in a list in a list": b"\x91" * 100_000,
+    "an object as a name": packed(b"\x81\x80\xc0"),
+}
+NO_CALL = {
+    "no message": b"\xc1" * 8,
+    "a number": b"\x07",
+    "a triple": b"\x93\xa1a\xa1b\xa1c",
+    "a call without a number": b"\x92\xc0\x91\x01",
+    "a number of 1,000 letters": b"\x92" + msgpack.packb("a" * 1000) + b"\x91\x01",
+}
+
+
+@pytest.mark.parametrize("words", [*TOO_MUCH, *NO_CALL])
+def test_bytes_that_are_no_call_end_only_the_daemon_that_got_them(
+    words: str,
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    before, pid = namespace.everything(), daemon_pid()
+    connection = privileged.context.channel.writer.writesock  # type: ignore[union-attr]
+    connection.settimeout(30)
+    with contextlib.suppress(OSError):
+        connection.sendall({**TOO_MUCH, **NO_CALL}[words])
+    assert ended(pid)
+    privileged.context.channel.reader_thread.join(15)  # type: ignore[union-attr]
+    (line,) = [line for line in caplog.messages if "refused" in line]
+    require_short(line)
+    assert differences(before, namespace.everything()) == []
+    assert driver.plug(None, bridge_vif(1)).changed, "the next call has another daemon"
+    assert daemon_pid() != pid
+
+
+@pytest.mark.parametrize("item", [b"\xc0", b"\xa2ab", b"\xcb" + b"\x01" * 8, b"\xa1\xff"])
+def test_the_largest_call_takes_little_memory(
+    item: bytes, namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    channel, pid = privileged.context.channel, daemon_pid()
+    assert channel is not None
+    before = Usage.of(pid)
+    row = a_list(4096, item)
+    call = packed(a_list((LARGEST - 200) // len(row), row))
+    assert LARGEST * 0.9 < len(call) < LARGEST
+    channel.writer.writesock.settimeout(30)
+    channel.writer.writesock.sendall(call)
+    # Each call waits for its turn, so this one is answered after the other.
+    for number in (1, 2, 1):
+        driver.plug(None, bridge_vif(number))
+    assert daemon_pid() == pid
+    grown = int(status(pid)["VmHWM"].split()[0]) - before.memory
+    assert grown < 200 << 10, f"{grown} KiB"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), {}),
+        (({}, {}), {}),
+        (({},), {"remove_unused": True}),
+        (({},), {"kinds": ["tap"], "x" * 4000: 1}),
+        (((),), {}),
+        ((None,), {}),
+        ((b"x",), {}),
+        (("x" * 4000,), {}),
+        (([["namespace", 1]],), {}),
+    ],
+    ids=repr,
+)
+def test_an_entry_point_takes_one_request_and_nothing_else(
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    namespace: NetworkNamespace,
+    driver: GenericVIFDriver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    channel = privileged.context.ready(time.monotonic() + 10)
+    pid = daemon_pid()
+    for name in ("plug", "unplug"):
+        caplog.clear()
+        with pytest.raises(PrivilegeError, match="refused: ") as error:
+            channel.remote_call(f"{privileged.__name__}.{name}", arguments, options, 10)
+        require_short(str(error.value))
+        assert len([line for line in caplog.messages if "refused" in line]) == 1
+    assert daemon_pid() == pid
+    assert driver.plug(None, bridge_vif(0)).changed
+
+
+# Numbers: of VIFs, of parts.
+
+
+def test_a_request_has_a_bounded_number_of_vifs(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    too_many = [{"vif_id": f"{n:08x}{IDS[0][8:]}"} for n in range(MOST_VIFS + 1)]
+    with pytest.raises(PrivilegeError, match=f"vifs is .* at most {MOST_VIFS}"):
+        privileged.unplug(request(*too_many))
+    replies = ask(privileged.unplug, request(*too_many[1:]))
+    assert errors(replies) == [""] * MOST_VIFS
+
+
+def test_a_caller_with_more_vifs_than_one_request_has_sends_several(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    for number in (0, 1):
+        driver.plug(None, bridge_vif(number))
+    others = [f"{n:08x}{IDS[2][8:]}" for n in range(MOST_VIFS)]
+    found = driver.unplug_ids([IDS[0], *others, IDS[1]])
+    changed = [not isinstance(each, VifplugError) and each.changed for each in found]
+    assert changed == [True, *[False] * MOST_VIFS, True]
+    assert driver.list() == []
+    # Those past the deadline are not sent.
+    found = driver.unplug_ids([IDS[0], *others, IDS[1]], timeout=0.001)
+    assert {type(each).__name__ for each in found} == {"DeadlineExceeded"}
+    assert [each.vif_id for each in found] == [IDS[0], *others, IDS[1]]  # type: ignore[union-attr]
+
+
+def test_a_vif_that_a_caller_names_twice_is_plugged_once(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    first, second = driver.plug_all([(None, bridge_vif()), (None, bridge_vif())])
+    assert not isinstance(first, VifplugError)
+    assert not isinstance(second, VifplugError)
+    assert (first.changed, second.changed) == (True, False)
+
+
+def test_a_vif_has_a_bounded_number_of_parts_and_so_of_claims(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    for number in range(MOST_PARTS + 1):
+        namespace.ip("link", "add", f"br{number}", "type", "bridge")
+    claims = [{"kind": "claim", "on": f"br{number}"} for number in range(MOST_PARTS + 1)]
+    replies = ask(privileged.plug, request(vif(0, *claims), vif(1)))
+    assert errors(replies) == ["PlugFailed", ""]
+    assert f"allowed: a list of at most {MOST_PARTS}" in replies[0]["error"]["text"]
+    assert {claim.vif_id for claims in every_claim().values() for claim in claims} == {IDS[1]}
+
+
+def test_a_vif_has_a_bounded_number_of_claims_on_one_device(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "br100", "type", "bridge")
+    claim = CLAIM | {"role": "vlan"}
+    for number in range(MOST_PARTS + 1):
+        process = "".join(chr(ord("a") + int(digit)) for digit in f"{number:04}")
+        replies = ask(privileged.plug, request(vif(0, claim, process=process)))
+        if errors(replies) != [""]:
+            break
+    assert "it holds 64 claims" in replies[0]["error"]["text"]
+    assert driver.plug(None, bridge_vif(1)).changed
+    assert driver.unplug_ids([IDS[0]])[0].changed  # type: ignore[union-attr]
+
+
+# Shape: one bad VIF of a request fails alone.
+
+
+def test_a_malformed_vif_fails_alone(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = namespace.everything()
+    privileged.context.ready(time.monotonic() + 10)
+    fail_alone(privileged, daemon_pid(), caplog)
+    assert differences(before, namespace.everything()) == []
+    assert every_claim() == {}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"remove_unused": True}, {"kinds": ["tap"]}, {"lock_path": "/tmp"}, {"\x1b[31m": 1},
+     {"x" * 4000: 1}, {7: 8}],
+    ids=repr,
+)  # fmt: skip
+def test_a_request_sets_no_option(
+    more: dict[Any, Any], namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif())
+    before = namespace.everything()
+    for entrypoint in (privileged.plug, privileged.unplug):
+        with pytest.raises(PrivilegeError, match="no such field") as error:
+            entrypoint({**request({"vif_id": IDS[0]}), **more})
+        require_short(str(error.value))
+    (reply,) = ask(privileged.unplug, request({"vif_id": IDS[0], **more}))
+    assert "no such field" in reply["error"]["text"]
+    assert differences(before, namespace.everything()) == []
+
+
+def test_a_daemon_removes_what_is_unused_by_its_own_configuration(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, conf: Config
+) -> None:
+    driver.plug(None, bridge_vif())
+    conf.config(group="vifplug_bridge", remove_unused=True)  # the caller's, since the fork
+    assert driver.unplug(None, bridge_vif()).changed
+    assert "br100" in namespace.everything()["links"]
+    fork(BridgePlugin)
+    driver.plug(None, bridge_vif())
+    conf.config(group="vifplug_bridge", remove_unused=False)
+    assert driver.unplug(None, bridge_vif()).changed
+    assert "br100" not in namespace.everything()["links"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [BRIDGE],
+        [BRIDGE, CLAIM | {"on": "br101"}],
+        [BRIDGE, {"kind": "guest", "device": "tapX", "bridge": "br100"}],
+        [BRIDGE, CLAIM, {"kind": "uplink", "device": "up0", "bridge": "br101"}],
+        [{"kind": "vlan", "name": "vlan5", "lower": "up0", "vlan": 5}],
+        [{"kind": "vlan", "name": "vlan5", "lower": "up0", "vlan": 5}, CLAIM | {"on": "up0"}],
+    ],
+    ids=repr,
+)
+def test_a_shared_device_that_no_unplug_would_find_is_refused(
+    parts: list[Any], namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "up0", "type", "dummy")
+    before = namespace.everything()
+    bad, good = ask(privileged.plug, request(vif(0, *parts), vif(1)))
+    assert "has no claim or port of this VIF" in bad["error"]["text"]
+    assert bad["error"]["args"][0] == IDS[0]
+    assert "error" not in good
+    driver.unplug_ids(IDS)
+    namespace.ip("link", "del", "br100")
+    assert differences(before, namespace.everything()) == []
+
+
+def test_what_never_was_is_not_left(namespace: NetworkNamespace, driver: GenericVIFDriver) -> None:
+    namespace.ip("link", "add", "br0", "type", "bridge")
+    for part in (
+        {"kind": "port", "device": "zz2", "bridge": "br0"},
+        {"kind": "port", "device": "zz2", "bridge": "zz3"},
+        {"kind": "claim", "on": "zz2"},
+    ):
+        (reply,) = ask(privileged.plug, request(vif(0, part)))
+        error = reply["error"]
+        assert (error["class"], list(error["args"][3])) == ("vifplug.errors:PlugFailed", [])
+        assert error["text"].endswith("; undone")
+
+
+# Time.
+
+
+def test_planning_ends_at_the_deadline_and_frees_the_locks(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.plug(None, bridge_vif(2))
+    before, claims = namespace.everything(), every_claim()
+    operations, begun = Claim.operations, multiprocessing.Event()
+
+    def slowly(self: Claim, *args: Any) -> Any:
+        begun.set()
+        time.sleep(0.25)
+        return operations(self, *args)
+
+    monkeypatch.setattr(Claim, "operations", slowly)
+    fork(BridgePlugin)
+    monkeypatch.undo()
+    said: multiprocessing.Queue[bool] = multiprocessing.Queue()
+
+    def waits() -> None:
+        begun.wait(30)
+        said.put(GenericVIFDriver().plug(None, bridge_vif(1), timeout=60).changed)
+
+    with _running(waits):
+        parts = [BRIDGE, *[CLAIM] * (MOST_PARTS - 1)]
+        replies = ask(privileged.plug, request(vif(0, *parts), timeout=1))
+        assert errors(replies) == ["DeadlineExceeded"]
+        assert "the comparison with the host" in replies[0]["error"]["text"]
+        assert said.get(timeout=60)
+    driver.unplug(None, bridge_vif(1))
+    assert differences(before, namespace.everything()) == differences(claims, every_claim()) == []
+
+
+def test_vifs_past_the_deadline_are_not_begun(
+    namespace: NetworkNamespace, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = Claim.operations
+
+    def slowly(self: Claim, *args: Any) -> Any:
+        time.sleep(2)
+        return operations(self, *args)
+
+    monkeypatch.setattr(Claim, "operations", slowly)
+    fork(BridgePlugin)
+    driver.plug(None, bridge_vif(2))
+    before, claims = namespace.everything(), every_claim()
+    # Nothing is to be done for the first, so nothing but the time is wrong with it.
+    vifs = [vif(number, BRIDGE, CLAIM) for number in (2, 0, 1)]
+    assert errors(ask(privileged.plug, request(*vifs, timeout=1))) == ["DeadlineExceeded"] * 3
+    assert differences(before, namespace.everything()) == differences(claims, every_claim()) == []
+
+
+@contextlib.contextmanager
+def _running(work: Any) -> Iterator[None]:
+    process = multiprocessing.Process(target=work)
+    process.start()
+    try:
+        yield
+    finally:
+        process.join(60)
+        process.kill()
+        process.join()
+
+
+def test_a_daemon_that_refuses_thousands_stays_as_it_was(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    for _ in range(3):
+        ask(privileged.plug, request(*[vif(0, {"kind": "x"})] * MOST_VIFS))
+    pid, before = daemon_pid(), Usage.of(daemon_pid())
+    for _ in range(5):
+        replies = ask(privileged.plug, request(*[vif(0, {"kind": "x"})] * MOST_VIFS))
+        assert errors(replies) == ["PlugFailed"] * MOST_VIFS
+    require_flat(pid, before)
