@@ -135,4 +135,4 @@ def test_only_entrypoints_can_be_called(driver: GenericVIFDriver) -> None:
     channel = privileged.context.ready(time.monotonic() + 10)
     for name in ("os.system", "vifplug.apply.plug", "vifplug_bridge.privileged.list_opts"):
         with pytest.raises(NameError, match="not exported"):
-            channel.remote_call(name, (), {}, 5)
+            channel.remote_call(name, ({},), {}, 5)

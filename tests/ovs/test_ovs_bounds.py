@@ -35,7 +35,8 @@ def vif(vif_id: str, *parts: Any) -> dict[str, Any]:
 
 def claim(vif_id: str) -> dict[str, Any]:
     """Return a VIF of a request that claims br-int."""
-    return vif(vif_id, {"kind": "ovs-claim", "on": "br-int", "interface_id": vif_id})
+    bridge = {"kind": "ovs-bridge", "name": "br-int"}
+    return vif(vif_id, bridge, {"kind": "ovs-claim", "on": "br-int", "interface_id": vif_id})
 
 
 def test_a_malformed_vif_fails_alone(
