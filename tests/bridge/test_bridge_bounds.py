@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -111,6 +113,32 @@ def test_bytes_that_are_no_call_end_only_the_daemon_that_got_them(
         assert daemon_pid() != pid
     assert differences(before, namespace.everything()) == []
     assert driver.plug(None, bridge_vif(1)).changed
+
+
+def test_a_helpers_daemon_has_the_same_bounds(
+    namespace: NetworkNamespace,
+    conf: Config,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    privileged.context.stop()
+    helper = f"{Path(sys.executable).with_name('privsep-helper')}"
+    command = f"{helper} --config-file {tmp_path / 'vifplug.conf'}"
+    conf.config(group="vifplug_bridge_privileged", helper_command=command)
+    driver = GenericVIFDriver()
+    try:
+        channel = privileged.context.ready(time.monotonic() + 60)
+        with pytest.raises(PrivilegeError, match="takes no options"):
+            channel.remote_call(PLUG, ({},), {"remove_unused": True}, 30)
+        channel.writer.writesock.settimeout(30)
+        with contextlib.suppress(OSError):
+            channel.writer.writesock.sendall(TOO_MUCH["40 MiB of nils"])
+        channel.reader_thread.join(30)
+        assert not channel.reader_thread.is_alive()
+        assert any("the daemon ends: " in line for line in caplog.messages)
+        assert driver.plug(None, bridge_vif(), timeout=60).changed
+    finally:
+        driver.close()
 
 
 @pytest.mark.parametrize("item", [b"\xc0", b"\xa2ab", b"\xcb" + b"\x01" * 8, b"\xa1\xff"])

@@ -69,6 +69,16 @@ class Part:
         return ()
 
     @property
+    def needs_user(self) -> tuple[str, ...]:
+        """The shared devices that only stay while a VIF claims or joins them."""
+        return self.shared[:1]
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The shared devices that the VIF claims or joins by this part, whatever the host has."""
+        return self.shared if self.claim_roles else self.places
+
+    @property
     def places(self) -> tuple[str, ...]:
         """The bridges, or other devices of the host, that the VIF itself joins by this part."""
         return ()
@@ -79,16 +89,6 @@ class Part:
         Without a role, a part may only change what is its VIF's own: see ``vifplug.plan.rights``.
         """
         return {}
-
-    @property
-    def needs_user(self) -> tuple[str, ...]:
-        """The shared devices that only stay while a VIF claims or joins them."""
-        return self.shared[:1]
-
-    @property
-    def uses(self) -> tuple[str, ...]:
-        """The shared devices that the VIF claims or joins by this part, whatever the host has."""
-        return self.shared if self.claim_roles else self.places
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         """Return the changes that make this part true on the host. Raises Conflict."""

@@ -46,10 +46,6 @@ class Bridge(_AnyBridge):
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
         return {self.name: SHARED}
 
-    @property
-    def needs_user(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         ovs = readable(owner, host)
         if ovs.bridge(self.name):
@@ -73,6 +69,10 @@ class Bridge(_AnyBridge):
 
     def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
         return ("make", self.detail) if operations else ("keep", "keeps its settings")
+
+    @property
+    def needs_user(self) -> tuple[str, ...]:
+        return (self.name,)
 
 
 @dataclass(frozen=True, kw_only=True)
