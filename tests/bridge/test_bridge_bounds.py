@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,12 @@ import msgpack
 import pytest
 from oslo_config.fixture import Config
 
+from tests.bridge.requests import BRIDGE, CLAIM, PLUG, daemon_pid, errors, request, vif
 from tests.bridge.vifs import IDS, bridge_vif
 from tests.daemons import Usage, ask, ended, require_flat, require_short, status
 from tests.malformed import fail_alone
 from vifplug import GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.daemon.request import LARGEST, MOST_PARTS, MOST_VIFS
-from vifplug.kernel.namespace import network_namespace
-from vifplug.parts.claim import Claim
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.claims import every_claim
 from vifplug.testing.configured import fork
@@ -31,34 +28,6 @@ from vifplug_bridge.plugin import BridgePlugin
 
 # A daemon that ends with bytes unread resets its caller's connection.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
-BRIDGE = {"kind": "bridge", "name": "br100", "create": True}
-CLAIM = {"kind": "claim", "on": "br100"}
-PLUG = "vifplug_bridge.privileged.plug"
-
-
-def vif(number: int = 0, *parts: Any, **more: Any) -> dict[str, Any]:
-    """Return a VIF of a request; by default with a bridge and a claim on it."""
-    own = list(parts) or [BRIDGE, CLAIM]
-    return {"vif_id": IDS[number], "vif_type": "bridge", "parts": own, **more}
-
-
-def request(*vifs: Any, timeout: float = 30, **more: Any) -> dict[str, Any]:
-    """Return a request for some VIFs."""
-    deadline = time.monotonic() + timeout
-    return {"namespace": network_namespace(), "deadline": deadline, "vifs": [*vifs], **more}
-
-
-def daemon_pid() -> int:
-    """Return the process id of the daemon that the test's own process has forked."""
-    return int(privileged.context.channel.pid)  # type: ignore[union-attr]
-
-
-def errors(replies: list[dict[str, Any]]) -> list[str]:
-    """Return the error's class of each reply; "" for success."""
-    found = [reply.get("error") for reply in replies]
-    return [each["class"].partition(":")[2] if each else "" for each in found]
-
 
 # Bytes: before anything is unpacked.
 
@@ -342,71 +311,6 @@ def test_what_never_was_is_not_left(namespace: NetworkNamespace, driver: Generic
         error = reply["error"]
         assert (error["class"], list(error["args"][3])) == ("vifplug.errors:PlugFailed", [])
         assert error["text"].endswith("; undone")
-
-
-# Time.
-
-
-def test_planning_ends_at_the_deadline_and_frees_the_locks(
-    namespace: NetworkNamespace, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver.plug(None, bridge_vif(2))
-    before, claims = namespace.everything(), every_claim()
-    operations, begun = Claim.operations, multiprocessing.Event()
-
-    def slowly(self: Claim, *args: Any) -> Any:
-        begun.set()
-        time.sleep(0.25)
-        return operations(self, *args)
-
-    monkeypatch.setattr(Claim, "operations", slowly)
-    fork(BridgePlugin)
-    monkeypatch.undo()
-    said: multiprocessing.Queue[bool] = multiprocessing.Queue()
-
-    def waits() -> None:
-        begun.wait(30)
-        said.put(GenericVIFDriver().plug(None, bridge_vif(1), timeout=60).changed)
-
-    with _running(waits):
-        parts = [BRIDGE, *[CLAIM] * (MOST_PARTS - 1)]
-        replies = ask(privileged.plug, request(vif(0, *parts), timeout=1))
-        assert errors(replies) == ["DeadlineExceeded"]
-        assert "the comparison with the host" in replies[0]["error"]["text"]
-        assert said.get(timeout=60)
-    driver.unplug(None, bridge_vif(1))
-    assert differences(before, namespace.everything()) == differences(claims, every_claim()) == []
-
-
-def test_vifs_past_the_deadline_are_not_begun(
-    namespace: NetworkNamespace, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    operations = Claim.operations
-
-    def slowly(self: Claim, *args: Any) -> Any:
-        time.sleep(0.6)
-        return operations(self, *args)
-
-    monkeypatch.setattr(Claim, "operations", slowly)
-    fork(BridgePlugin)
-    driver.plug(None, bridge_vif(2))
-    before, claims = namespace.everything(), every_claim()
-    # Nothing is to be done for the first, so nothing but the time is wrong with it.
-    vifs = [vif(number, BRIDGE, CLAIM) for number in (2, 0, 1)]
-    assert errors(ask(privileged.plug, request(*vifs, timeout=0.5))) == ["DeadlineExceeded"] * 3
-    assert differences(before, namespace.everything()) == differences(claims, every_claim()) == []
-
-
-@contextlib.contextmanager
-def _running(work: Any) -> Iterator[None]:
-    process = multiprocessing.Process(target=work)
-    process.start()
-    try:
-        yield
-    finally:
-        process.join(60)
-        process.kill()
-        process.join()
 
 
 def test_a_daemon_that_refuses_thousands_stays_as_it_was(
