@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import sys
 import time
 from pathlib import Path
@@ -298,6 +299,21 @@ def test_a_shared_device_that_no_unplug_would_find_is_refused(
     driver.unplug_ids(IDS)
     namespace.ip("link", "del", "br100")
     assert differences(before, namespace.everything()) == []
+
+
+def test_a_daemon_that_can_open_no_more_files_says_so(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    driver.plug(None, bridge_vif(0))
+    pid = daemon_pid()
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, usual[1]))
+    replies = ask(privileged.plug, request(vif(1), {}, vif(2)))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    assert errors(replies) == ["PlugFailed"] * 3
+    assert "Too many open files" in replies[2]["error"]["text"]
+    assert driver.plug(None, bridge_vif(1)).changed
+    assert daemon_pid() == pid
 
 
 def test_what_never_was_is_not_left(namespace: NetworkNamespace, driver: GenericVIFDriver) -> None:

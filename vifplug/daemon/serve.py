@@ -211,7 +211,13 @@ def _each(
     known = intake.known(request, one, word, replies)
     size = _GROUP if open_switch else 1
     groups = [known[start : start + size] for start in range(0, len(known), size)]
-    with Netlink() as netlink:
+    try:
+        netlink = Netlink()
+    except OSError as error:  # too many files are open, say
+        for position, _ in known:
+            replies[position] = _reply(error, request.vif_id(position))
+        return [reply for reply in replies if reply is not None]
+    with netlink:
         kernel = Kernel(netlink, ClaimsFolder(_lock_path()))
         void: set[str] = set()
 
