@@ -120,6 +120,8 @@ BAD = {
     "mtu = 67": "[vifplug] mtu is '67'; allowed: an integer from 68 to 65535",
     "timeout = long": "[vifplug] timeout is 'long'; allowed: a number from 0.1 to 3600.0",
     "libvirt_version = 9": "[vifplug] libvirt_version is '9'; allowed: a version, as 9.0.0",
+    "lock_path = locks": "[vifplug] lock_path is 'locks'; allowed: an absolute path, as "
+    "/run/vifplug",
     "virt_type = xen": "[vifplug] virt_type is 'xen'; allowed: kvm, qemu, parallels, lxc",
     "rx_queue_size = 300": "[vifplug] rx_queue_size is '300'; allowed: 256, 512, 1024",
     "[vifplug_ovs]\nisolate = 3": "[vifplug_ovs] isolate is '3'; allowed: true or false",

@@ -52,6 +52,17 @@ class _VersionType(types.String):
         return text
 
 
+class _FolderType(types.String):
+    """A folder's path, refused when the configuration is read."""
+
+    def __call__(self, value: Any) -> str:
+        text = str(super().__call__(value))
+        if not text.startswith("/"):
+            allowed = "an absolute path, as /run/vifplug"
+            raise ValueError(f"{text!r} is no absolute path; allowed: {allowed}")
+        return text
+
+
 def _last_word(driver: str) -> str:
     return driver.strip().rpartition(".")[2].lower()
 
@@ -88,8 +99,9 @@ OPTS = [
     cfg.IntOpt(
         "mtu", default=1500, min=68, max=65535, help="MTU in octets of networks that name none."
     ),
-    cfg.StrOpt(
+    cfg.Opt(
         "lock_path",
+        type=_FolderType(),
         default="/run/vifplug",
         help="Folder of the locks and the claims. It must be on the host itself, on a tmpfs.",
     ),

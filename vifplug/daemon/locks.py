@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vifplug.errors import DeadlineExceeded, PrivilegeError
 from vifplug.kernel import flock, namespace
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def names(vif_id: str, shared: Iterable[str] = ()) -> tuple[str, ...]:
@@ -54,6 +57,7 @@ def held(folder: Path, names: tuple[str, ...], *, vif_id: str, deadline: float) 
     ``deadline`` is absolute CLOCK_MONOTONIC. Raises DeadlineExceeded, which says who holds the
     lock, and PrivilegeError where the folder can't be used.
     """
+    _require_ours(folder)
     with contextlib.ExitStack() as stack:
         for name in names:
             path = folder / f"{name}.lock"
@@ -61,28 +65,42 @@ def held(folder: Path, names: tuple[str, ...], *, vif_id: str, deadline: float) 
         yield
 
 
+def _require_ours(folder: Path) -> None:
+    """Raise PrivilegeError where another user may write to a folder of locks, or above it.
+
+    Such a user could have us write elsewhere, by a symbolic link.
+    """
+    ours = os.geteuid()
+    for path, owners in ((folder.parent, (0, ours)), (folder, (ours,))):
+        if why := namespace.why_not_of(owners, path):
+            raise _unusable(path, why)
+
+
 def _make(folder: Path) -> None:
     try:
         namespace.make(folder)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise _unusable(folder, error.strerror or str(error)) from error
+    _require_ours(folder)
 
 
-def _unusable(path: Path, error: OSError) -> PrivilegeError:
-    mend = "let [vifplug] lock_path name a folder that the privileged side may write"
-    return PrivilegeError(f"lock {path}", error.strerror or str(error), mend)
+def _unusable(path: Path, why: str) -> PrivilegeError:
+    mend = "let [vifplug] lock_path name a folder that only the daemon's user may write"
+    return PrivilegeError(f"lock {path}", why, mend)
 
 
 def _take(path: Path, *, vif_id: str, deadline: float) -> int:
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(path, _FLAGS, 0o600)
         except FileNotFoundError:
             _make(path.parent)
             continue
         except OSError as error:
-            raise _unusable(path, error) from error
+            raise _unusable(path, error.strerror or str(error)) from error
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _unusable(path, "it is not a file")
             _wait(descriptor, path, vif_id=vif_id, deadline=deadline)
             if _current(descriptor, path):
                 os.ftruncate(descriptor, 0)

@@ -144,11 +144,11 @@ class ClaimsFolder:
             owner = self.folder.parent.lstat().st_uid
         except OSError:
             return {}
-        if why := _not_of(owner, self.folder):
+        if why := namespace.why_not_of((owner,), self.folder):
             return {self.folder: why}
         found = self._strangers()
         for token in self._every_token:
-            if why := _not_of(owner, self.folder / token):
+            if why := namespace.why_not_of((owner,), self.folder / token):
                 found[self.folder / token] = why
             else:
                 found |= self._strangers_among(token, self.claimants(token))
@@ -166,7 +166,7 @@ class ClaimsFolder:
     def require_ours(self) -> None:
         """Raise PrivilegeError unless the folder is our user's, and nobody else may write there."""
         for folder in (self.folder, *(self.folder / token for token in self._every_token)):
-            if why := _not_of(os.geteuid(), folder) or self.problems.get(folder):
+            if why := namespace.why_not_of((os.geteuid(),), folder) or self.problems.get(folder):
                 raise _unusable(folder, why)
 
     def require_sound(self) -> None:
@@ -218,18 +218,10 @@ class ClaimsFolder:
     def _open(self) -> int:
         try:
             namespace.make(self.folder.parent)
-            self._make(self.folder)
+            namespace.make_folder(self.folder, _FOLDER)
             return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             raise _unusable(self.folder, error.strerror or str(error)) from error
-
-    @staticmethod
-    def _make(folder: Path) -> None:
-        try:
-            folder.mkdir(mode=_FOLDER)
-            folder.chmod(_FOLDER)  # whatever the daemon's umask is
-        except FileExistsError:
-            pass
 
     def add(self, token: str, claim: Mark) -> None:
         """Write a VIF's claim. Raises PrivilegeError; then no claim has changed."""
@@ -288,7 +280,7 @@ class ClaimsFolder:
         new = folder / f".{vif_id}"
         text = json.dumps({"claims": [str(claim) for claim in claims]})
         try:
-            self._make(folder)
+            namespace.make_folder(folder, _FOLDER)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(new, flags, _FILE)
             try:
@@ -305,21 +297,6 @@ class ClaimsFolder:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only where it is empty
             raise _unusable(folder / vif_id, error.strerror or str(error)) from error
-
-
-def _not_of(owner: int, folder: Path) -> str:
-    """Return why a folder is not one that only this user may write to; empty where it is."""
-    try:
-        found = folder.lstat()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return error.strerror or str(error)
-    if not stat.S_ISDIR(found.st_mode):
-        return "it is not a folder"
-    if found.st_uid != owner:
-        return f"it belongs to user {found.st_uid}, not {owner}"
-    return "other users may write there" if found.st_mode & 0o022 else ""
 
 
 def _hidden(name: str) -> bool:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Collection
 from pathlib import Path
 
 _NAMESPACE = Path("/proc/thread-self/ns/net")
@@ -22,6 +24,33 @@ def folder(lock_path: str) -> Path:
 
 def make(folder: Path) -> None:
     """Make a network namespace's folder where it is missing. Raises OSError."""
-    # One by one: parents that mkdir makes by itself are open to all under the daemon's umask.
     for path in (folder.parent, folder):
-        path.mkdir(mode=_PASSAGE, exist_ok=True)
+        make_folder(path, _PASSAGE)
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder of a mode, whatever the umask is; let one that is there be. Raises OSError."""
+    try:
+        folder.mkdir(mode=mode)
+        folder.chmod(mode)
+    except FileExistsError:
+        pass
+
+
+def why_not_of(owners: Collection[int], folder: Path) -> str:
+    """Return why not only these users may write to a folder; empty where all is well.
+
+    A folder that is missing is well.
+    """
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is not a folder"
+    if found.st_uid not in owners:
+        wanted = " or ".join(str(user) for user in sorted(set(owners)))
+        return f"it belongs to user {found.st_uid}, not {wanted}"
+    return "other users may write there" if found.st_mode & 0o022 else ""
