@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,11 +37,10 @@ from vifplug.testing.claims import every_claim
 from vifplug.testing.dumps import differences, lasting
 from vifplug_bridge import privileged
 
-# oslo.privsep leaves the pipe of a helper open, and its reading thread dies of a daemon's death.
+# oslo.privsep leaves the pipe of a helper open.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 
 
@@ -118,8 +118,8 @@ def test_a_daemon_killed_in_a_call_is_a_clear_error_and_the_next_call_works(
     os.kill(pid, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
     start = time.monotonic()
-    with pytest.raises((PrivilegeError, DeadlineExceeded)):
-        driver.plug(None, bridge_vif(1), timeout=3)
+    with pytest.raises(PrivilegeError, match="it has ended"):
+        driver.plug(None, bridge_vif(1), timeout=300)
     assert time.monotonic() - start < HANGS
     assert driver.plug(None, bridge_vif(1)).changed
 
@@ -342,8 +342,8 @@ def test_a_helpers_daemon_killed_while_idle_or_hung_is_an_error_in_time_and_repl
     assert lasting(before, namespace.everything) == lasting(claims, every_claim) == []
     os.kill(hung, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (hung, signal.SIGKILL)).start()
-    with pytest.raises((PrivilegeError, DeadlineExceeded)):
-        helped.plug(None, bridge_vif(2), timeout=3)
+    with pytest.raises(PrivilegeError, match="it has ended"):
+        helped.plug(None, bridge_vif(2), timeout=300)
     assert helped.plug(None, bridge_vif(2)).changed
 
 
@@ -402,9 +402,13 @@ def test_a_hung_daemon_gives_an_error_at_the_deadline_and_undoes_when_it_goes_on
     [
         ("/bin/false", "ended with status 1", HANGS),
         ("/bin/true", "ended with status 0 and started no daemon", HANGS),
-        ("sh -c 'exec sleep 1000' --", "started no daemon in time", 0.5),
         ("/nonexistent/helper", "No such file or directory", HANGS),
         ("sh -c 'echo a password is required >&2; exit 1' --", "a password is required", HANGS),
+        (
+            "sh -c 'printf \"Traceback (most\\n  File x\\nE: y\\n\" >&2; exit 1' --",
+            "no daemon: E: y$",
+            HANGS,
+        ),
     ],
 )
 def test_a_daemon_that_cannot_start_is_a_clear_error_within_the_deadline(
@@ -418,8 +422,9 @@ def test_a_daemon_that_cannot_start_is_a_clear_error_within_the_deadline(
     privileged.context.stop()
     conf.config(group="vifplug_bridge_privileged", helper_command=helper)
     start = time.monotonic()
-    with pytest.raises(PrivilegeError, match=words) as error:
+    with pytest.raises(PrivilegeError) as error:
         driver.plug(None, bridge_vif(), timeout=timeout)
+    assert re.search(words, error.value.why)
     assert "helper_command" in error.value.mend
     assert time.monotonic() - start < HANGS
     assert driver.list() == []

@@ -134,5 +134,5 @@ def test_a_deadline_that_has_passed_changes_nothing(
 def test_only_entrypoints_can_be_called(driver: GenericVIFDriver) -> None:
     channel = privileged.context.ready(time.monotonic() + 10)
     for name in ("os.system", "vifplug.apply.plug", "vifplug_bridge.privileged.list_opts"):
-        with pytest.raises(NameError, match="not exported"):
+        with pytest.raises(NameError, match=r"refused: .*; allowed: "):
             channel.remote_call(name, ({},), {}, 5)

@@ -209,9 +209,9 @@ def test_a_daemon_that_may_not_look_takes_a_macvtap_for_held(
     with subprocess.Popen(["sleep", "60"], user=65534) as other:  # whose descriptors it can't see
         try:
             macvtap(namespace, vif)
-            known = privileged.context._capabilities
+            known = privileged.context.needs
             privileged.context.stop()
-            privileged.context._capabilities = [capabilities.CAP_NET_ADMIN]
+            privileged.context.needs = (capabilities.CAP_NET_ADMIN,)
             try:
                 privileged.context.start(Method.FORK)
                 with pytest.raises(InUse, match="macvtap0 may be in use "):
@@ -220,7 +220,7 @@ def test_a_daemon_that_may_not_look_takes_a_macvtap_for_held(
                 driver.unplug(None, vif, force=True)
             finally:
                 privileged.context.stop()
-                privileged.context._capabilities = known
+                privileged.context.needs = known
             assert "macvtap0" in names(namespace)
             assert driver.list() == [], "the claim is gone all the same"
         finally:

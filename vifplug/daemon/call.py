@@ -8,6 +8,7 @@ import time
 from oslo_privsep.comm import PrivsepTimeout
 from oslo_privsep.daemon import FailedToDropPrivileges
 
+from vifplug.daemon.channels import NotInTime
 from vifplug.daemon.context import MEND, Context
 from vifplug.daemon.request import Reply, Request
 from vifplug.errors import NO_VIF, DeadlineExceeded, PrivilegeError
@@ -19,8 +20,8 @@ _GRACE = 1.0
 def call(context: Context, entrypoint: str, request: Request) -> list[Reply]:
     """Call a plugin's privileged entrypoint with a request; return one reply for each of its VIFs.
 
-    Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded with the
-    outcome ``unknown`` where it doesn't answer in time.
+    Raises PrivilegeError where the daemon can't be started or ends, DeadlineExceeded where it
+    doesn't start in time, or with the outcome ``unknown`` where it doesn't answer in time.
     """
     first = request.vif_id(0) if request.vifs else NO_VIF
     try:
@@ -34,6 +35,9 @@ def call(context: Context, entrypoint: str, request: Request) -> list[Reply]:
         if isinstance(error, TimeoutError):
             context.stop()  # the request went half-way: the rest of the stream is lost
         raise DeadlineExceeded(first, "the privileged daemon", "unknown") from error
+    except NotInTime as error:
+        step = f"the start of the privileged daemon ({error})"
+        raise DeadlineExceeded(first, step, "failed") from error
     except FailedToDropPrivileges as error:
         raise PrivilegeError("privileged daemon", f"it can't be started: {error}", MEND) from error
     except OSError as error:

@@ -13,23 +13,47 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
-from oslo_privsep.comm import Message, ServerChannel
-from oslo_privsep.daemon import Daemon, FailedToDropPrivileges, PrivsepLogHandler, replace_logging
+from oslo_privsep.comm import Deserializer, Message, ServerChannel
+from oslo_privsep.daemon import FailedToDropPrivileges
 from oslo_privsep.daemon import _ClientChannel as ClientChannel
-from oslo_privsep.priv_context import PrivContext
+
+from vifplug.daemon.confined import ConfinedDaemon
+from vifplug.daemon.folder import socket_path
+
+if TYPE_CHECKING:
+    from vifplug.daemon.context import Context
 
 STOP = 2.0
 """Seconds that the end of a daemon may take."""
+
+_TERMINALS = (signal.SIGINT, signal.SIGHUP)
+
+
+class NotInTime(FailedToDropPrivileges):
+    """A daemon was not ready by the deadline."""
 
 
 class _BoundedChannel(ClientChannel):
     """A way to a daemon which has to answer by a deadline for the first time."""
 
-    def __init__(self, connection: socket.socket, context: PrivContext, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, context: Context, deadline: float) -> None:
         self._deadline = deadline
         super().__init__(connection, context)
+
+    def _reader_main(self, reader: Deserializer) -> None:
+        """Read replies until the daemon ends, and tell the calls that wait, however it ends."""
+        # oslo.privsep's own tells them of an end of file only: a killed daemon resets the socket.
+        try:
+            super()._reader_main(reader)
+        except Exception as error:
+            with contextlib.suppress(OSError):  # so that no further call is sent
+                self.writer.writesock.shutdown(socket.SHUT_RDWR)
+            with self.lock:
+                for waiting in self.outstanding_msgs.values():
+                    waiting.set_exception(OSError(str(error)))
+                self.running = False
 
     def exchange_ping(self) -> None:
         """Ask whether the daemon is ready. Raises FailedToDropPrivileges."""
@@ -39,27 +63,39 @@ class _BoundedChannel(ClientChannel):
         except OSError as error:
             raise FailedToDropPrivileges(f"it ended before it was ready: {error}") from error
         if answer != Message.PONG:
-            raise FailedToDropPrivileges("it was not ready in time")
+            raise NotInTime("it was not ready in time")
 
 
 class HelperChannel(_BoundedChannel):
     """The way to a daemon that the configured helper_command starts, and that connects to us."""
 
-    def __init__(self, context: PrivContext, deadline: float) -> None:
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
-            path = f"{folder}/privsep.sock"
-            with socket.socket(socket.AF_UNIX) as listening:
+    def __init__(self, context: Context, deadline: float) -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                path = stack.enter_context(socket_path())
+                said = stack.enter_context(tempfile.TemporaryFile())
+                listening = stack.enter_context(socket.socket(socket.AF_UNIX))
                 listening.bind(path)
                 listening.listen(1)
-                command = context.helper_command(path)
-                try:
-                    connection = _connected(listening, command, said, deadline)
-                except OSError as error:
-                    said.seek(0)
-                    words = " ".join(said.read(400).decode(errors="replace").split())
-                    why = f"{command[0]}: {error}" + (f": {words}" if words else "")
-                    raise FailedToDropPrivileges(why) from error
+            except OSError as error:
+                raise FailedToDropPrivileges(f"no socket for it: {error}") from error
+            command = context.helper_command(path)
+            try:
+                connection = _connected(listening, command, said, deadline)
+            except OSError as error:
+                kind = NotInTime if isinstance(error, TimeoutError) else FailedToDropPrivileges
+                raise kind(f"{command[0]}: {error}{_words(said)}") from error
         super().__init__(connection, context, deadline)
+
+
+def _words(said: IO[bytes]) -> str:
+    """Return what a helper has said, as the end of a message; of a traceback the last line."""
+    said.seek(0, os.SEEK_END)
+    said.seek(max(said.tell() - 4096, 0))
+    lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    trace = any(line.startswith(("Traceback ", "Error in sys.excepthook")) for line in lines)
+    words = " ".join(" ".join(lines[-1:] if trace else lines).split())
+    return f": {words[:400]}" if words else ""
 
 
 def _connected(
@@ -70,7 +106,8 @@ def _connected(
     The helper connects, forks the daemon and ends.
     """
     connection = None
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=said)  # noqa: S603
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=null, stdout=null, stderr=said)  # noqa: S603
     try:
         while True:
             status = process.poll()
@@ -86,7 +123,7 @@ def _connected(
             if status or (status == 0 and connection is None):
                 raise OSError(f"ended with status {status} and started no daemon")
             if time.monotonic() > deadline:
-                raise OSError("started no daemon in time")
+                raise TimeoutError("started no daemon in time")
     except BaseException:
         if connection is not None:
             connection.close()
@@ -103,13 +140,12 @@ class ForkedChannel(_BoundedChannel):
     its caller goes away in the middle of one.
     """
 
-    def __init__(self, context: PrivContext, deadline: float) -> None:
+    def __init__(self, context: Context, deadline: float) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            ours.close()
             _serve(theirs, context)
         theirs.close()
         super().__init__(ours, context, deadline)
@@ -122,16 +158,14 @@ class ForkedChannel(_BoundedChannel):
                 time.sleep(0.002)
 
 
-def _serve(connection: socket.socket, context: PrivContext) -> NoReturn:
+def _serve(connection: socket.socket, context: Context) -> NoReturn:
     try:
-        channel = ServerChannel(connection)
-        replace_logging(PrivsepLogHandler(channel, processName=str(context)))
-        daemon = Daemon(channel, context)
+        daemon = ConfinedDaemon(ServerChannel(connection), context)
         try:
             daemon.run()
         finally:
             daemon.thread_pool.shutdown(wait=True)
-            connection.close()
+            daemon.channel.writer.writesock.close()
             for thread in threading.enumerate():  # one may still wait to undo what comes late
                 if thread is not threading.current_thread() and not thread.daemon:
                     thread.join()
@@ -141,15 +175,20 @@ def _serve(connection: socket.socket, context: PrivContext) -> NoReturn:
 
 @contextlib.contextmanager
 def ignoring_interrupts() -> Iterator[None]:
-    """Have processes that are started meanwhile ignore SIGINT; a thread can't say so."""
+    """Have processes that are started meanwhile ignore a terminal's Ctrl-C and end.
+
+    sudo may run a helper on a terminal of its own, which ends with the helper and not the daemon.
+    A thread can't say so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _TERMINALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def alive(channel: ClientChannel) -> bool:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plugin's privileged daemon, from its caller's side: started, given up, ended.
 
-oslo.privsep does the work. We add three things: every wait has a time limit; a daemon serves one
-process in one network namespace; and it finishes the running call even after Ctrl-C.
+oslo.privsep does the work. We add four things: every wait has a time limit; a daemon serves one
+process in one network namespace; it finishes the running call even after Ctrl-C; and it is a
+ConfinedDaemon, whoever starts it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from oslo_config import cfg
-from oslo_privsep import capabilities, priv_context
+from oslo_privsep import capabilities, daemon, priv_context
+from oslo_privsep.daemon import FailedToDropPrivileges
 from oslo_privsep.daemon import _ClientChannel as ClientChannel
 
 from vifplug import opts
 from vifplug.daemon import frames
 from vifplug.daemon.channels import STOP, ForkedChannel, HelperChannel, alive, ignoring_interrupts
+from vifplug.daemon.confined import ConfinedDaemon
 from vifplug.kernel.namespace import network_namespace
 
 _START = 30.0
@@ -37,12 +40,16 @@ class Context(priv_context.PrivContext):
     def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
         """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
         package = module.partition(".")[0]
-        self._capabilities = [capabilities.CAP_NET_ADMIN, *needs]
+        self.needs = (capabilities.CAP_NET_ADMIN, *needs)
+        self.confined = False
+        # oslo.privsep's helper registers the option, imports this, and makes its Daemon by name.
+        if "privsep_context" in cfg.CONF:
+            daemon.Daemon = ConfinedDaemon  # type: ignore[misc,assignment]
         super().__init__(
             module,
             cfg_section=f"{package}_privileged",
             pypath=f"{module}.context",
-            capabilities=self._capabilities,
+            capabilities=self.needs,
         )
         opts.register(cfg.CONF)
         self._started: int | None = None
@@ -54,7 +61,12 @@ class Context(priv_context.PrivContext):
         return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
 
     def set_client_mode(self, enabled: bool) -> None:
-        """Note which side this is. Where it is the daemon's, have it read calls within bounds."""
+        """Note which side this is. Where it is the daemon's, have it read calls within bounds.
+
+        oslo.privsep says so to a daemon that is ready. Raises FailedToDropPrivileges.
+        """
+        if not enabled and not self.confined:
+            raise FailedToDropPrivileges(f"{self} is served by a ConfinedDaemon only")
         super().set_client_mode(enabled)
         if not enabled:
             for channel in frames.channels():
@@ -81,7 +93,7 @@ class Context(priv_context.PrivContext):
         """
         until = time.monotonic() + _START if deadline is None else deadline
         # oslo.privsep keeps them as a default, which a reset of the configuration forgets.
-        cfg.CONF.set_default("capabilities", self._capabilities, group=self.cfg_section)
+        cfg.CONF.set_default("capabilities", list(self.needs), group=self.cfg_section)
         with ignoring_interrupts():
             fork = method is priv_context.Method.FORK
             self.channel = (ForkedChannel if fork else HelperChannel)(self, until)
