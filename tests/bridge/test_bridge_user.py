@@ -35,7 +35,7 @@ def test_a_user_plugs_checks_lists_and_unplugs(user: User) -> None:
 
 def test_the_daemon_has_the_documented_capability_and_no_other(user: User) -> None:
     file, config = str(user.folder / "vif.json"), str(user.folder / "conf")
-    said = user.run(sys.executable, "-c", LOOK, config, file)
+    said = user.run(sys.executable, "-c", LOOK, config, file).stdout
     daemons = [json.loads(line) for line in said.splitlines()]
     assert daemons
     for status in daemons:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ID, ovs_vif
-from tests.users import NOBODY, WAYS, User, user_of
+from tests.users import NOBODY, User, user_of
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.dumps import differences
 from vifplug.testing.namespace import CommandFailed
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=("sudo", "ambient"))
 def way(request: pytest.FixtureRequest) -> str:
     """Each way to start the daemon."""
     return str(request.param)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.users import AS_NOBODY, HELPER, LOOK, NOBODY, User
+from tests.users import LOOK, User, user_of
 from tests.vepa.conftest import remove_macvtaps
 from tests.vepa.vifs import CASES, IDS, card, claims, direct_vif, macvtap
 from vifplug.testing import IndexRange, NetworkNamespace
 from vifplug.testing.shell import COMMAND, Shell
 
 NET_ADMIN, READ_SEARCH, PTRACE = 1 << 12, 1 << 2, 1 << 19
-NEEDS = "+net_admin,+dac_read_search,+sys_ptrace"
+NEEDS = ("net_admin", "dac_read_search", "sys_ptrace")
 QBG: dict[str, Any] = json.loads((CASES / "qbg/vif.json").read_text())
 
 
@@ -175,32 +174,12 @@ def test_no_fake_sysfs_and_no_name_makes_a_card_one_of_port_profiles(
     assert kept(shell, "enic") == []
 
 
-WAYS = {
-    "sudo": (f"sudo -n {HELPER}", AS_NOBODY),
-    # As a systemd unit with these three in AmbientCapabilities= starts it.
-    "ambient": (
-        str(HELPER),
-        f"{AS_NOBODY} --inh-caps {NEEDS} --ambient-caps {NEEDS} --bounding-set=-all,{NEEDS}",
-    ),
-}
-
-
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=("sudo", "ambient"))
 def user(request: pytest.FixtureRequest, indexes: IndexRange, tmp_path: Path) -> Iterator[User]:
-    helper, how = WAYS[request.param]
-    locks = tmp_path / "locks"
-    locks.mkdir(mode=0o711)
-    if request.param == "ambient":
-        os.chown(locks, NOBODY, NOBODY)
-    tmp_path.chmod(0o755)
-    conf = tmp_path / "conf"
-    conf.write_text(
-        f"[vifplug]\nlock_path = {locks}\nlibvirt_version = 9.0.0\nvirt_type = qemu\n"
-        f"[vifplug_vepa_privileged]\nhelper_command = {helper} --config-file {conf}\n"
-    )
-    (tmp_path / "vif.json").write_text(json.dumps(direct_vif().to_dict()))
+    asked = direct_vif().to_dict()
     with NetworkNamespace(ifindex_from=indexes.first) as namespace:
-        yield User(namespace, tmp_path, how)
+        way = request.param
+        yield user_of("vifplug_vepa", way, namespace, tmp_path, asked, capabilities=NEEDS)
         remove_macvtaps(namespace)
 
 
@@ -224,7 +203,7 @@ def test_the_daemon_has_the_three_documented_capabilities_and_no_other(user: Use
     card(user.host)
     said = user.run(
         sys.executable, "-c", LOOK, str(user.folder / "conf"), str(user.folder / "vif.json")
-    )
+    ).stdout
     daemons = [json.loads(line) for line in said.splitlines()]
     assert daemons
     for status in daemons:

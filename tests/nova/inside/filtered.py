@@ -12,6 +12,8 @@ import nova.conf
 from oslo_privsep import priv_context
 from oslo_rootwrap import wrapper
 
+SOCKET = "/tmp/vifplug-privsep-ab12_xyz/privsep.sock"
+
 
 def main():
     folder, conf, programs = sys.argv[1:]
@@ -20,7 +22,7 @@ def main():
     for name in ("bridge", "ovs", "vepa"):
         context = importlib.import_module(f"vifplug_{name}.privileged").context
         # Not ours: that knows that root needs no rootwrap.
-        command = priv_context.PrivContext.helper_command(context, "/tmp/tmpab12/privsep.sock")
+        command = priv_context.PrivContext.helper_command(context, SOCKET)
         command = [word.replace(conf, "/etc/nova/nova.conf") for word in command]
         at = command.index("privsep-helper")
         wrapper.match_filter(filters, command[at:], exec_dirs=[programs])
