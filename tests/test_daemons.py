@@ -205,6 +205,14 @@ def test_another_user_cannot_look_into_a_daemons_memory(started: Started) -> Non
     assert memory.stat().st_uid == 0, "the kernel gives it to root: no core dump either"
 
 
+def test_another_user_cannot_stop_a_daemon(started: Started) -> None:
+    other = 3  # of no way
+    stop = ["kill", "-STOP", str(started.pid)]
+    done = subprocess.run(stop, user=other, capture_output=True, check=False)
+    assert b"Operation not permitted" in done.stderr
+    assert status_of(started.read("status"))["State"][0] in "SR"
+
+
 def test_other_users_may_read_what_a_daemon_has_made(started: Started) -> None:
     (above,) = (started.locked.parent / "locks").iterdir()
     assert above.stat().st_mode & 0o777 == 0o711

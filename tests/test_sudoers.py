@@ -124,7 +124,7 @@ def test_an_environment_that_sudo_elsewhere_keeps_gives_no_code(user: User) -> N
     (mine / "sitecustomize.py").write_text(
         f"import os\nif os.getuid() == 0: open('{mine}/became', 'w')\n"
     )
-    user = plugging(dataclasses.replace(user, sudoers=KEPT + user.sudoers), mine)
+    user = plugging(dataclasses.replace(user, sudoers=KEPT + user.sudoers + KEPT), mine)
     assert "changed" in user.vifplug("plug", str(user.folder / "vif.json"))
     assert not (mine / "became").exists()
 
