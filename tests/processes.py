@@ -6,6 +6,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from vifplug import GenericVIFDriver, VifplugError
 from vifplug.plugin import VIFPlugin
+from vifplug.privileged import Context
 from vifplug.testing.configured import fork
 
 HANGS = 30.0
@@ -43,6 +46,19 @@ def in_processes(count: int, work: Work) -> list[str]:
         process.join(timeout=10)
         assert process.exitcode == 0
     return found
+
+
+def kill_when_asked(context: Context, pid: int) -> None:
+    """Kill a plugin's daemon, which hangs, as soon as a call waits for its reply."""
+    channel = context.channel
+    assert channel
+
+    def wait_and_kill() -> None:
+        while not channel.outstanding_msgs:
+            time.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+
+    threading.Thread(target=wait_and_kill, daemon=True).start()
 
 
 def killed_at(

@@ -25,7 +25,7 @@ from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.processes import HANGS, in_processes
+from tests.processes import HANGS, in_processes, kill_when_asked
 from vifplug import DeadlineExceeded, GenericVIFDriver, PrivilegeError, VifplugError
 from vifplug.apply import means
 from vifplug.daemon import locks as vifplug_locks
@@ -116,7 +116,7 @@ def test_a_daemon_killed_in_a_call_is_a_clear_error_and_the_next_call_works(
     driver.plug(None, bridge_vif(0))
     pid = daemon_pid()
     os.kill(pid, signal.SIGSTOP)
-    threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+    kill_when_asked(privileged.context, pid)
     start = time.monotonic()
     with pytest.raises(PrivilegeError, match="it has ended"):
         driver.plug(None, bridge_vif(1), timeout=300)
@@ -341,7 +341,7 @@ def test_a_helpers_daemon_killed_while_idle_or_hung_is_an_error_in_time_and_repl
     os.kill(hung, signal.SIGCONT)
     assert lasting(before, namespace.everything) == lasting(claims, every_claim) == []
     os.kill(hung, signal.SIGSTOP)
-    threading.Timer(0.3, os.kill, (hung, signal.SIGKILL)).start()
+    kill_when_asked(privileged.context, hung)
     with pytest.raises(PrivilegeError, match="it has ended"):
         helped.plug(None, bridge_vif(2), timeout=300)
     assert helped.plug(None, bridge_vif(2)).changed

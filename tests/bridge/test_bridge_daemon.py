@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from oslo_config import cfg
 from oslo_config.fixture import Config
 
 from tests.bridge.vifs import bridge_vif
-from tests.processes import HANGS
+from tests.processes import HANGS, kill_when_asked
 from tests.users import NOBODY
 from vifplug import DeadlineExceeded, GenericVIFDriver, PluginFailed, PrivilegeError
 from vifplug.daemon.folder import socket_path
@@ -160,7 +159,7 @@ def test_a_killed_daemon_is_noticed_at_once_and_quietly(
     for _ in range(3):
         pid = privileged.context.channel.pid  # type: ignore[union-attr]
         os.kill(pid, signal.SIGSTOP)
-        threading.Timer(0.2, os.kill, (pid, signal.SIGKILL)).start()
+        kill_when_asked(privileged.context, pid)
         start = time.monotonic()
         with pytest.raises(PrivilegeError, match="it has ended"):
             driver.plug(None, bridge_vif(1), timeout=300)
@@ -209,7 +208,7 @@ def test_a_start_that_runs_out_of_time_is_a_deadline(
     helper = "sh -c 'printf \"Traceback (most\\n  File x\\nE: y\\n\" >&2; exec sleep 600' --"
     conf.config(group="vifplug_bridge_privileged", helper_command=helper)
     with pytest.raises(DeadlineExceeded) as error:
-        driver.plug(None, bridge_vif(), timeout=1)
+        driver.plug(None, bridge_vif(), timeout=6)
     assert error.value.outcome == "failed"
     assert str(error.value).endswith(
         "the start of the privileged daemon (sh: started no daemon in time: E: y): failed, undone"
