@@ -19,7 +19,15 @@ from tests.bridge.vifs import IDS, bridge_vif
 from tests.daemons import Usage, ask, ended, require_flat, require_short, status
 from tests.malformed import fail_alone
 from vifplug import GenericVIFDriver, PrivilegeError, VifplugError
+from vifplug.apply.outcome import undo
 from vifplug.daemon.request import LARGEST, MOST_PARTS, MOST_VIFS
+from vifplug.kernel.claims import ClaimsFolder
+from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.perform import Kernel, perform
+from vifplug.operations.altnames import RemoveAltname
+from vifplug.operations.claims import RemoveClaim
+from vifplug.operations.links import SetLink
+from vifplug.operations.operation import Operation
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.claims import every_claim
 from vifplug.testing.configured import fork
@@ -316,17 +324,23 @@ def test_a_daemon_that_can_open_no_more_files_says_so(
     assert daemon_pid() == pid
 
 
-def test_what_never_was_is_not_left(namespace: NetworkNamespace, driver: GenericVIFDriver) -> None:
+def test_what_never_was_is_not_left(namespace: NetworkNamespace, conf: Config) -> None:
     namespace.ip("link", "add", "br0", "type", "bridge")
-    for part in (
-        {"kind": "port", "device": "zz2", "bridge": "br0"},
-        {"kind": "port", "device": "zz2", "bridge": "zz3"},
-        {"kind": "claim", "on": "zz2"},
-    ):
-        (reply,) = ask(privileged.plug, request(vif(0, part)))
-        error = reply["error"]
-        assert (error["class"], list(error["args"][3])) == ("vifplug.errors:PlugFailed", [])
-        assert error["text"].endswith("; undone")
+    claim = f"vifplug:{IDS[0]}::uses.bridge:bridge"
+    gone: list[Operation] = [
+        SetLink(device="zz2", attribute="master", value="br0"),
+        SetLink(device="zz2", attribute="mtu", value=1400, before=1500),
+        SetLink(device="zz2", attribute="arp_ignore", value=1, before=0),
+        RemoveAltname(device="zz2", altname="vifplug:shared::bridge:zz2"),
+        RemoveClaim(device="zz2", claim=claim),
+    ]
+    with Netlink() as netlink:
+        kernel = Kernel(netlink, ClaimsFolder(conf.conf.vifplug.lock_path))
+        assert undo(gone, lambda operation: perform(operation, kernel)) == []
+        # What is there is left, if its former bridge is gone.
+        moved = [SetLink(device="br0", attribute="master", value=None, before="zz3")]
+        (left,) = undo(moved, lambda operation: perform(operation, kernel))
+    assert left.startswith("set br0 master zz3: ")
 
 
 def test_a_daemon_that_refuses_thousands_stays_as_it_was(

@@ -234,6 +234,20 @@ def test_no_tap_lowers_the_mtu_of_a_bridge_of_others(victims: Victims) -> None:
     assert victims.differences == []
 
 
+def test_no_tap_changes_a_bridge_of_others_that_it_is_in(
+    victims: Victims, namespace: NetworkNamespace
+) -> None:
+    joins = port(str(OWN_TAP["name"]), "brhost")
+    assert victims.plug(OWN_TAP | {"mtu": 1500}, joins)["changed"] is True
+    smaller = victims.plug(OWN_TAP | {"mtu": 1200}, joins)
+    assert "would lower brhost, which others made, to MTU 1200" in smaller["error"]["text"]
+    assert mtu_of(namespace, "brhost") == 1500
+    victims.unplug()
+    low = victims.plug(OWN_TAP | {"address": "02:00:00:00:00:01"}, joins)
+    assert "02:00:00:00:00:01, which brhost would take" in low["error"]["text"]
+    assert victims.differences == []
+
+
 @pytest.mark.parametrize(
     ("option", "parts", "says"),
     [

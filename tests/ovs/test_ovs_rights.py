@@ -136,7 +136,8 @@ REFUSED = [
      f"{PB_OWN} is named after another VIF"),
     ((shared(PB_OWN), {"kind": "ovs-claim", "on": PB_OWN, "interface_id": X}),
      f"{PB_OWN} is named after another VIF"),
-    (({"kind": "ovs-bridge", "name": f"pb{MANUAL.id[:12]}", "create": True},),
+    (({"kind": "ovs-bridge", "name": f"pb{MANUAL.id[:12]}", "create": True},
+      {"kind": "ovs-claim", "on": f"pb{MANUAL.id[:12]}", "interface_id": X}),
      "is the name of another VIF's device"),
     # br-ex has an address of the host's.
     ((shared("br-ex"), TAP | {"mtu": 68}, port(str(TAP["name"]), "br-ex", interface_id=X)),
@@ -144,7 +145,9 @@ REFUSED = [
     ((shared("br-ex"), TAP, port(str(TAP["name"]), "br-ex", interface_id=X, mtu=68)),
      "would lower br-ex, which the host uses"),
     # Linux devices beside the switch.
-    (({"kind": "qbr", "name": QBR_X}, {"kind": "uplink", "device": "eth8", "bridge": QBR_X}),
+    (({"kind": "qbr", "name": QBR_X}, {"kind": "uplink", "device": "eth8", "bridge": QBR_X},
+      {"kind": "veth", "name": f"qvb{X[:11]}", "peer": f"qvo{X[:11]}"},
+      {"kind": "port", "device": f"qvb{X[:11]}", "bridge": QBR_X}),
      f"{QBR_X} is this VIF's own"),
     (({"kind": "qbr", "name": QBR_X}, {"kind": "port", "device": QVO, "bridge": QBR_X}),
      f"{QVO} is not ours"),

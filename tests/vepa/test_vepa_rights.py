@@ -52,7 +52,8 @@ def everything(namespace: NetworkNamespace) -> dict[str, Any]:
 REFUSED = [
     (lower(TAP_OTHER), f"{TAP_OTHER} is named after another VIF"),
     (lower("lo"), "lo is a loopback device"),
-    ({"kind": "vlan", "name": TAP_OTHER, "lower": "eth1", "vlan": 7}, f"{TAP_OTHER} is a tap"),
+    ({"kind": "vlan", "name": TAP_OTHER, "lower": "eth1", "vlan": 7},
+     f"{TAP_OTHER} has no claim or port of this VIF"),
     ({"kind": "vf", "pci": "0000:01:00.1", "device": "eth1", "number": 0,
       "address": "fa:16:3e:00:00:01"}, "is there no more, or another's"),
     ({"kind": "claim", "on": "macvtap0", "role": "bridge"}, "macvtap0 is a macvtap device"),

@@ -113,7 +113,8 @@ def unplug(vifs: Sequence[Departure], means: Means, *, remove_unused: bool) -> l
         host = means.look(batch=len(vifs) >= BATCH)
     try:
         staying = _in_use(vifs, host, means) | _refused(vifs, host)
-        going = [each for each in zip(vifs, in_switch, strict=True) if each[0].vif_id not in staying]
+        every = zip(vifs, in_switch, strict=True)
+        going = [(vif, inside) for vif, inside in every if vif.vif_id not in staying]
         units = _removals([vif for vif, _ in going], host, means, remove_unused=remove_unused)
     except TimeoutError as error:  # nothing was begun
         return [_too_late(vif, failures, error) for vif in vifs]

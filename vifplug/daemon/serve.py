@@ -239,8 +239,10 @@ def _each(
                 void.update(_void(switch, kernel.claims))
                 _close(switch)
 
-        for group in groups:
-            outcomes = _outcomes([vif for _, vif in group], carried_out, request.deadline)
+        for number, group in enumerate(groups):
+            vifs = [vif for _, vif in group]
+            late = number and time.monotonic() > request.deadline
+            outcomes = _too_late(vifs) if late else _outcomes(vifs, carried_out)
             for (position, _), outcome in zip(group, outcomes, strict=True):
                 vif_id = request.vif_id(position)
                 replies[position] = reply = _reply(outcome, vif_id)
@@ -251,17 +253,17 @@ def _each(
 
 
 def _outcomes(
-    group: Sequence[T],
-    carried_out: Callable[[Sequence[T]], Sequence[apply.Outcome]],
-    deadline: float,
+    group: Sequence[T], carried_out: Callable[[Sequence[T]], Sequence[apply.Outcome]]
 ) -> Sequence[apply.Outcome | Exception]:
-    """Return what becomes of some VIFs. Past the deadline nothing is begun."""
-    if time.monotonic() > deadline:
-        return [DeadlineExceeded(NO_VIF, "the first step", "failed")] * len(group)
     try:
         return carried_out(group)
     except Exception as error:
         return [error] * len(group)
+
+
+def _too_late(group: Sequence[T]) -> Sequence[Exception]:
+    """Return the errors of VIFs that are not begun, because the deadline has passed."""
+    return [DeadlineExceeded(NO_VIF, "the first step", "failed")] * len(group)
 
 
 def _reply(outcome: apply.Outcome | Exception, vif_id: str) -> Reply:

@@ -163,7 +163,7 @@ class Uplink(Part):
         bridge = host.link(self.bridge)
         if bridge and shared_mark("bridge", self.bridge) in bridge.altnames:
             like: dict[str, object] = {"address": link.address} if link.address else {}
-            if bridge.mtu > link.mtu and host.addresses(self.device):
+            if bridge.mtu > link.mtu:
                 like["mtu"] = link.mtu
             if has_ipv6(self.device, host):
                 like["ipv6"] = True

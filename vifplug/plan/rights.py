@@ -28,6 +28,7 @@ from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import Part
 from vifplug.parts.roles import Role
+from vifplug.parts.tap import Tap
 from vifplug.plan.derived import named_after
 from vifplug.switch import Departure
 
@@ -36,8 +37,8 @@ def require(
     operation: Operation, part: Part, owner: Owner, host: Host, before: Sequence[Operation]
 ) -> None:
     """Raise Conflict where a VIF's part may not make a change, after those ``before`` it."""
-    if isinstance(part, BridgePort) and isinstance(operation, SetLink):
-        _require_mtu_kept(operation, owner, host, before)
+    if isinstance(part, BridgePort | Tap) and isinstance(operation, SetLink):
+        _require_bridge_kept(operation, owner, host, before)
     for name in operation.made:
         if is_anothers_name(name, owner.vif_id):
             found, needed = "is the name of another VIF's device", "a name of this VIF's own"
@@ -55,22 +56,42 @@ def require(
             _require_allowed(thing.name, role, owner, host)
 
 
-def _require_mtu_kept(join: SetLink, owner: Owner, host: Host, before: Sequence[Operation]) -> None:
-    """Raise Conflict where a tap that joins would lower the MTU of a bridge that others made.
+def _require_bridge_kept(
+    operation: SetLink, owner: Owner, host: Host, before: Sequence[Operation]
+) -> None:
+    """Raise Conflict where a tap would change a bridge that others made.
 
-    The kernel gives a bridge the least MTU of its ports, unless somebody has set its own.
+    The kernel gives a bridge the least MTU and the lowest MAC address of its ports, unless
+    somebody has set its own.
     """
-    if join.attribute != "master" or not join.value:
+    port = host.link(operation.device)
+    if port is None:
         return
-    bridge, port = host.link(join.value), host.link(join.device)
-    ours = bridge and (bridge.marks or shared_mark("bridge", join.value) in bridge.altnames)
-    if bridge is None or port is None or ours or port.mtu >= bridge.mtu:
+    joins = operation.value if operation.attribute == "master" else None
+    mtu = operation.value if operation.attribute == "mtu" else port.mtu
+    name = joins or (port.master if operation.attribute == "mtu" else None)
+    bridge = host.link(name) if name else None
+    if bridge is None or bridge.kind != "bridge":
         return
-    several = (o.these if isinstance(o, SetLinks) else (o,) for o in before)
+    if bridge.marks or shared_mark("bridge", str(name)) in bridge.altnames:
+        return
+    if joins and port.address and bridge.address and port.address < bridge.address:
+        found = f"has the MAC address {port.address}, which {name} would take"
+        raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")
+    # A port with less shows that the bridge has its own MTU.
+    keeps = not joins and port.mtu < bridge.mtu
+    if mtu < bridge.mtu and not keeps and not _sets_mtu(str(name), before):
+        found = f"would lower {name}, which others made, to MTU {mtu}"
+        raise Conflict(
+            owner.vif_id, operation.device, found, f"{bridge.mtu}, the bridge's, or more"
+        )
+
+
+def _sets_mtu(bridge: str, operations: Sequence[Operation]) -> bool:
+    """Whether one of some operations gives a bridge an MTU of its own."""
+    several = (o.these if isinstance(o, SetLinks) else (o,) for o in operations)
     sets = (o for each in several for o in each if isinstance(o, SetLink))
-    if not any((o.device, o.attribute) == (join.value, "mtu") for o in sets):
-        found = f"has MTU {port.mtu}, and would lower {join.value}, which others made"
-        raise Conflict(owner.vif_id, join.device, found, f"{bridge.mtu}, the bridge's, or more")
+    return any((each.device, each.attribute) == (bridge, "mtu") for each in sets)
 
 
 def _require_allowed(name: str, role: Role, owner: Owner, host: Host) -> None:
