@@ -90,7 +90,8 @@ class Netlink:
             if error and error.errno != errno.ENODEV:
                 raise error
             found += answers
-        return self._decoded(found)
+        # A device that was asked for by two of its names came twice.
+        return self._decoded([*dict.fromkeys(found)])
 
     def bearing(self, altnames: Sequence[str]) -> set[str]:
         """Return those of some alternative names that a device bears; asked in one go."""
