@@ -177,7 +177,7 @@ class GenericVIFDriver(Departures):
             try:
                 if isinstance(vif, VifplugError):
                     raise vif
-                placed = self._placed(vif, view.host, move)
+                placed = self._placed(vif, view, move)
                 if not placed.move and self._is_plugged(placed, view):
                     outcomes[position] = _unchanged(placed)
                 else:

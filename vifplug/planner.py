@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,16 @@ from vifplug.errors import (
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
-from vifplug.parts import Part
 from vifplug.plan.compare import Plan, plan
 from vifplug.plan.move import Leave, leave
-from vifplug.plan.place import Lookup, elsewhere, leaves, places, require_one_place
+from vifplug.plan.others import Others
+from vifplug.plan.place import elsewhere, leaves, places, require_one_place
 from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
 from vifplug.query.cards import SYSFS
 from vifplug.query.host import HostReader, SwitchReader
-from vifplug.registry import Registry, kinds_of
+from vifplug.registry import Registry
 from vifplug.switch import Departure, Wanted
 
 LOG = logging.getLogger(__name__)
@@ -50,10 +50,14 @@ Pair = tuple[Mapping[str, Any] | None, VIF]
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The host as it was read, and the stamp of its locks from just before (see ``locks.idle``)."""
+    """The host as it was read, and the stamp of its locks from just before (see ``locks.idle``).
+
+    ``others`` are the plugins of switches that this host may have: they may have any VIF.
+    """
 
     host: Host
     since: int | None
+    others: Others
 
 
 class Planner:
@@ -69,7 +73,7 @@ class Planner:
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(options=self._options)
-        self._lookups: dict[tuple[VIFPlugin, ...], tuple[tuple[type[Part], ...], Lookup]] = {}
+        self._others: dict[tuple[VIFPlugin, ...], Others] = {}
         self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
     # The steps, for callers that show each.
@@ -101,14 +105,14 @@ class Planner:
         """
         until = self.deadline(None) if deadline is None else deadline
         since = locks.stamp(self.reader.folder())
-        plugins = [vif.plugin for vif in vifs]
-        plugins += self._with_a_switch() if everywhere else ()
+        others = self._others_here() if everywhere else Others()
         if host is None:
-            names = (name for vif in vifs for name in self._names(vif)) if everywhere else ()
+            names = (n for vif in vifs for n in others.names(vif.plugin, vif.vif.id) if everywhere)
             wait = (until - time.monotonic()) / 2  # the switches need the rest
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
+        plugins = [*(vif.plugin for vif in vifs), *others.plugins]
         host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
-        return View(host=host, since=since)
+        return View(host=host, since=since, others=others)
 
     def look_again(self, vifs: Sequence[Ready], view: View, *, deadline: float) -> View:
         """Return a view whose devices and switches are read again."""
@@ -143,11 +147,11 @@ class Planner:
         self, vifs: Sequence[Wired | VifplugError], view: View, *, move: bool = False
     ) -> _Plans:
         """Return a plan for each VIF, or the error."""
-        host = view.host.planning()
+        planning = dataclasses.replace(view, host=view.host.planning())
         plans = [
             vif
             if isinstance(vif, VifplugError)
-            else _or_error(partial(self._plan, vif, host, move))
+            else _or_error(partial(self._plan, vif, planning, move))
             for vif in vifs
         ]
         self.reader.warn_of_claims(view.host)
@@ -180,86 +184,52 @@ class Planner:
                 plans[position] = dataclasses.replace(checked, stale=stale)
         return plans
 
-    def _plan(self, vif: Wired, host: Host, move: bool) -> Plan:
+    def _plan(self, vif: Wired, view: View, move: bool) -> Plan:
         try:
-            vif = self._placed(vif, host, move)
-            return plan(vif.owner, vif.wiring, host, leaving=vif.leaving)
+            vif = self._placed(vif, view, move)
+            return plan(vif.owner, vif.wiring, view.host, leaving=vif.leaving)
         except VifplugError:
             raise
         except Exception as error:
             raise plugin_failed(vif, error) from error
 
-    def _placed(self, vif: Wired, host: Host, move: bool) -> Wired:
+    def _placed(self, vif: Wired, view: View, move: bool) -> Wired:
         """Return a VIF as it is to be plugged; one that is elsewhere as it is to be moved.
 
         A host that is being planned then has it no more where it was. Raises Conflict, unless it
         may ``move``.
         """
-        kinds = self._known_kinds(vif.plugin)
-        vif = dataclasses.replace(vif, elsewhere=self._names(vif))
+        host, others = view.host, view.others
+        kinds = others.kinds(vif.plugin)
+        vif = dataclasses.replace(vif, elsewhere=others.names(vif.plugin, vif.vif.id))
         if not move:
             require_one_place(vif.wanted, host, kinds, vif.elsewhere)
             return vif
         place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
         if place is None and not vif.wiring.today:
             return vif
-        fresh = self._anew(vif, host.trial())
+        fresh = self._anew(vif, host.trial(), others)
         if fresh is None or not leaves(fresh.wanted, host, kinds, vif.elsewhere):
             return dataclasses.replace(vif, move=True) if place else vif
-        mover = self._mover(fresh, host)
-        leaving = self._leave(vif, host.planning(), wanted=fresh.wanted).operations
+        mover = _mover(fresh, host, others)
+        leaving = _leave(vif, host.planning(), others, wanted=fresh.wanted).operations
         return dataclasses.replace(fresh, move=True, mover=mover, leaving=leaving)
 
-    def _anew(self, vif: Wired, host: Host) -> Wired | None:
+    def _anew(self, vif: Wired, host: Host, others: Others) -> Wired | None:
         """Return a VIF wired for a host that has it no more, which this notes on the host.
 
         None where the host has it nowhere.
         """
-        kinds = self._known_kinds(vif.plugin)
+        kinds = others.kinds(vif.plugin)
         found = [*places(vif.vif.id, vif.vif.interface_id, host, kinds, vif.elsewhere)]
         if not found:
             return None
         where = max(found, key=lambda place: (place.vif_type != "", place.bridge is not None))
-        self._leave(vif, host)
+        _leave(vif, host, others)
         anew = self.wire(vif.ready, host)
         notes = (f"moves from {where.bridge or where.device} ({where.way})", *anew.wiring.notes)
         wiring = dataclasses.replace(anew.wiring, notes=notes)
         return dataclasses.replace(anew, wiring=wiring, elsewhere=vif.elsewhere)
-
-    def _leave(self, vif: Wired, host: Host, *, wanted: Wanted | None = None) -> Leave:
-        """Return how a VIF leaves its place, and note it on a host that is being planned."""
-        departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
-        in_switch = [
-            operation
-            for plugin in self._at_switches(vif)
-            for operation in plugin.leave(departure, host)
-        ]
-        return leave(departure, host, self._known_kinds(vif.plugin), in_switch, wanted=wanted)
-
-    def _mover(self, vif: Wired, host: Host) -> VIFPlugin:
-        """Return the plugin that brings a VIF over: it must know the old place and the new one.
-
-        Raises Conflict where none does.
-        """
-        leaving = [
-            plugin
-            for plugin in self._at_switches(vif)
-            if plugin.snapshot
-            and (snapshot := host.switches.get(plugin.snapshot.key))
-            and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
-        ]
-        mover = leaving[0] if leaving else vif.plugin
-        strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
-        if strange or len(leaving) > 1:
-            needed = "unplug it there first: these two can't be moved in one plug"
-            found = f"is where {mover.vif_type} has put it"
-            raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
-        return mover
-
-    def _at_switches(self, vif: Wired) -> Iterable[VIFPlugin]:
-        """Return a plugin for each switch that may have a VIF: its own, and those of this host."""
-        plugins = (*self._with_a_switch(), vif.plugin)
-        return {plugin.reader(): plugin for plugin in reversed(plugins) if plugin.switch}.values()
 
     # The host.
 
@@ -297,34 +267,16 @@ class Planner:
 
     # Plugins and their switches.
 
-    def _with_a_switch(self) -> _Plugins:
-        """Return the plugins whose switch may have something of any VIF."""
-        return self.registry.some(self.registry.switches_here())
+    def _others_here(self) -> Others:
+        """Return the plugins whose switch this host may have, and which may have any VIF."""
+        plugins = tuple(self.registry.some(self.registry.switches_here()))
+        if plugins not in self._others:
+            self._others[plugins] = Others(plugins, vif_types=self.registry.vif_types)
+        return self._others[plugins]
 
     def _all_plugins(self) -> _Plugins:
         """Return every plugin that works."""
         return self.registry.some(self.registry.vif_types)
-
-    def _known_kinds(self, plugin: VIFPlugin) -> tuple[type[Part], ...]:
-        return self._looked_for_by(plugin)[0]
-
-    def _looked_for_by(self, plugin: VIFPlugin) -> tuple[tuple[type[Part], ...], Lookup]:
-        """Return the kinds by which a plugin's VIFs may be somewhere, and how they are found."""
-        plugins = (plugin, *self._with_a_switch())
-        if plugins not in self._lookups:
-            processes = {each.vif_type: each.processes for each in plugins}
-            ways = [
-                (vif_type, process)
-                for vif_type in self.registry.vif_types
-                for process in processes.get(vif_type, ("",))
-            ]
-            kinds = kinds_of(plugins)
-            self._lookups[plugins] = kinds, Lookup.of(kinds, ways)
-        return self._lookups[plugins]
-
-    def _names(self, vif: Ready | Wired) -> tuple[str, ...]:
-        """Return the names by which another vif_type may have left a VIF somewhere."""
-        return self._looked_for_by(vif.plugin)[1].names(vif.vif.id)
 
     def _with_switches(
         self,
@@ -362,6 +314,47 @@ def plugin_failed(vif: Ready | Wired, error: Exception) -> PluginFailed:
     """Return the error of a VIF whose plugin raised what no plugin should."""
     why = f"{type(error).__name__}: {error}"
     return PluginFailed(vif.vif.id, vif.vif.vif_type, _source(vif.plugin), why)
+
+
+def _has_a_guest(vif: Wired, view: View) -> bool:
+    """Whether a guest may hold a VIF."""
+    departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
+    if held_by_guest(departure, view.host, view.others.kinds(vif.plugin)):
+        return True
+    tap = view.host.link(vif.wiring.interface.target or "")
+    return tap is not None and tap.carrier
+
+
+def _leave(vif: Wired, host: Host, others: Others, *, wanted: Wanted | None = None) -> Leave:
+    """Return how a VIF leaves its place, and note it on a host that is being planned."""
+    departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
+    in_switch = [
+        operation
+        for plugin in others.at_switches(vif.plugin)
+        for operation in plugin.leave(departure, host)
+    ]
+    return leave(departure, host, others.kinds(vif.plugin), in_switch, wanted=wanted)
+
+
+def _mover(vif: Wired, host: Host, others: Others) -> VIFPlugin:
+    """Return the plugin that brings a VIF over: it must know the old place and the new one.
+
+    Raises Conflict where none does.
+    """
+    leaving = [
+        plugin
+        for plugin in others.at_switches(vif.plugin)
+        if plugin.snapshot
+        and (snapshot := host.switches.get(plugin.snapshot.key))
+        and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
+    ]
+    mover = leaving[0] if leaving else vif.plugin
+    strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
+    if strange or len(leaving) > 1:
+        needed = "unplug it there first: these two can't be moved in one plug"
+        found = f"is where {mover.vif_type} has put it"
+        raise Conflict(vif.vif.id, vif.vif.vif_type, found, needed)
+    return mover
 
 
 def _source(plugin: VIFPlugin) -> str:
