@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,8 @@ class Planner:
         since = locks.stamp(self.reader.folder())
         others = self._others_here() if everywhere else Others()
         if host is None:
-            names = (n for vif in vifs for n in others.names(vif.plugin, vif.vif.id) if everywhere)
+            every = (name for vif in vifs for name in _asked_for(vif, others))
+            names = every if everywhere else ()
             wait = (until - time.monotonic()) / 2  # the switches need the rest
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
         plugins = [*(vif.plugin for vif in vifs), *others.plugins]
@@ -314,6 +315,14 @@ def plugin_failed(vif: Ready | Wired, error: Exception) -> PluginFailed:
     """Return the error of a VIF whose plugin raised what no plugin should."""
     why = f"{type(error).__name__}: {error}"
     return PluginFailed(vif.vif.id, vif.vif.vif_type, _source(vif.plugin), why)
+
+
+def _asked_for(vif: Ready, others: Others) -> Iterable[str]:
+    """Return the names that a plug of a VIF will ask for: one look finds all these devices."""
+    yield from others.names(vif.plugin, vif.vif.id)
+    # A switch's bridge is no device that a plan asks for.
+    bridge = None if vif.plugin.switch else vif.vif.network.bridge
+    yield from (name for name in (vif.vif.devname, bridge) if name)
 
 
 def _has_a_guest(vif: Wired, view: View) -> bool:
