@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -19,7 +20,12 @@ def network_namespace() -> int:
 
 def folder(lock_path: str) -> Path:
     """Return the folder of this network namespace's locks and claims."""
-    return Path(lock_path) / str(network_namespace())
+    return _folder(lock_path, network_namespace())
+
+
+@functools.lru_cache(maxsize=1 << 6)
+def _folder(lock_path: str, inode: int) -> Path:
+    return Path(lock_path) / str(inode)
 
 
 def make(folder: Path) -> None:

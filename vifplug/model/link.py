@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,7 +135,7 @@ class Link:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """The VIFs' marks among the alternative names: of a device that is a VIF's own."""
-        return tuple(mark for name in self.altnames if (mark := Mark.parse(name)))
+        return _marks_in(self.altnames)
 
     @property
     def silence(self) -> float:
@@ -152,6 +153,12 @@ class Link:
         changed.__dict__.update(self.__dict__)
         changed.__dict__.update(changes)
         return changed
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _marks_in(altnames: tuple[str, ...]) -> tuple[Mark, ...]:
+    """Return the VIFs' marks among names. A plan asks for those of a device time and again."""
+    return tuple(mark for name in altnames if (mark := Mark.parse(name)))
 
 
 def is_bridge(link: Link | None) -> bool:

@@ -47,9 +47,9 @@ class Mark:
     data: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        uses = _USES if self.claim else ""
         role = ".".join((self.role, *self.data))
-        return f"{PREFIX}{self.vif_id}:{self.process}:{uses}{role}:{self.vif_type}"
+        return _text(self.vif_id, self.process, f"{_USES}{role}" if self.claim else role,
+                     self.vif_type)  # fmt: skip
 
     @classmethod
     def parse(cls, text: str) -> Mark | None:
@@ -98,21 +98,15 @@ class Owner:
 
     def mark(self, role: str) -> str:
         """Return the mark of a device that only this VIF uses."""
-        return str(self._mark(role, claim=False))
+        return _text(self.vif_id, self.process, role, self.vif_type)
 
     def claim(self, role: str, *data: str) -> str:
         """Return this VIF's claim on a shared device, with values for the unplug."""
-        return str(self._mark(role, *data, claim=True))
+        return self.mark(_USES + ".".join((role, *data)))
 
-    def _mark(self, role: str, *data: str, claim: bool) -> Mark:
-        return Mark(
-            vif_id=self.vif_id,
-            process=self.process,
-            role=role,
-            vif_type=self.vif_type,
-            claim=claim,
-            data=data,
-        )
+
+def _text(vif_id: str, process: str, role: str, vif_type: str) -> str:
+    return f"{PREFIX}{vif_id}:{process}:{role}:{vif_type}"
 
 
 def shared_mark(role: str, device: str) -> str:
