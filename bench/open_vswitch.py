@@ -222,8 +222,8 @@ def _ip(batch: str) -> None:
     subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
 
 
-def measured() -> list[Row]:
-    """Return the rows of all that is measured here."""
+def measured() -> Iterator[Row]:
+    """Yield the rows of all that is measured here, each once it is measured."""
     with contextlib.ExitStack() as stack:
         theirs = stack.enter_context(_theirs())
         # Where the locks are by default, /run, is a tmpfs too.
@@ -234,13 +234,11 @@ def measured() -> list[Row]:
         ours, floor, bare = Ours(ovs.endpoint, folder), Floor(ovs), Bare(ovs)
         ours.plug("manual", range(1))  # the daemon runs
         ours.unplug("manual", range(1))
-        rows: list[Row] = []
         for process in ("manual", "hybrid"):
             for size in SIZES:
-                rows += _one_by_one(process, size, ours, theirs, floor, bare, ovs)
-            rows += _batches(process, ours, theirs, ovs)
+                yield from _one_by_one(process, size, ours, theirs, floor, bare, ovs)
+            yield from _batches(process, ours, theirs, ovs)
         ours.driver.close()
-    return rows
 
 
 def _one_by_one(
