@@ -92,13 +92,14 @@ class Departures(Planner):
         if by_id:
             host = replace(host, asked=tuple(vif_id for vif_id, _ in vifs))
         known = [vif for _, vif in vifs if vif]
-        types = dict.fromkeys((*(vif.vif_type for vif in known), *self.registry.switches_here()))
+        here = self.registry.switches_here()
+        types = dict.fromkeys((*(vif.vif_type for vif in known), *here))
         plugins = self._all_plugins() if by_id else self.registry.some(types)
         # A switch that hangs leaves time for the VIFs of others.
         until = (deadline + time.monotonic()) / 2
         expected = _types_of_all(vifs, host) if by_id else None
         host = self._with_switches(
-            host, None if by_id else known, plugins, until, expected=expected
+            host, None if by_id else known, plugins, until, here=here, expected=expected
         )
         for failure in failures(host) if by_id else ():
             LOG.warning("%s: what it has of these VIFs is not known", failure)

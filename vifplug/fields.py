@@ -9,6 +9,7 @@ boundary (a file, a plugin, the privileged side), the words of its error, and th
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import math
 import re
@@ -278,8 +279,9 @@ def _required(record: type[Any]) -> tuple[str, ...]:
     return _REQUIRED[record]
 
 
-def _declared(record: type[Any]) -> list[dataclasses.Field[Any]]:
-    return [f for f in dataclasses.fields(record) if _KIND in f.metadata]
+@functools.cache
+def _declared(record: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(f for f in dataclasses.fields(record) if _KIND in f.metadata)
 
 
 def _load(record: type[R], data: Any, *, lenient: bool) -> R:

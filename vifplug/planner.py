@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,14 +105,16 @@ class Planner:
         """
         until = self.deadline(None) if deadline is None else deadline
         since = locks.stamp(self.reader.folder())
-        others = self._others_here() if everywhere else Others()
+        here = self.registry.switches_here() if everywhere else ()
+        others = self._others_at(here) if everywhere else Others()
         if host is None:
-            every = (name for vif in vifs for name in _asked_for(vif, others))
-            names = every if everywhere else ()
+            asked = (name for vif in vifs for name in _asked_for(vif, others))
+            names = asked if everywhere else ()
             wait = (until - time.monotonic()) / 2  # the switches need the rest
             host = self.reader.read(batch=len(vifs) >= BATCH, names=names, told=told, wait=wait)
         plugins = [*(vif.plugin for vif in vifs), *others.plugins]
-        host = self._with_switches(host, [vif.vif for vif in vifs], plugins, until)
+        every = [vif.vif for vif in vifs]
+        host = self._with_switches(host, every, plugins, until, here=here)
         return View(host=host, since=since, others=others)
 
     def look_again(self, vifs: Sequence[Ready], view: View, *, deadline: float) -> View:
@@ -268,9 +270,9 @@ class Planner:
 
     # Plugins and their switches.
 
-    def _others_here(self) -> Others:
-        """Return the plugins whose switch this host may have, and which may have any VIF."""
-        plugins = tuple(self.registry.some(self.registry.switches_here()))
+    def _others_at(self, here: tuple[str, ...]) -> Others:
+        """Return the plugins of the switches that this host may have, and that may have any VIF."""
+        plugins = tuple(self.registry.some(here))
         if plugins not in self._others:
             self._others[plugins] = Others(plugins, vif_types=self.registry.vif_types)
         return self._others[plugins]
@@ -286,14 +288,15 @@ class Planner:
         plugins: Sequence[VIFPlugin],
         deadline: float,
         *,
+        here: Collection[str] = (),
         expected: Set[str] | None = None,
     ) -> Host:
         """Return the host with the switches of these plugins, as far as some VIFs need them.
 
-        Without ``vifs`` it is all that they have; ``expected`` are then the vif_types for which
-        they are waited for, where that is not every one.
+        Those of the vif_types ``here`` may have any VIF, whatever its type. Without ``vifs`` it is
+        all that they have; ``expected`` are then the vif_types for which they are waited for,
+        where that is not every one.
         """
-        others = set(self.registry.switches_here())
         readers: dict[str, SwitchReader] = {}
         for plugin in plugins:
             module = plugin.reader()
@@ -305,7 +308,7 @@ class Planner:
                 module=module,
                 key=plugin.snapshot.key if plugin.snapshot else module,
                 options=plugin.options,
-                vifs=vifs if sharing & others else own,
+                vifs=vifs if not sharing.isdisjoint(here) else own,
                 own=bool(own) or (own is None and (expected is None or bool(sharing & expected))),
             )
         return self.reader.with_switches(host, readers.values(), deadline=deadline)

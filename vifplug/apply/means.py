@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from vifplug.errors import DeadlineExceeded
 from vifplug.kernel.perform import Kernel, perform
@@ -31,7 +32,8 @@ class Means:
     ``deadline`` is absolute CLOCK_MONOTONIC. ``kinds`` are the parts that the plugin knows.
     ``snapshots`` are what its parts must know of the host besides devices and ``switch``.
     ``allowed`` is as a Host has it. ``meanwhile`` is done while a switch works, so that it takes no
-    time. ``lost`` are marks that lead nowhere, noted on the way.
+    time. ``lost`` are marks that lead nowhere, noted on the way. ``limits`` are what this kernel
+    refuses whoever asks.
     """
 
     kernel: Kernel
@@ -42,6 +44,7 @@ class Means:
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     meanwhile: Callable[[], object] | None = None
     lost: list[RemoveAltname] = field(default_factory=list)
+    limits: Mapping[str, Any] = field(default_factory=limits.found)
 
     def look(self, *, batch: bool, strict: bool = False) -> Host:
         """Return the host's devices as they are; in a ``batch`` all are read at once.
@@ -57,7 +60,7 @@ class Means:
             pci=RunningFunctions(),
             switches=switches,
             allowed=self.allowed,
-            **limits.found(),
+            **self.limits,
         )
 
     def look_for(self, vifs: Sequence[Wanted], *, elsewhere: Iterable[str] = ()) -> Host:
@@ -69,6 +72,7 @@ class Means:
         host = self.look(batch=len(vifs) >= BATCH, strict=True)
         for vif in vifs:
             host.expect(vif.devices)
+            host.expect(name for part in vif.parts for name in part.shared)
             marks = (part.marks(vif.owner) for part in vif.parts)
             host.expect(mark for own in marks for mark in own.values())
         host.expect(elsewhere)

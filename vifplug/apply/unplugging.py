@@ -33,6 +33,8 @@ def used_by(vif_ids: Sequence[str], means: Means, *, remove_unused: bool) -> set
 
     Without ``remove_unused`` it takes away the VIFs' claims only.
     """
+    if not vif_ids:
+        return set()
     host = means.look(batch=remove_unused and len(vif_ids) >= BATCH)
     if not remove_unused:
         return {device for vif_id in vif_ids for device, _ in host.claims_of(vif_id)}

@@ -133,10 +133,8 @@ class RunningLinks(Links):
             name = self._names_by_altname().get(altname)
             link = self._kept[name] if name else None
             return (name, link) if name and link else None
-        if altname not in self._carrying:
-            read = ((n, k) for n, k in self._kept.items() if k and altname in k.altnames)
-            if known := next(read, None):
-                return known
+        if altname not in self._carrying and (known := self._kept_carrying(altname)):
+            return known
         self._look_for(altname, self._carrying)
         name = self._carrying[altname]
         kept = self._kept[name] if name else None
@@ -144,6 +142,11 @@ class RunningLinks(Links):
 
     def namesakes(self, vif_id: str) -> frozenset[str]:
         return self._claims.namesakes(vif_id)
+
+    def _kept_carrying(self, altname: str) -> tuple[str, Link] | None:
+        """Return the device that has this alternative name, if it was read by another."""
+        kept = ((name, link) for name, link in self._kept.items() if link)
+        return next((each for each in kept if altname in each[1].altnames), None)
 
     @property
     def claim_files(self) -> ClaimFiles:
@@ -189,8 +192,7 @@ class RunningLinks(Links):
         claims = self._claims.of(vif_id)
         if self._strict:
             self._claims.require_read(vif_id)
-        self.expect(CLAIMS + token for token in claims)
-        self.read_ahead()
+        self.expect(CLAIMS + token for token in claims if not self._kept_carrying(CLAIMS + token))
         found = ((self.carrying(CLAIMS + token), claims[token]) for token in claims)
         return tuple((device[0], claim) for device, own in found if device for claim in own)
 

@@ -29,12 +29,8 @@ def is_loaded(name: str) -> bool | None:
     """
     if (_LOADED / name).is_dir():
         return True
-    try:
-        if name in _listed("modules.builtin"):
-            return True
-    except OSError:
-        return _shows(name)
-    return False
+    built_in = _listed("modules.builtin")
+    return _shows(name) if built_in is None else name in built_in
 
 
 def _shows(name: str) -> bool | None:
@@ -58,16 +54,16 @@ def family(netlink: Netlink, name: str) -> int | None:
 
 def is_loadable(name: str) -> bool:
     """Whether this host has the file of a module for the running kernel."""
-    try:
-        return name in _listed("modules.dep")
-    except OSError:
-        return False
+    return name in (_listed("modules.dep") or ())
 
 
 @functools.cache
-def _listed(file: str) -> frozenset[str]:
-    """Return the modules that a list of the running kernel names. Raises OSError."""
-    lines = (_FILES / os.uname().release / file).read_text(errors="replace").splitlines()
+def _listed(file: str) -> frozenset[str] | None:
+    """Return the modules that a list of the running kernel names; None without such a list."""
+    try:
+        lines = (_FILES / os.uname().release / file).read_text(errors="replace").splitlines()
+    except OSError:
+        return None
     paths = (line.partition(":")[0] for line in lines)
     names = (path.rpartition("/")[2].partition(".ko")[0] for path in paths)
     return frozenset(name.replace("-", "_") for name in names)
