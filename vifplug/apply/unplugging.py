@@ -63,6 +63,11 @@ class Unplugging:
         return bool(self.in_switch or self.units)
 
     @property
+    def more_than_claims(self) -> bool:
+        """Whether the host had more of the VIF than claims."""
+        return bool(self.in_switch) or len(self.units) > len(self.claims)
+
+    @property
     def claims(self) -> list[Unit]:
         """What removes the VIF's claims."""
         return [unit for unit in self.units if isinstance(unit[0], RemoveClaim)]
@@ -152,7 +157,9 @@ def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) 
     _leave_switch(leaving, means)
     _remove(leaving, means)
     busy = [vif for vif in leaving if vif.changed and not vif.failures]
-    _still_to_do(busy, means, remove_unused=remove_unused, marks=False, claims=False)
+    # Of a VIF that has only claims, the first look has shown that nothing else is left.
+    removed = [vif for vif in busy if vif.more_than_claims]
+    _still_to_do(removed, means, remove_unused=remove_unused, marks=False, claims=False)
     # With a failure the marks and claims stay: they tell the next unplug what is still to do.
     marked = [vif for vif in busy if vif.marks and not vif.failures]
     for vif in marked:

@@ -16,6 +16,7 @@ Kinds = Sequence[type[Part]]
 
 def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:
     """Return the devices that are a VIF's by name and kind, and that bear no mark."""
+    host.expect(derived_name(prefix, vif_id) for kind in kinds for prefix in kind.derived)
     found = {}
     for kind in kinds:
         for prefix in kind.derived:

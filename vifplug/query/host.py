@@ -50,7 +50,8 @@ class HostReader:
 
     def __init__(self, group: Any, *, sysfs: Path, told: Callable[[], Mapping[str, Any]]) -> None:
         """``group`` are the options of ``[vifplug]``; facts that are ``told()`` replace others."""
-        self._group, self._sysfs, self._told = group, sysfs, told
+        self._group, self._told = group, told
+        self._functions = RunningFunctions(sysfs)  # it reads each when it is asked for
         self._facts: Host | None = None
         self._facts_until = 0.0
 
@@ -82,8 +83,7 @@ class HostReader:
         if batch:
             links.read_all()
         links.expect(names)
-        functions = RunningFunctions(self._sysfs)
-        return dataclasses.replace(self._known(told, wait), links=links, pci=functions)
+        return dataclasses.replace(self._known(told, wait), links=links, pci=self._functions)
 
     def _known(self, told: Mapping[str, Any] | None, wait: float) -> Host:
         if told:

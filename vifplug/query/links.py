@@ -82,7 +82,7 @@ class RunningLinks(Links):
     def expect(self, names: Iterable[str]) -> None:
         """Note names and alternative names that will be asked for, so that one look finds all."""
         if not self._complete:
-            self._expected |= dict.fromkeys(names)
+            self._expected |= dict.fromkeys(name for name in names if name not in self._kept)
 
     def read_ahead(self) -> None:
         """Read what is expected now, rather than when it is first asked for."""
@@ -102,7 +102,7 @@ class RunningLinks(Links):
     def _look_for(self, name: str, seen: Mapping[str, object]) -> None:
         """Read what has a name or an alternative name, unless it was seen before."""
         if name not in seen and not self._complete:
-            self.expect([name])
+            self._expected[name] = None
             self.read_ahead()
 
     def __getitem__(self, name: str) -> Link:
