@@ -9,11 +9,10 @@ boundary (a file, a plugin, the privileged side), the words of its error, and th
 from __future__ import annotations
 
 import dataclasses
-import functools
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from vifplug.errors import meant, shown
@@ -25,6 +24,7 @@ Refuse = Callable[[str, str, str], Exception]
 _KIND = "kind"
 _KINDS: dict[type[Any], Mapping[str, Kind]] = {}
 _REQUIRED: dict[type[Any], tuple[str, ...]] = {}
+_DECLARED: dict[type[Any], Sequence[dataclasses.Field[Any]]] = {}
 
 
 class NotAllowed(Exception):
@@ -279,9 +279,10 @@ def _required(record: type[Any]) -> tuple[str, ...]:
     return _REQUIRED[record]
 
 
-@functools.cache
-def _declared(record: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
-    return tuple(f for f in dataclasses.fields(record) if _KIND in f.metadata)
+def _declared(record: type[Any]) -> Sequence[dataclasses.Field[Any]]:
+    if record not in _DECLARED:
+        _DECLARED[record] = [f for f in dataclasses.fields(record) if _KIND in f.metadata]
+    return _DECLARED[record]
 
 
 def _load(record: type[R], data: Any, *, lenient: bool) -> R:

@@ -61,7 +61,7 @@ class ClaimsFolder:
 
     @property
     def _every_token(self) -> tuple[str, ...]:
-        return (*self.tokens(), *self.tokens(""))
+        return tuple(sorted(name for name in self._names(self.folder) if _is_a_token(name)))
 
     def claimants(self, token: str) -> set[str]:
         """Return the ids of the VIFs that have a claim under a token."""
@@ -156,7 +156,7 @@ class ClaimsFolder:
 
     def _strangers(self) -> dict[Path, str]:
         names = self._names(self.folder)
-        strange = (name for name in names if not (is_token(name) or is_token(name, "")))
+        strange = (name for name in names if not _is_a_token(name))
         return {self.folder / name: "it holds no claims" for name in strange}
 
     def _strangers_among(self, token: str, claimants: Iterable[str]) -> dict[Path, str]:
@@ -297,6 +297,11 @@ class ClaimsFolder:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only where it is empty
             raise _unusable(folder / vif_id, error.strerror or str(error)) from error
+
+
+def _is_a_token(name: str) -> bool:
+    """Whether a name is the token of a device, or of a switch's bridge."""
+    return is_token(name) or is_token(name, "")
 
 
 def _hidden(name: str) -> bool:
