@@ -23,6 +23,7 @@ from vifplug.errors import (
     VifplugError,
 )
 from vifplug.model.host import BATCH, Host
+from vifplug.model.mark import UPLINK, shared_mark
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF, Instance
 from vifplug.plan.compare import Plan, plan
@@ -325,7 +326,8 @@ def _asked_for(vif: Ready, others: Others) -> Iterable[str]:
     yield from others.names(vif.plugin, vif.vif.id)
     # A switch's bridge is no device that a plan asks for.
     bridge = None if vif.plugin.switch else vif.vif.network.bridge
-    yield from (name for name in (vif.vif.devname, bridge) if name)
+    uplink = shared_mark(UPLINK, bridge) if bridge else None
+    yield from (name for name in (vif.vif.devname, bridge, uplink) if name)
 
 
 def _has_a_guest(vif: Wired, view: View) -> bool:
