@@ -330,15 +330,6 @@ def _asked_for(vif: Ready, others: Others) -> Iterable[str]:
     yield from (name for name in (vif.vif.devname, bridge, uplink) if name)
 
 
-def _has_a_guest(vif: Wired, view: View) -> bool:
-    """Whether a guest may hold a VIF."""
-    departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
-    if held_by_guest(departure, view.host, view.others.kinds(vif.plugin)):
-        return True
-    tap = view.host.link(vif.wiring.interface.target or "")
-    return tap is not None and tap.carrier
-
-
 def _leave(vif: Wired, host: Host, others: Others, *, wanted: Wanted | None = None) -> Leave:
     """Return how a VIF leaves its place, and note it on a host that is being planned."""
     departure = Departure(vif_id=vif.vif.id, interface_id=vif.vif.interface_id)
