@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
 # make unit: what needs neither root nor a daemon, in a minute.
+# make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint bench clean
+.PHONY: demo test unit lint fuzz bench clean
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -25,6 +26,12 @@ unit:
 lint:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e lint
+
+fuzz:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@.tox/py3/bin/python -m tests.fuzz --count $(or $(COUNT),100000) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/bench
 	@.venv/bin/python -P bench

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a hostile VIF may change, and what not: nothing that is not its own.
+
+Every exception is in ``_ALLOWED``, with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fuzz.kernel import Row, Rows
+from tests.fuzz.names import VICTIMS, is_derived
+from tests.fuzz.scenario import Scenario
+from vifplug.model.mark import CLAIMS, shared_mark
+
+_UPLINK = "vifplug:shared::uplink:"
+_IDS = ("vifplug-id", "iface-id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One column of a row that is not as it was; column "" is the row itself."""
+
+    table: str
+    name: str
+    column: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        column = f" {self.column}" if self.column else ""
+        return f"{self.table} {self.name}{column}: {_short(self.before)} -> {_short(self.after)}"
+
+    @property
+    def sort(self) -> str:
+        """What kind of difference it is, without numbers and names that were made up."""
+        change = "" if self.column else (" gone" if self.after is None else " new")
+        name = self.name.split(" ")[0]
+        for letter, vif_id in VICTIMS.items():
+            for size in (36, 12, 11):
+                name = name.replace(vif_id[:size], f"<{letter}>")
+        name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{2,}", "<id>", name)
+        return f"{self.table} {name} {self.column}{change}".strip()
+
+
+def _short(value: Any) -> str:
+    text = "-" if value is None else repr(value)
+    return text if len(text) < 200 else f"{text[:200]}..."
+
+
+def compared(before: Rows, after: Rows) -> list[Difference]:
+    """Return what differs between two looks at a host."""
+    if before == after:
+        return []
+    found = []
+    for table, name in {**before, **after}:
+        old, new = before.get((table, name)), after.get((table, name))
+        if old == new:
+            continue
+        if old is None or new is None:
+            row = Difference(table=table, name=name, column="", before=old, after=new)
+            found.append(row)
+            continue
+        found += [
+            Difference(table=table, name=name, column=column,
+                       before=old.get(column), after=new.get(column))
+            for column in {**old, **new} if old.get(column) != new.get(column)
+        ]  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Two looks at a host, and the scenario in between. ``unplugged``: the second came last."""
+
+    scenario: Scenario
+    before: Rows
+    after: Rows
+    unplugged: bool
+
+    @property
+    def vif_id(self) -> str:
+        return self.scenario.vif_id
+
+    def either(self, table: str, name: str) -> Row:
+        """Return a row as it was at first, or else as it is."""
+        return self.before.get((table, name)) or self.after.get((table, name)) or {}
+
+    def altnames(self, device: str, *, now: bool = True) -> tuple[str, ...]:
+        row = (self.after if now else self.before).get(("link", device), {})
+        names: tuple[str, ...] = row.get("altnames", ())
+        return names
+
+    def is_own(self, table: str, name: str) -> bool:
+        """Whether a row is the VIF's own: by its mark, its id, or a name made of its id.
+
+        A mark on what was there before counts only if it was there before, too.
+        """
+        row = self.either(table, name)
+        if table == "claim":
+            return bool(row.get("vif") == self.vif_id)
+        if "device" in row:
+            return self.is_own("link", row["device"])
+        if table == "link":
+            marked = any(f"vifplug:{self.vif_id}:" in each for each in row.get("altnames", ()))
+            return marked or is_derived(name, [self.vif_id]) or self._on_switch(name)
+        if table in ("Port", "Interface") and ("Bridge", name) in self.after:
+            return self.is_own("Bridge", name)
+        if table in ("Bridge", "Port", "Interface", "QoS", "Queue"):
+            return self._bears_id(row) or self._own_port(table, name)
+        return table == "file" and is_derived(name, [self.vif_id])
+
+    def _bears_id(self, row: Row) -> bool:
+        ids = row.get("external_ids", {})
+        return any(ids.get(key) == self.vif_id for key in _IDS)
+
+    def _own_port(self, table: str, name: str) -> bool:
+        return table == "Interface" and self._bears_id(self.either("Port", name))
+
+    def _on_switch(self, name: str) -> bool:
+        """Whether a new device is that of a bridge or port that the VIF has on the switch."""
+        new = ("link", name) not in self.before
+        rows = [("Bridge", name), ("Port", name)]
+        return new and any(row in self.after and self.is_own(*row) for row in rows)
+
+
+def own_bridges(looks: Looks) -> set[str]:
+    """Return the Linux bridges that a plug has made, which all VIFs share."""
+    names = (name for table, name in looks.after if table == "link")
+    return {name for name in names if shared_mark("bridge", name) in looks.altnames(name)}
+
+
+def moved_uplinks(looks: Looks) -> dict[str, str]:
+    """Return the uplinks that the VIF itself names and that joined a bridge of ours, with it."""
+    found = {}
+    ours = own_bridges(looks)
+    for table, name in looks.after:
+        if table != "link" or name not in looks.scenario.words:
+            continue
+        new = set(looks.altnames(name)) - set(looks.altnames(name, now=False))
+        for each in new:
+            bridge = each.removeprefix(_UPLINK)
+            if each.startswith(_UPLINK) and bridge in ours and _was_free(looks, name):
+                found[name] = bridge
+    return found
+
+
+def _was_free(looks: Looks, device: str) -> bool:
+    """Whether a device of the host was no bridge's port, and no VIF's."""
+    row = looks.before.get(("link", device), {})
+    names = row.get("altnames", ("vifplug:",))
+    return not row.get("master") and not any("vifplug:" in each for each in names)
+
+
+# The exceptions.
+
+
+def _claims_name(looks: Looks, d: Difference) -> bool:
+    """A device that the VIF claims bears the name that leads to its claims."""
+    if d.table != "link" or d.column != "altnames" or d.before is None or d.after is None:
+        return False
+    if set(d.before) ^ set(d.after) != {CLAIMS} or CLAIMS not in d.after:
+        return False
+    return ("claim", f"{d.name} {looks.vif_id}") in looks.after
+
+
+def _made_bridge(looks: Looks, d: Difference) -> bool:
+    """A plug makes a shared bridge that is missing; the last unplug removes a Linux one."""
+    if looks.unplugged or d.before is not None:
+        return False
+    device = d.name if d.table == "link" else looks.either(d.table, d.name).get("device", "")
+    marks = (shared_mark("bridge", device), shared_mark("vlan", device))
+    new = ("link", device) not in looks.before
+    return new and any(mark in looks.altnames(device) for mark in marks)
+
+
+def _made_switch(looks: Looks, d: Difference) -> bool:
+    """A shared bridge of Open vSwitch that a plug made stays; an operator removes it."""
+    device = looks.either(d.table, d.name).get("device", d.name)
+    row = looks.after.get(("Bridge", device), {})
+    made = row.get("external_ids", {}).get("vifplug") == shared_mark("bridge", device)
+    named = d.table in ("Bridge", "Port", "Interface", "link") or device != d.name
+    return d.before is None and made and named and ("Bridge", device) not in looks.before
+
+
+def _joined(looks: Looks, d: Difference) -> bool:
+    """A shared bridge of Open vSwitch gets the VIF's ports, and keeps all others."""
+    if d.table != "Bridge" or d.column != "ports" or looks.unplugged:
+        return False
+    new = set(_many(d.after)) - set(_many(d.before))
+    gone = set(_many(d.before)) - set(_many(d.after))
+    return not gone and all(looks.is_own("Port", name) for name in new)
+
+
+def _many(cell: Any) -> tuple[Any, ...]:
+    return cell if isinstance(cell, tuple) else (cell,)
+
+
+def _uplink(looks: Looks, d: Difference) -> bool:
+    """An uplink that the VIF names joins a bridge of ours, and its addresses move there.
+
+    It stays after the unplug where other VIFs use the bridge.
+    """
+    moved = moved_uplinks(looks)
+    if looks.unplugged:
+        moved = {u: b for u, b in moved.items() if ("link", b) in looks.before}
+    devices = {*moved, *moved.values()}
+    if d.table in ("address", "route", "fdb", "vlans", "neighbour"):
+        return looks.either(d.table, d.name).get("device") in devices
+    if d.table != "link" or d.name not in devices or not d.column:
+        return False
+    if d.name in moved.values():
+        return d.column in ("address", "broadcast", "ipv6 3", "bridge 20", "altnames")
+    return d.column in ("master", "flags", "altnames") or d.column.startswith("port ")
+
+
+def _woken(looks: Looks, d: Difference) -> bool:
+    """A device that was down comes up for a macvtap, with a mark that says so."""
+    if d.table != "link" or looks.unplugged:
+        return False
+    mark = shared_mark("woken", d.name)
+    if mark not in looks.altnames(d.name) or mark in looks.altnames(d.name, now=False):
+        return False
+    new = set(looks.altnames(d.name)) - {mark, CLAIMS}
+    names = new == set(looks.altnames(d.name, now=False)) - {CLAIMS}
+    return d.column == "flags" or (d.column == "altnames" and names)
+
+
+def _pinned_mtu(looks: Looks, d: Difference) -> bool:
+    """A bridge of Open vSwitch that the host uses keeps its MTU by asking for the same."""
+    mtu = looks.before.get(("link", d.name), {}).get("mtu")
+    return d.table == "Interface" and d.column == "mtu_request" and d.after == mtu
+
+
+def _made_before(looks: Looks, d: Difference) -> bool:
+    """What another program made for the VIF may stay, where that plugin does not know the kind."""
+    made = {word for line in looks.scenario.before for word in line.split()}
+    return d.before is None and looks.either(d.table, d.name).get("device", d.name) in made
+
+
+_ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
+    _claims_name,
+    _made_bridge,
+    _made_switch,
+    _joined,
+    _uplink,
+    _woken,
+    _pinned_mtu,
+    _made_before,
+)
+
+
+def forbidden(looks: Looks) -> list[Difference]:
+    """Return the differences that nothing allows."""
+    found = []
+    if looks.before == looks.after:
+        return []
+    for d in compared(looks.before, looks.after):
+        own = looks.is_own(d.table, d.name) and not (looks.unplugged and d.before is None)
+        if not own and not any(allowed(looks, d) for allowed in _ALLOWED):
+            found.append(d)
+    return [*found, *squatted(looks)]
+
+
+def squatted(looks: Looks) -> Iterator[Difference]:
+    """Yield the devices and ports that have a name made of another VIF's id, and are new."""
+    others = [vif_id for vif_id in VICTIMS.values() if vif_id != looks.vif_id]
+    for table, name in looks.after:
+        new = table in ("link", "Port", "Bridge") and (table, name) not in looks.before
+        if new and is_derived(name, others):
+            yield Difference(table=table, name=name, column="squatted", before=None, after="new")

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile parts for the daemon of vifplug_vepa."""
+
+from __future__ import annotations
+
+from tests.fuzz.run import PARTS
+from tests.fuzz.soundness import require_nothing_found
+
+
+def test_parts_change_nothing_of_others() -> None:
+    require_nothing_found(PARTS, "vepa", count=200)
