@@ -7,12 +7,12 @@ Every exception is in ``_ALLOWED``, with its reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.fuzz.kernel import Row, Rows
-from tests.fuzz.names import VICTIMS, is_derived
+from tests.fuzz.names import BRIDGES, FOREIGN, PORTS, SWITCHES, UPLINKS, VICTIMS, is_derived
 from tests.fuzz.scenario import Scenario
 from vifplug.model.mark import CLAIMS, shared_mark
 
@@ -33,17 +33,6 @@ class Difference:
     def __str__(self) -> str:
         column = f" {self.column}" if self.column else ""
         return f"{self.table} {self.name}{column}: {_short(self.before)} -> {_short(self.after)}"
-
-    @property
-    def sort(self) -> str:
-        """What kind of difference it is, without numbers and names that were made up."""
-        change = "" if self.column else (" gone" if self.after is None else " new")
-        name = self.name.split(" ")[0]
-        for letter, vif_id in VICTIMS.items():
-            for size in (36, 12, 11):
-                name = name.replace(vif_id[:size], f"<{letter}>")
-        name = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{2,}", "<id>", name)
-        return f"{self.table} {name} {self.column}{change}".strip()
 
 
 def _short(value: Any) -> str:
@@ -208,13 +197,19 @@ def _uplink(looks: Looks, d: Difference) -> bool:
     if looks.unplugged:
         moved = {u: b for u, b in moved.items() if ("link", b) in looks.before}
     devices = {*moved, *moved.values()}
-    if d.table in ("address", "route", "fdb", "vlans", "neighbour"):
+    if d.table in ("address", "route", "fdb", "vlans"):
         return looks.either(d.table, d.name).get("device") in devices
     if d.table != "link" or d.name not in devices or not d.column:
         return False
     if d.name in moved.values():
         return d.column in ("address", "broadcast", "ipv6 3", "bridge 20", "altnames")
     return d.column in ("master", "flags", "altnames") or d.column.startswith("port ")
+
+
+def _neighbours(looks: Looks, d: Difference) -> bool:
+    """The kernel drops an uplink's fixed neighbours with its last address; nothing brings them."""
+    device = looks.either(d.table, d.name).get("device")
+    return d.table == "neighbour" and device in looks.scenario.words and device in UPLINKS
 
 
 def _woken(looks: Looks, d: Difference) -> bool:
@@ -232,7 +227,21 @@ def _woken(looks: Looks, d: Difference) -> bool:
 def _pinned_mtu(looks: Looks, d: Difference) -> bool:
     """A bridge of Open vSwitch that the host uses keeps its MTU by asking for the same."""
     mtu = looks.before.get(("link", d.name), {}).get("mtu")
-    return d.table == "Interface" and d.column == "mtu_request" and d.after == mtu
+    if d.table != "Interface" or ("Bridge", d.name) not in looks.before:
+        return False
+    noted = {**(d.before or {}), "vifplug-mtu": str(mtu)} if d.column == "external_ids" else None
+    return d.after == noted or (d.column == "mtu_request" and d.after == mtu)
+
+
+def _follows_ports(looks: Looks, d: Difference) -> bool:
+    """Open vSwitch gives its own devices the least MTU of their bridge's ports, and gives it back.
+
+    A device on which the host has an address keeps its own.
+    """
+    used = any(row.get("device") == d.name for (table, _), row in looks.before.items()
+               if table == "address")  # fmt: skip
+    internal = looks.before.get(("Interface", d.name), {}).get("type") == "internal"
+    return d.column in ("mtu", "ipv6 2") and internal and not used and not looks.unplugged
 
 
 def _made_before(looks: Looks, d: Difference) -> bool:
@@ -247,8 +256,10 @@ _ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
     _made_switch,
     _joined,
     _uplink,
+    _neighbours,
     _woken,
     _pinned_mtu,
+    _follows_ports,
     _made_before,
 )
 
@@ -263,6 +274,44 @@ def forbidden(looks: Looks) -> list[Difference]:
         if not own and not any(allowed(looks, d) for allowed in _ALLOWED):
             found.append(d)
     return [*found, *squatted(looks)]
+
+
+_FOLLOWS = re.compile(r"(ipv[46]|port|bridge|attribute) \d+|broadcast|index")
+"""Columns that follow from others, or that say little."""
+
+
+def sort_of(looks: Looks, found: Sequence[Difference]) -> str:
+    """Return what kind of change some differences are, without names that were made up."""
+    tables = ("fdb", "netconf", "vlans", "qdisc", "Open_vSwitch")
+    main = [d for d in found if d.table not in tables and not _FOLLOWS.fullmatch(d.column)]
+    words = dict.fromkeys(_sort(looks, d) for d in main or found)
+    return "; ".join(sorted(words)[:4])
+
+
+def _sort(looks: Looks, d: Difference) -> str:
+    change = d.column or ("gone" if d.after is None else "new")
+    table = "" if d.table == "link" else f"{d.table} of "
+    return f"{table}{_role(looks, d)}: {change}"
+
+
+def _role(looks: Looks, d: Difference) -> str:
+    """Return whose a row is, or the row's device."""
+    name = looks.either(d.table, d.name).get("device", d.name)
+    if d.table == "file":
+        return f"the file {d.name}"
+    if looks.is_own(d.table, d.name):
+        return "the VIF's own"
+    for letter, vif_id in VICTIMS.items():
+        if is_derived(name, [vif_id]) or name == f"tap{letter}" or vif_id in d.name:
+            return f"VIF {letter}'s"
+    roles = {"an uplink": UPLINKS, "a bridge of ours": ("br-a", "br-b"), "macvtap of VIF e": ("macvtape",),
+             "another program's bridge": BRIDGES, "a bridge of the switch": SWITCHES,
+             "another program's port": PORTS, "another program's device": FOREIGN}  # fmt: skip
+    known = next((role for role, names in roles.items() if name in names), None)
+    if known and d.before is not None or known in ("an uplink", "a bridge of ours"):
+        return str(known)
+    shared = any(":shared:" in each for each in looks.altnames(name))
+    return "a new shared device" if shared else known or "a new one"
 
 
 def squatted(looks: Looks) -> Iterator[Difference]:

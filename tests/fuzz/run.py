@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.daemons import Footprint
-from tests.fuzz.oracle import Difference, Looks, compared, forbidden
+from tests.fuzz.oracle import Looks, compared, forbidden, sort_of
 from tests.fuzz.scenario import (
     FILE,
     PARTS,
@@ -31,7 +31,7 @@ from vifplug.kernel.namespace import network_namespace
 from vifplug.testing.shell import COMMAND
 
 _SECONDS = 20.0
-_SETTLES = 3.0
+_SETTLES = 1.5
 _BUG = re.compile(r"\b(Key|Attribute|Type|Index|Value|Assertion|Runtime|Name|Recursion)Error\b")
 
 
@@ -159,9 +159,11 @@ class Attempt:
             error = self._call("plug", plug)
             self.plugs.append("refused" if error else "done")
             then, now = now, world.rows()
-            if error and (left := compared(then, now)):
-                self._note("failed plug", left)
-            self._note("plug", forbidden(Looks(scenario, start, now, False)))
+            if error and now != then:
+                looks = self._settled(then)
+                self._note("failed plug", looks)
+                now = looks.after
+            self._note("plug", Looks(scenario, start, now, False))
         if now != start and (checks := world.check_all()) != world.checks:
             told = [f"{vif_id}: {said}" for vif_id, said in checks.items()
                     if said != world.checks[vif_id]]  # fmt: skip
@@ -176,26 +178,27 @@ class Attempt:
         self._look_last()
 
     def _look_last(self) -> None:
-        """Compare the host with what it was at first, once the switch has followed."""
+        """Compare the host with what it was at first; mend what may stay."""
+        looks = self._settled(self.before)
+        self._note("unplug", looks)
+        if looks.after != self.before:
+            self.world.mend(self.before, looks.after)
+            self.changed = bool(compared(self.before, self._settled(self.before).after))
+
+    def _settled(self, before: Any) -> Looks:
+        """Return what is left, once the switch has followed its database."""
         until = time.monotonic() + _SETTLES
         while True:
-            looks = Looks(self.scenario, self.before, self.world.rows(), True)
-            found = forbidden(looks)
-            if not found or time.monotonic() > until or self.world.ovs is None:
-                break
+            looks = Looks(self.scenario, before, self.world.rows(), True)
+            late = time.monotonic() > until or self.world.ovs is None
+            if late or not forbidden(looks):
+                return looks
             time.sleep(0.02)
-        self._note("unplug", found)
-        if found or looks.after != self.before:
-            self.changed = True
-            self.world.mend(self.before, looks.after)
-            self.changed = bool(compared(self.before, self.world.rows()))
 
-    def _note(self, when: str, found: Sequence[Difference]) -> None:
-        if not found:
-            return
-        sorts = sorted({each.sort for each in found})
-        key = f"{when}: {'; '.join(sorts[:4])}"
-        self.findings.setdefault(key, [str(each) for each in found])
+    def _note(self, when: str, looks: Looks) -> None:
+        if found := forbidden(looks):
+            key = f"{when}: {sort_of(looks, found)}"
+            self.findings.setdefault(key, [str(each) for each in found])
 
     def _call(self, word: str, data: Any) -> VifplugError | None:
         """Plug or unplug; return the error. One that is no VifplugError is a finding."""

@@ -129,7 +129,7 @@ class World:
             self.ovs = self.stack.enter_context(OpenVSwitch(self.namespace))
             rundir = str(self.ovs.rundir)
             settings["vifplug_ovs"] = {"ovsdb_connection": self.ovs.endpoint,
-                                       "vhostuser_dir": rundir}  # fmt: skip
+                                       "vhostuser_dir": rundir, "datapath_type": "netdev"}  # fmt: skip
         else:
             settings["vifplug_ovs"] = {"ovsdb_connection": f"unix:{self.folder}/none.sock"}
         plugins = list(PLUGINS.values())
@@ -254,8 +254,9 @@ class World:
         """Return the sockets in the switch's folder: its own, and those of guests."""
         if self.ovs is None:
             return {}
-        names = (path.name for path in self.ovs.rundir.iterdir() if not path.name.startswith("."))
-        return {("file", name): {} for name in names if name != "conf.db.~lock~"}
+        names = (path.name for path in self.ovs.rundir.iterdir())
+        # A bridge of the switch has two sockets of its own.
+        return {("file", name): {} for name in names if not name.endswith((".mgmt", ".snoop"))}
 
     def check_all(self) -> dict[str, str]:
         """Return what ``check`` says of each of the other VIFs."""
