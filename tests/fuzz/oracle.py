@@ -34,6 +34,16 @@ class Difference:
         column = f" {self.column}" if self.column else ""
         return f"{self.table} {self.name}{column}: {_short(self.before)} -> {_short(self.after)}"
 
+    @property
+    def is_main(self) -> bool:
+        """Whether the difference follows from no other one."""
+        return self.table not in _BESIDE and not _FOLLOWS.fullmatch(self.column)
+
+
+_BESIDE = ("fdb", "netconf", "vlans", "qdisc", "Open_vSwitch")
+_FOLLOWS = re.compile(r"(ipv[46]|port|bridge|attribute) \d+|broadcast|index")
+"""Tables and columns that follow from others, or that say little."""
+
 
 def _short(value: Any) -> str:
     text = "-" if value is None else repr(value)
@@ -276,14 +286,9 @@ def forbidden(looks: Looks) -> list[Difference]:
     return [*found, *squatted(looks)]
 
 
-_FOLLOWS = re.compile(r"(ipv[46]|port|bridge|attribute) \d+|broadcast|index")
-"""Columns that follow from others, or that say little."""
-
-
 def sort_of(looks: Looks, found: Sequence[Difference]) -> str:
     """Return what kind of change some differences are, without names that were made up."""
-    tables = ("fdb", "netconf", "vlans", "qdisc", "Open_vSwitch")
-    main = [d for d in found if d.table not in tables and not _FOLLOWS.fullmatch(d.column)]
+    main = [d for d in found if d.is_main]
     words = dict.fromkeys(_sort(looks, d) for d in main or found)
     return "; ".join(sorted(words)[:4])
 

@@ -198,6 +198,7 @@ class Attempt:
     def _note(self, when: str, looks: Looks) -> None:
         if found := forbidden(looks):
             key = f"{when}: {sort_of(looks, found)}"
+            found.sort(key=lambda each: not each.is_main)
             self.findings.setdefault(key, [str(each) for each in found])
 
     def _call(self, word: str, data: Any) -> VifplugError | None:

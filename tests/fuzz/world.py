@@ -260,6 +260,7 @@ class World:
 
     def check_all(self) -> dict[str, str]:
         """Return what ``check`` says of each of the other VIFs."""
+        self.choose({})
         vifs = list(self.vifs.values())
         ready = self.driver.all_ready([(None, vif) for vif in vifs])
         view = self.driver.look([each for each in ready if isinstance(each, Ready)])
