@@ -88,6 +88,10 @@ class Looks:
         """Return a row as it was at first, or else as it is."""
         return self.before.get((table, name)) or self.after.get((table, name)) or {}
 
+    def devices(self) -> list[tuple[str, Row]]:
+        """Return the devices as they are, by name."""
+        return [(name, row) for (table, name), row in self.after.items() if table == "link"]
+
     def altnames(self, device: str, *, now: bool = True) -> tuple[str, ...]:
         row = (self.after if now else self.before).get(("link", device), {})
         names: tuple[str, ...] = row.get("altnames", ())
@@ -126,23 +130,28 @@ class Looks:
         return new and any(row in self.after and self.is_own(*row) for row in rows)
 
 
-def own_bridges(looks: Looks) -> set[str]:
-    """Return the Linux bridges that a plug has made, which all VIFs share."""
-    names = (name for table, name in looks.after if table == "link")
-    return {name for name in names if shared_mark("bridge", name) in looks.altnames(name)}
+def shared_bridges(looks: Looks) -> set[str]:
+    """Return the Linux bridges that VIFs share: those that a plug made, and other programs'."""
+    found = set()
+    for (table, name), row in looks.after.items():
+        if table == "link" and row["kind"] == "bridge":
+            marks = [each for each in row["altnames"] if each.startswith("vifplug:")]
+            if all(":shared:" in each or each.startswith(CLAIMS) for each in marks):
+                found.add(name)
+    return found
 
 
 def moved_uplinks(looks: Looks) -> dict[str, str]:
-    """Return the uplinks that the VIF itself names and that joined a bridge of ours, with it."""
+    """Return the uplinks that the VIF itself names and that joined a shared bridge, with it."""
     found = {}
-    ours = own_bridges(looks)
+    shared = shared_bridges(looks)
     for table, name in looks.after:
         if table != "link" or name not in looks.scenario.words:
             continue
         new = set(looks.altnames(name)) - set(looks.altnames(name, now=False))
         for each in new:
             bridge = each.removeprefix(_UPLINK)
-            if each.startswith(_UPLINK) and bridge in ours and _was_free(looks, name):
+            if each.startswith(_UPLINK) and bridge in shared and _was_free(looks, name):
                 found[name] = bridge
     return found
 
@@ -199,9 +208,9 @@ def _many(cell: Any) -> tuple[Any, ...]:
 
 
 def _uplink(looks: Looks, d: Difference) -> bool:
-    """An uplink that the VIF names joins a bridge of ours, and its addresses move there.
+    """An uplink that the VIF names joins a shared bridge, and its addresses move there.
 
-    It stays after the unplug where other VIFs use the bridge.
+    It stays after the unplug where the bridge was there before: others use that bridge.
     """
     moved = moved_uplinks(looks)
     if looks.unplugged:
@@ -232,6 +241,16 @@ def _woken(looks: Looks, d: Difference) -> bool:
     new = set(looks.altnames(d.name)) - {mark, CLAIMS}
     names = new == set(looks.altnames(d.name, now=False)) - {CLAIMS}
     return d.column == "flags" or (d.column == "altnames" and names)
+
+
+def _raised(looks: Looks, d: Difference) -> bool:
+    """A bridge of ours has the largest MTU that one of its VIFs has asked for, as its uplink can."""
+    if d.table != "link" or shared_mark("bridge", d.name) not in looks.altnames(d.name):
+        return False
+    if d.before is None or d.after is None or d.column not in ("mtu", "ipv6 2"):
+        return False
+    uplinks = (row["mtu"] for name, row in looks.devices() if _UPLINK + d.name in row["altnames"])
+    return bool(d.before < d.after <= min(uplinks, default=d.after))
 
 
 def _pinned_mtu(looks: Looks, d: Difference) -> bool:
@@ -268,6 +287,7 @@ _ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
     _uplink,
     _neighbours,
     _woken,
+    _raised,
     _pinned_mtu,
     _follows_ports,
     _made_before,

@@ -31,6 +31,9 @@ from vifplug.kernel.namespace import network_namespace
 from vifplug.testing.shell import COMMAND
 
 _SECONDS = 20.0
+_BY_ID = {"force": True}
+"""The unplug of a VIF of which only the id is said."""
+
 _SETTLES = 1.5
 _BUG = re.compile(r"\b(Key|Attribute|Type|Index|Value|Assertion|Runtime|Name|Recursion)Error\b")
 
@@ -171,7 +174,8 @@ class Attempt:
         error = self._call("unplug", scenario.unplug)
         if error:
             self.unplugs.append("refused")
-            error = self._call("unplug", {"force": True})
+            # An id of another VIF is refused; the hostile VIF itself can still be unplugged.
+            error = self._call("unplug", _BY_ID)
             if error:
                 self.findings.setdefault("unplug fails", [str(error)])
         self.unplugs.append("failed" if error else "done")
@@ -234,11 +238,13 @@ class Attempt:
                 return self._by_shell("plug", data)
             driver.plug(None, vif, timeout=_SECONDS, move=bool(scenario.options.get("move")))
             return None
-        last = {**scenario.plugs[-1], **{k: v for k, v in data.items() if k != "force"}}
         force = bool(data.get("force"))
+        given = {name: value for name, value in data.items() if name != "force"}
         try:
-            vif = VIF.from_dict(last)
+            vif = VIF.from_dict({**scenario.plugs[-1], **given}) if data is not _BY_ID else None
         except VifplugError:
+            vif = None
+        if vif is None:
             (outcome,) = driver.unplug_ids([scenario.vif_id], timeout=_SECONDS, force=force)
             return outcome if isinstance(outcome, VifplugError) else None
         driver.unplug(None, vif, timeout=_SECONDS, force=force)

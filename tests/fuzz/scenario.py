@@ -108,7 +108,9 @@ class Maker:
         """Return what another program made for this VIF before: libvirt, Nova or os-vif."""
         tap, qbr, qvb, qvo = (prefix + values.vif_id[:11] for prefix in ("tap", "qbr", "qvb", "qvo"))
         master = pick.choice(("", f" master {pick.choice(('brhost', 'brfree', 'br-a'))}"))
-        return pick.choice(((f"tuntap add {tap} mode tap", f"link set {tap} up{master}"),
+        address = f"fe{own_mac(values.vif_id)[2:]}"
+        joined = f"link set {tap} address {address} up{master}"
+        return pick.choice(((f"tuntap add {tap} mode tap", joined),
                             (f"link add {qbr} type bridge",),
                             (f"link add {qvb} type veth peer name {qvo}",)))  # fmt: skip
 

@@ -20,6 +20,7 @@ from tests.fuzz.names import ALTNAMES, MACS, VICTIMS
 from vifplug import VIF, GenericVIFDriver, VifplugError
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.mark import CLAIMS
+from vifplug.plan.compare import Plan
 from vifplug.plan.wired import Ready
 from vifplug.plugin import VIFPlugin
 from vifplug.testing import IndexRange, NetworkNamespace, OpenVSwitch
@@ -67,6 +68,7 @@ route add default via 203.0.113.1 dev eth8 metric 100
 addr add 203.0.113.199/26 dev eth7
 route add 100.64.7.0/24 via 203.0.113.200 dev eth7
 addr add 198.51.100.129/25 dev brhost
+addr add 2001:db8:b::1/64 dev brhost nodad
 """
 _HYBRID = """
 link add {qbr} type bridge forward_delay 0
@@ -259,7 +261,7 @@ class World:
         return {("file", name): {} for name in names if not name.endswith((".mgmt", ".snoop"))}
 
     def check_all(self) -> dict[str, str]:
-        """Return what ``check`` says of each of the other VIFs."""
+        """Return what ``check`` finds to be done for each of the other VIFs."""
         self.choose({})
         vifs = list(self.vifs.values())
         ready = self.driver.all_ready([(None, vif) for vif in vifs])
@@ -270,18 +272,31 @@ class World:
 
 
     def mend(self, before: kernel.Rows, after: kernel.Rows) -> None:
-        """Remove devices and bridges that a plug left, so that the host need not be made anew."""
+        """Undo what a scenario may leave, where that is easy: else the host is made anew."""
         new = [key for key in after if key not in before]
         bridges = [name for table, name in new if table == "Bridge"]
         if self.ovs and bridges:
             words = [word for name in bridges for word in ("--", "--if-exists", "del-br", name)]
             self.ovs.vsctl(*words[1:])
-        for name in (name for table, name in new if table == "link" and name not in bridges):
-            self.namespace.run("ip", "link", "del", name, check=False)
+        commands = [f"link del {name}" for table, name in new
+                    if table == "link" and name not in bridges]  # fmt: skip
+        for name, row in kernel.devices(before):
+            now = after.get(("link", name), row)
+            if now.get("master") and not row.get("master"):
+                commands.append(f"link set {name} nomaster")
+            commands += [f"link property del dev {name} altname {altname}"
+                         for altname in set(now["altnames"]) - set(row["altnames"])]  # fmt: skip
+            if now["mtu"] != row["mtu"]:
+                commands.append(f"link set {name} mtu {row['mtu']}")
+        if commands:
+            lines = "".join(f"{command}\n" for command in commands)
+            self.namespace.run("ip", "-force", "-batch", "-", input=lines, check=False)
 
 
-def _said(outcome: Any) -> str:
-    return f"error: {outcome}" if isinstance(outcome, VifplugError) else str(outcome)
+def _said(outcome: Plan | VifplugError) -> str:
+    if isinstance(outcome, VifplugError):
+        return f"error: {outcome}"
+    return "; ".join((*map(str, outcome.operations), *outcome.stale))
 
 
 def context(plugin: str) -> Any:
