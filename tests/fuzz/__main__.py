@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from tests.fuzz.run import FILE, Fuzzer
-from tests.fuzz.scenario import PARTS
+from tests.fuzz.run import Fuzzer
+from tests.fuzz.scenario import FILE, PARTS
 
 SORTS = {
     "bridge": (PARTS, "bridge", False),

@@ -244,7 +244,7 @@ def _woken(looks: Looks, d: Difference) -> bool:
 
 
 def _raised(looks: Looks, d: Difference) -> bool:
-    """A bridge of ours has the largest MTU that one of its VIFs has asked for, as its uplink can."""
+    """A bridge of ours has the largest MTU that a VIF of it has asked for, up to its uplink's."""
     if d.table != "link" or shared_mark("bridge", d.name) not in looks.altnames(d.name):
         return False
     if d.before is None or d.after is None or d.column not in ("mtu", "ipv6 2"):
@@ -329,11 +329,11 @@ def _role(looks: Looks, d: Difference) -> str:
     for letter, vif_id in VICTIMS.items():
         if is_derived(name, [vif_id]) or name == f"tap{letter}" or vif_id in d.name:
             return f"VIF {letter}'s"
-    roles = {"an uplink": UPLINKS, "a bridge of ours": ("br-a", "br-b"), "macvtap of VIF e": ("macvtape",),
-             "another program's bridge": BRIDGES, "a bridge of the switch": SWITCHES,
-             "another program's port": PORTS, "another program's device": FOREIGN}  # fmt: skip
+    roles = {"an uplink": UPLINKS, "a bridge of ours": ("br-a", "br-b"),
+             "VIF e's macvtap": ("macvtape",), "another program's bridge": BRIDGES,
+             "a bridge of the switch": SWITCHES, "another program's port": PORTS, "another program's device": FOREIGN}  # fmt: skip
     known = next((role for role, names in roles.items() if name in names), None)
-    if known and d.before is not None or known in ("an uplink", "a bridge of ours"):
+    if (known and d.before is not None) or known in ("an uplink", "a bridge of ours"):
         return str(known)
     shared = any(":shared:" in each for each in looks.altnames(name))
     return "a new shared device" if shared else known or "a new one"

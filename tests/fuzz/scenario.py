@@ -84,8 +84,8 @@ class Maker:
 
     def scenario(self, seed: str, number: int, way: str, plugin: str = "") -> Scenario:
         """Return the scenario of a number; the same for the same seed."""
-        pick = random.Random(f"{seed} {way} {plugin} {number}")  # noqa: S311
-        known = random.Random(f"{seed} {number // 50}")  # noqa: S311
+        pick = random.Random(f"{seed} {way} {plugin} {number}")
+        known = random.Random(f"{seed} {number // 50}")
         vif_id = fresh_id(known if pick.random() < 0.3 else pick)
         values = Values(pick, vif_id, self._sockets)
         before = self._before(pick, values) if pick.random() < 0.08 else ()
@@ -106,7 +106,9 @@ class Maker:
 
     def _before(self, pick: random.Random, values: Values) -> tuple[str, ...]:
         """Return what another program made for this VIF before: libvirt, Nova or os-vif."""
-        tap, qbr, qvb, qvo = (prefix + values.vif_id[:11] for prefix in ("tap", "qbr", "qvb", "qvo"))
+        tap, qbr, qvb, qvo = (
+            prefix + values.vif_id[:11] for prefix in ("tap", "qbr", "qvb", "qvo")
+        )
         master = pick.choice(("", f" master {pick.choice(('brhost', 'brfree', 'br-a'))}"))
         address = f"fe{own_mac(values.vif_id)[2:]}"
         joined = f"link set {tap} address {address} up{master}"

@@ -74,7 +74,9 @@ def _less(data: Any, *, required: Sequence[str]) -> list[Any]:
     if isinstance(data, list):
         for at, item in enumerate(data):
             found.append([*data[:at], *data[at + 1 :]])
-            found += [[*data[:at], less, *data[at + 1 :]] for less in _less(item, required=required)]
+            found += [
+                [*data[:at], less, *data[at + 1 :]] for less in _less(item, required=required)
+            ]
     elif isinstance(data, dict):
         for name, value in data.items():
             if name not in required:

@@ -9,9 +9,7 @@ SEED = "1"
 """Fixed, so that a test can be repeated; ``make fuzz`` takes another one each time."""
 
 
-def require_nothing_found(
-    way: str, plugin: str, *, count: int, with_switch: bool = False
-) -> None:
+def require_nothing_found(way: str, plugin: str, *, count: int, with_switch: bool = False) -> None:
     """Run the first scenarios of the seed; require that all is left as it was."""
     report = Fuzzer(SEED, way, plugin, with_switch=with_switch).run(range(count))
     print(report)

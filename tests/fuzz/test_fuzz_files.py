@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz.run import FILE
+from tests.fuzz.scenario import FILE
 from tests.fuzz.soundness import require_nothing_found
 
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from tests.fuzz.run import PARTS
+from tests.fuzz.scenario import PARTS
 from tests.fuzz.soundness import require_nothing_found
 
 
 def test_parts_change_nothing_of_others() -> None:
-    require_nothing_found(PARTS, "ovs", count=600, with_switch=True)
+    require_nothing_found(PARTS, "ovs", count=350, with_switch=True)

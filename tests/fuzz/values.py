@@ -108,7 +108,7 @@ class Values:
         return ("macvtape",) if name == "e" else derived(vif_id)
 
     def forged(self) -> str:
-        """Return what no field of a part takes: a mark or a claim of another VIF, a role, a path."""
+        """Return what no field takes: a mark or a claim of another VIF, a role, a path."""
         victim = self.random.choice(list(VICTIMS.values()))
         return self.random.choice((
             f"vifplug:{victim}::tap:bridge", f"vifplug:{victim}:hybrid:qvo:ovs",

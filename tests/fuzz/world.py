@@ -50,11 +50,17 @@ link add link eth5 name mvhost address 02:00:00:00:00:05 type macvlan mode bridg
 tuntap add taphost mode tap
 tuntap add vnet7 mode tap
 link set vnet7 address fe:00:00:00:00:07 master brhost
-{"".join(f"link property add dev {name} altname {alias}" + chr(10)
-         for alias, name in ALTNAMES.items())}
+{
+    "".join(
+        f"link property add dev {name} altname {alias}" + chr(10)
+        for alias, name in ALTNAMES.items()
+    )
+}
 link set eth5 mtu 9000
 """
-_UP = "eth9 eth8 eth7 eth6 eth5 wire9 wire8 wire7 wire6 hport fport brhost brfree brstp mvhost vnet7"
+_UP = (
+    "eth9 eth8 eth7 eth6 eth5 wire9 wire8 wire7 wire6 hport fport brhost brfree brstp mvhost vnet7"
+)
 _ADDRESSES = """
 addr add 192.0.2.9/24 dev eth9
 addr add 2001:db8:9::9/64 dev eth9 nodad
@@ -130,8 +136,11 @@ class World:
         if with_switch:
             self.ovs = self.stack.enter_context(OpenVSwitch(self.namespace))
             rundir = str(self.ovs.rundir)
-            settings["vifplug_ovs"] = {"ovsdb_connection": self.ovs.endpoint,
-                                       "vhostuser_dir": rundir, "datapath_type": "netdev"}  # fmt: skip
+            settings["vifplug_ovs"] = {
+                "ovsdb_connection": self.ovs.endpoint,
+                "vhostuser_dir": rundir,
+                "datapath_type": "netdev",
+            }
         else:
             settings["vifplug_ovs"] = {"ovsdb_connection": f"unix:{self.folder}/none.sock"}
         plugins = list(PLUGINS.values())
@@ -208,8 +217,14 @@ class World:
         self._plugged("h", "ovs", options={"process": "manual", "per_port_bridge": True}, **network)
         self._plugged("i", "ovs", options={"process": "manual"}, **network)
 
-    def _plugged(self, name: str, vif_type: str = "bridge", *, options: Mapping[str, Any] | None = None,
-                 **fields: Any) -> None:  # fmt: skip
+    def _plugged(
+        self,
+        name: str,
+        vif_type: str = "bridge",
+        *,
+        options: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
         self.choose(options or {})
         self.vifs[name] = victim(name, vif_type, **fields)
         self.driver.plug(None, self.vifs[name])
@@ -269,7 +284,6 @@ class World:
         wired = self.driver.all_wired(ready, view.host)
         outcomes = [self.driver.plans([each], view)[0] for each in wired]
         return {vif.id: _said(outcome) for vif, outcome in zip(vifs, outcomes, strict=True)}
-
 
     def mend(self, before: kernel.Rows, after: kernel.Rows) -> None:
         """Undo what a scenario may leave, where that is easy: else the host is made anew."""
