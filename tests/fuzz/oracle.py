@@ -319,6 +319,17 @@ def _sort(looks: Looks, d: Difference) -> str:
     return f"{table}{_role(looks, d)}: {change}"
 
 
+_ROLES = {
+    "an uplink": UPLINKS,
+    "a bridge of ours": ("br-a", "br-b"),
+    "VIF e's macvtap": ("macvtape",),
+    "another program's bridge": BRIDGES,
+    "a bridge of the switch": SWITCHES,
+    "another program's port": PORTS,
+    "another program's device": FOREIGN,
+}
+
+
 def _role(looks: Looks, d: Difference) -> str:
     """Return whose a row is, or the row's device."""
     name = looks.either(d.table, d.name).get("device", d.name)
@@ -329,10 +340,7 @@ def _role(looks: Looks, d: Difference) -> str:
     for letter, vif_id in VICTIMS.items():
         if is_derived(name, [vif_id]) or name == f"tap{letter}" or vif_id in d.name:
             return f"VIF {letter}'s"
-    roles = {"an uplink": UPLINKS, "a bridge of ours": ("br-a", "br-b"),
-             "VIF e's macvtap": ("macvtape",), "another program's bridge": BRIDGES,
-             "a bridge of the switch": SWITCHES, "another program's port": PORTS, "another program's device": FOREIGN}  # fmt: skip
-    known = next((role for role, names in roles.items() if name in names), None)
+    known = next((role for role, names in _ROLES.items() if name in names), None)
     if (known and d.before is not None) or known in ("an uplink", "a bridge of ours"):
         return str(known)
     shared = any(":shared:" in each for each in looks.altnames(name))
