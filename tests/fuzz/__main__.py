@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import secrets
 import subprocess
 import sys
@@ -26,7 +27,7 @@ SORTS = {
 }
 """The way in, the plugin, and whether the host has an Open vSwitch."""
 
-SHARES = {"bridge": 35, "vepa": 10, "ovs": 30, "files": 15, "ovs-files": 10}
+SHARES = {"bridge": 45, "vepa": 15, "ovs": 17, "files": 15, "ovs-files": 8}
 """Of 100 scenarios, so many are of a sort."""
 
 _CHUNK = 400
@@ -35,6 +36,7 @@ _CHUNK = 400
 
 def worker(sort: str, seed: str, numbers: range) -> dict[str, object]:
     """Carry out some scenarios of a sort in this process; return the report as plain data."""
+    logging.getLogger().addHandler(logging.NullHandler())
     way, plugin, with_switch = SORTS[sort]
     report = Fuzzer(seed, way, plugin, with_switch=with_switch).run(numbers)
     findings = [
