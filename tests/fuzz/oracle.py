@@ -109,12 +109,17 @@ class Looks:
             return self.is_own("link", row["device"])
         if table == "link":
             marked = any(f"vifplug:{self.vif_id}:" in each for each in row.get("altnames", ()))
-            return marked or is_derived(name, [self.vif_id]) or self._on_switch(name)
+            return marked or self._is_named_own(name) or self._on_switch(name)
         if table in ("Port", "Interface") and ("Bridge", name) in self.after:
             return self.is_own("Bridge", name)
         if table in ("Bridge", "Port", "Interface", "QoS", "Queue"):
             return self._bears_id(row) or self._own_port(table, name)
-        return table == "file" and is_derived(name, [self.vif_id])
+        return table == "file" and self._is_named_own(name)
+
+    def _is_named_own(self, name: str) -> bool:
+        """Whether a name is made of the VIF's id. One that begins as another's has no such names."""
+        own = is_derived(name, [self.vif_id])
+        return own and not (("link", name) in self.before and is_derived(name, VICTIMS.values()))
 
     def _bears_id(self, row: Row) -> bool:
         ids = row.get("external_ids", {})
@@ -352,5 +357,5 @@ def squatted(looks: Looks) -> Iterator[Difference]:
     others = [vif_id for vif_id in VICTIMS.values() if vif_id != looks.vif_id]
     for table, name in looks.after:
         new = table in ("link", "Port", "Bridge") and (table, name) not in looks.before
-        if new and is_derived(name, others):
+        if new and is_derived(name, others) and not is_derived(name, [looks.vif_id]):
             yield Difference(table=table, name=name, column="squatted", before=None, after="new")

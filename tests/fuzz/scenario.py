@@ -68,7 +68,11 @@ class Scenario:
 
 
 class Maker:
-    """Makes scenarios up. ``kinds`` are each plugin's kinds of part."""
+    """Makes scenarios up. ``kinds`` are each plugin's kinds of part.
+
+    The VIF's id is fresh, or that of scenarios before, or it begins as another VIF's: devices have
+    names of its first digits.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,8 @@ class Maker:
         pick = random.Random(f"{seed} {way} {plugin} {number}")
         known = random.Random(f"{seed} {number // 50}")
         vif_id = fresh_id(known if pick.random() < 0.3 else pick)
+        if pick.random() < 0.05:
+            vif_id = pick.choice(list(VICTIMS.values()))[:24] + vif_id[24:]
         values = Values(pick, vif_id, self._sockets)
         before = self._before(pick, values) if pick.random() < 0.08 else ()
         several = pick.choice((1, 1, 1, 1, 2, 2, 3))
