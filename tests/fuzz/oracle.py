@@ -117,7 +117,7 @@ class Looks:
         return table == "file" and self._is_named_own(name)
 
     def _is_named_own(self, name: str) -> bool:
-        """Whether a name is made of the VIF's id. One that begins as another's has no such names."""
+        """Whether a name is made of this VIF's id, and no device of another VIF had it before."""
         own = is_derived(name, [self.vif_id])
         return own and not (("link", name) in self.before and is_derived(name, VICTIMS.values()))
 
