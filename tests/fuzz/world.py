@@ -296,15 +296,32 @@ class World:
                     if table == "link" and name not in bridges]  # fmt: skip
         for name, row in kernel.devices(before):
             now = after.get(("link", name), row)
+            commands += _mended(name, row, now)
             if now.get("master") and not row.get("master"):
-                commands.append(f"link set {name} nomaster")
-            commands += [f"link property del dev {name} altname {altname}"
-                         for altname in set(now["altnames"]) - set(row["altnames"])]  # fmt: skip
-            if now["mtu"] != row["mtu"]:
-                commands.append(f"link set {name} mtu {row['mtu']}")
+                # Its addresses went to that bridge.
+                commands += [f"addr del {key[1].split()[1]} dev {after[key]['device']}"
+                             for key in new if key[0] == "address"]  # fmt: skip
+                commands += [each for each in _ADDRESSES.splitlines() if f" dev {name}" in each]
+        if any(table == "neighbour" and (table, name) not in after for table, name in before):
+            commands += [each for each in _ADDRESSES.splitlines() if each.startswith("neigh")]
         if commands:
             lines = "".join(f"{command}\n" for command in commands)
             self.namespace.run("ip", "-force", "-batch", "-", input=lines, check=False)
+
+
+def _mended(name: str, then: kernel.Row, now: kernel.Row) -> list[str]:
+    """Return the commands that give a device back what it had."""
+    commands = []
+    if now.get("master") and not then.get("master"):
+        commands.append(f"link set {name} nomaster")
+    new = set(now["altnames"]) - set(then["altnames"])
+    commands += [f"link property del dev {name} altname {altname}" for altname in new]
+    commands += [
+        f"link set {name} {column} {then[column]}"
+        for column in ("mtu", "address")
+        if now.get(column) != then.get(column)
+    ]
+    return commands
 
 
 def _said(outcome: Plan | VifplugError) -> str:
