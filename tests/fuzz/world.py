@@ -289,8 +289,13 @@ class World:
         """Undo what a scenario may leave, where that is easy: else the host is made anew."""
         new = [key for key in after if key not in before]
         bridges = [name for table, name in new if table == "Bridge"]
-        if self.ovs and bridges:
-            words = [word for name in bridges for word in ("--", "--if-exists", "del-br", name)]
+        words = [word for name in bridges for word in ("--", "--if-exists", "del-br", name)]
+        for table, name in before:
+            asked = after.get((table, name), {}).get("mtu_request")
+            if table == "Interface" and asked != before[table, name]["mtu_request"]:
+                words += f"-- clear Interface {name} mtu_request".split()
+                words += f"-- remove Interface {name} external_ids vifplug-mtu".split()
+        if self.ovs and words:
             self.ovs.vsctl(*words[1:])
         commands = [f"link del {name}" for table, name in new
                     if table == "link" and name not in bridges]  # fmt: skip
