@@ -212,8 +212,8 @@ class Attempt:
     def _note(self, when: str, looks: Looks) -> None:
         if found := forbidden(looks):
             key = f"{when}: {sort_of(looks, found)}"
-            found.sort(key=lambda each: not each.is_main)
-            self.findings.setdefault(key, [str(each) for each in found])
+            main = [each for each in found if each.is_main]
+            self.findings.setdefault(key, [str(each) for each in main or found])
 
     def _call(self, word: str, data: Any) -> VifplugError | None:
         """Plug or unplug; return the error. One that is no VifplugError is a finding."""
