@@ -226,7 +226,8 @@ def _uplink(looks: Looks, d: Difference) -> bool:
     if d.table != "link" or d.name not in devices or not d.column:
         return False
     if d.name in moved.values():
-        return d.column in ("address", "broadcast", "ipv6 3", "bridge 20", "altnames")
+        # With IPv6 addresses come accept_ra and disable_ipv6.
+        return d.column in ("address", "broadcast", "ipv6 3", "ipv6 26", "bridge 20", "altnames")
     return d.column in ("master", "flags", "altnames") or d.column.startswith("port ")
 
 
