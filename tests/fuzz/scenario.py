@@ -91,10 +91,11 @@ class Maker:
         pick = random.Random(f"{seed} {way} {plugin} {number}")
         known = random.Random(f"{seed} {number // 50}")
         vif_id = fresh_id(known if pick.random() < 0.3 else pick)
-        if pick.random() < 0.05:
+        alike = pick.random() < 0.05
+        if alike:
             vif_id = pick.choice(list(VICTIMS.values()))[:24] + vif_id[24:]
         values = Values(pick, vif_id, self._sockets)
-        before = self._before(pick, values) if pick.random() < 0.08 else ()
+        before = self._before(pick, values) if pick.random() < 0.08 and not alike else ()
         several = pick.choice((1, 1, 1, 1, 2, 2, 3))
         unplug: dict[str, Any] = {"force": pick.random() < 0.5}
         if pick.random() < 0.3:
