@@ -174,6 +174,16 @@ def test_a_vif_with_the_same_ten_digits_has_nothing_of_anothers(victims: Victims
     assert f"{TAP_B} is not ours" in reply["error"]["text"]
     assert victims.unplug(namesake)["changed"] is False
     assert victims.differences == []
+    own_tap = OWN_TAP | {"name": TAP_B}
+    assert "is not ours" in victims.plug(own_tap, vif_id=namesake)["error"]["text"]
+    victims.namespace.ip("link", "del", TAP_B)
+    before = victims.everything()
+    taken = victims.plug(own_tap, vif_id=namesake)["error"]["text"]
+    assert f"{TAP_B} is a name of VIF {B.id} too" in taken, "before B's guest starts, too"
+    assert differences(before, victims.everything()) == []
+    for line in (f"tuntap add {TAP_B} mode tap vnet_hdr", f"link set {TAP_B} master br-b up"):
+        victims.namespace.ip(*line.split())
+    victims.before = victims.everything()
     # Where that tap is as the VIF wants it, a plug changes nothing of it, and no unplug takes it.
     assert victims.plug(claim("br-b"), parts[-1] | {"bridge": "br-b"}, vif_id=namesake)["changed"]
     assert victims.unplug(namesake)["changed"] is True

@@ -221,7 +221,7 @@ def _uplink(looks: Looks, d: Difference) -> bool:
     if looks.unplugged:
         moved = {u: b for u, b in moved.items() if ("link", b) in looks.before}
     devices = {*moved, *moved.values()}
-    if d.table in ("address", "route", "fdb", "vlans"):
+    if d.table in ("address", "route", "neighbour", "fdb", "vlans"):
         return looks.either(d.table, d.name).get("device") in devices
     if d.table != "link" or d.name not in devices or not d.column:
         return False
@@ -235,6 +235,22 @@ def _neighbours(looks: Looks, d: Difference) -> bool:
     """The kernel drops an uplink's fixed neighbours with its last address; nothing brings them."""
     device = looks.either(d.table, d.name).get("device")
     return d.table == "neighbour" and device in looks.scenario.words and device in UPLINKS
+
+
+def _left_in_a_move(looks: Looks, d: Difference) -> bool:
+    """A VIF that moves leaves a bridge of ours behind, with its uplink, for the next VIF there."""
+    scenario = looks.scenario
+    moves = scenario.options.get("move") or any(plug.get("move") for plug in scenario.plugs)
+    if not moves or not looks.unplugged:
+        return False
+    bridges = {name for name, row in looks.devices()
+               if ("link", name) not in looks.before
+               and shared_mark("bridge", name) in row["altnames"]}  # fmt: skip
+    uplinks = {name for name, row in looks.devices()
+               if any(each.removeprefix(_UPLINK) in bridges for each in row["altnames"]
+                      if each.startswith(_UPLINK))}  # fmt: skip
+    device = d.name if d.table == "link" else looks.either(d.table, d.name).get("device")
+    return device in bridges | uplinks
 
 
 def _woken(looks: Looks, d: Difference) -> bool:
@@ -271,12 +287,13 @@ def _pinned_mtu(looks: Looks, d: Difference) -> bool:
 def _follows_ports(looks: Looks, d: Difference) -> bool:
     """Open vSwitch gives its own devices the least MTU of their bridge's ports, and gives it back.
 
-    A device on which the host has an address keeps its own.
+    A device on which the host has an address keeps its own. Below 1280, there is no IPv6.
     """
     used = any(row.get("device") == d.name for (table, _), row in looks.before.items()
                if table == "address")  # fmt: skip
     internal = looks.before.get(("Interface", d.name), {}).get("type") == "internal"
-    return d.column in ("mtu", "ipv6 2") and internal and not used and not looks.unplugged
+    follows = d.column == "mtu" or d.column.startswith("ipv6 ")
+    return follows and internal and not used and not looks.unplugged
 
 
 def _made_before(looks: Looks, d: Difference) -> bool:
@@ -292,6 +309,7 @@ _ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
     _joined,
     _uplink,
     _neighbours,
+    _left_in_a_move,
     _woken,
     _raised,
     _pinned_mtu,

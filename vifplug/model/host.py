@@ -127,7 +127,7 @@ class Host:
         return self._links.claims_of(vif_id)
 
     def namesakes(self, vif_id: str) -> frozenset[str]:
-        """Return the ids of other VIFs with claims whose devices would have the same names."""
+        """Return the ids of other VIFs here whose devices would have the same names."""
         return self._links.namesakes(vif_id)
 
     @property

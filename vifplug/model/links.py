@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.link import Link, Vf
-from vifplug.model.mark import UPLINK, Mark, is_namesake
+from vifplug.model.mark import PREFIXES, UPLINK, Mark, derived_name, is_namesake
 
 
 class Links(Mapping[str, Link]):
@@ -54,9 +54,15 @@ class Links(Mapping[str, Link]):
         return tuple((name, claim) for name, claim in every if claim.vif_id == vif_id)
 
     def namesakes(self, vif_id: str) -> frozenset[str]:
-        """Return the other VIFs with claims whose devices would have the same names."""
-        every = {claim.vif_id for name in self for claim in self.claims(name)}
+        """Return the other VIFs with claims or marks whose devices would have the same names."""
+        names = (derived_name(prefix, vif_id) for prefix in PREFIXES)
+        marks = (mark for name in names if name in self for mark in self[name].marks)
+        every = {*(mark.vif_id for mark in marks), *self._claimants_like(vif_id)}
         return frozenset(other for other in every if is_namesake(other, vif_id))
+
+    def _claimants_like(self, vif_id: str) -> Iterable[str]:
+        """Return the ids of VIFs with claims, at least those that begin like a VIF's."""
+        return {claim.vif_id for name in self for claim in self.claims(name)}
 
     @property
     def claim_files(self) -> ClaimFiles:

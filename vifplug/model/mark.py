@@ -148,8 +148,17 @@ def is_namesake(other: str, vif_id: str) -> bool:
     return other != vif_id and other[:_CUT] == vif_id[:_CUT]
 
 
+PREFIXES = ("tap", "qbr", "qvb", "qvo")
+"""The prefixes of derived names that devices of the kernel have."""
+
 _CUT = 11
 """Characters of an id in a derived name: the prefix has three."""
+
+
+def is_derived(name: str, vif_id: str) -> bool:
+    """Whether a name is derived from the id of this VIF."""
+    found = _DERIVED.fullmatch(name) if len(name) == 14 else None
+    return found is not None and vif_id.startswith(found["id"])
 
 
 def is_anothers_name(name: str, vif_id: str) -> bool:

@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 
 from vifplug.errors import Conflict
 from vifplug.model.host import Host
-from vifplug.model.mark import Owner, is_anothers_name, shared_mark
+from vifplug.model.mark import Owner, is_anothers_name, is_derived, shared_mark
 from vifplug.model.thing import Thing
 from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
@@ -42,6 +42,9 @@ def require(
     for name in operation.made:
         if is_anothers_name(name, owner.vif_id):
             found, needed = "is the name of another VIF's device", "a name of this VIF's own"
+            raise Conflict(owner.vif_id, name, found, needed)
+        if is_derived(name, owner.vif_id) and (others := host.namesakes(owner.vif_id)):
+            found, needed = f"is a name of VIF {min(others)} too", "an id that begins otherwise"
             raise Conflict(owner.vif_id, name, found, needed)
     roles = part.roles(owner, host)
     for name in operation.made:

@@ -140,7 +140,7 @@ class RunningLinks(Links):
         kept = self._kept[name] if name else None
         return (name, kept) if name and kept else None
 
-    def namesakes(self, vif_id: str) -> frozenset[str]:
+    def _claimants_like(self, vif_id: str) -> Iterable[str]:
         return self._claims.namesakes(vif_id)
 
     def _kept_carrying(self, altname: str) -> tuple[str, Link] | None:
