@@ -289,10 +289,11 @@ def _follows_ports(looks: Looks, d: Difference) -> bool:
 
     A device on which the host has an address keeps its own. Below 1280, there is no IPv6.
     """
-    used = any(row.get("device") == d.name for (table, _), row in looks.before.items()
+    device = looks.either(d.table, d.name).get("device", d.name)
+    used = any(row.get("device") == device for (table, _), row in looks.before.items()
                if table == "address")  # fmt: skip
-    internal = looks.before.get(("Interface", d.name), {}).get("type") == "internal"
-    follows = d.column == "mtu" or d.column.startswith("ipv6 ")
+    internal = looks.before.get(("Interface", device), {}).get("type") == "internal"
+    follows = d.table == "netconf" or d.column == "mtu" or d.column.startswith("ipv6 ")
     return follows and internal and not used and not looks.unplugged
 
 
