@@ -253,6 +253,8 @@ def test_no_tap_changes_a_bridge_of_others_that_it_is_in(
     assert "would lower brhost, which others made, to MTU 1200" in smaller["error"]["text"]
     assert mtu_of(namespace, "brhost") == 1500
     victims.unplug()
+    namespace.ip("link", "set", "hport", "address", "02:00:00:00:77:77")
+    victims.before = victims.everything()
     low = victims.plug(OWN_TAP | {"address": "02:00:00:00:00:01"}, joins)
     assert "02:00:00:00:00:01, which brhost would take" in low["error"]["text"]
     assert victims.differences == []
@@ -290,3 +292,15 @@ def test_a_plan_tells_what_an_operator_does_not_allow(
     with pytest.raises(Conflict, match="needed: a name as the option allowed_bridges lists"):
         GenericVIFDriver().plan(None, BESIDE)
     assert not driver.check(None, A), "a VIF that is plugged already stays"
+
+
+def test_a_bridge_of_others_that_has_taps_only_takes_one_more(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "br100", "type", "bridge")
+    namespace.ip("tuntap", "add", "vnet0", "mode", "tap")
+    namespace.ip("link", "set", "vnet0", "address", "fe:54:00:99:99:99", "master", "br100")
+    conf.config(group="vifplug_bridge", create_tap=True)
+    found = GenericVIFDriver().plug(None, bridge_vif(should_create_bridge=False))
+    assert found.changed
+    assert namespace.everything()["links"]["br100"]["address"] == "fe:16:3e:11:22:00"

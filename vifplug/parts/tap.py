@@ -108,6 +108,16 @@ class Tap(Part):
             )
 
 
+def takes_address(bridge: Link, tap: Link) -> bool:
+    """Whether a bridge would take a tap's MAC address for its own, in the place of a card's.
+
+    A bridge that has taps only has an address of theirs, as they come and go.
+    """
+    if not bridge.address or not tap.address or tap.address >= bridge.address:
+        return False
+    return not tap.address.startswith("fe:") and not bridge.address.startswith(_HOST_SIDE)
+
+
 def is_its_tap(device: str, owner: Owner, host: Host) -> bool:
     """Whether a tap is a VIF's, by its mark or by its name."""
     link = host.link(device)

@@ -28,7 +28,7 @@ from vifplug.operations.operation import Operation
 from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import Part
 from vifplug.parts.roles import Role
-from vifplug.parts.tap import Tap
+from vifplug.parts.tap import Tap, takes_address
 from vifplug.plan.derived import named_after
 from vifplug.switch import Departure
 
@@ -78,7 +78,7 @@ def _require_bridge_kept(
         return
     if bridge.marks or shared_mark("bridge", str(name)) in bridge.altnames:
         return
-    if joins and port.address and bridge.address and port.address < bridge.address:
+    if joins and takes_address(bridge, port):
         found = f"has the MAC address {port.address}, which {name} would take"
         raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")
     # A port with less shows that the bridge has its own MTU.
