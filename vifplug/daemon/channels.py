@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from oslo_privsep.comm import Deserializer, Message, ServerChannel
 from oslo_privsep.daemon import FailedToDropPrivileges
@@ -54,6 +55,16 @@ class _BoundedChannel(ClientChannel):
                 for waiting in self.outstanding_msgs.values():
                     waiting.set_exception(OSError(str(error)))
                 self.running = False
+
+    def out_of_band(self, message: Any) -> None:
+        """Log a line of the daemon's under its own name: oslo.privsep's is that of a library."""
+        if message[0] != Message.LOG:
+            super().out_of_band(message)
+            return
+        record = logging.makeLogRecord(message[1])
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
 
     def exchange_ping(self) -> None:
         """Ask whether the daemon is ready. Raises FailedToDropPrivileges."""
@@ -165,7 +176,7 @@ def _serve(connection: socket.socket, context: Context) -> NoReturn:
             daemon.run()
         finally:
             daemon.thread_pool.shutdown(wait=True)
-            daemon.channel.writer.writesock.close()
+            daemon.connection.close()
             for thread in threading.enumerate():  # one may still wait to undo what comes late
                 if thread is not threading.current_thread() and not thread.daemon:
                     thread.join()

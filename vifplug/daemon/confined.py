@@ -46,7 +46,7 @@ class ConfinedDaemon(Daemon):
             channel.writer.writesock = connection
             channel.reader_iter = iter(Deserializer(connection))
         super().__init__(channel, context)
-        self._connection = connection
+        self.connection = connection
         self._calls = {f"{context.prefix}.{name}" for name in ("plug", "unplug")}
         # The configuration may take a capability away. It can't add one.
         self.caps &= set(context.needs)
@@ -60,7 +60,7 @@ class ConfinedDaemon(Daemon):
         with contextlib.suppress(PermissionError):  # it leads a session already
             os.setsid()  # a terminal's signals stop neither it nor the locks that it holds
         _reset_signals()
-        _let_go_of_files(self._connection.fileno())
+        _let_go_of_files(self.connection.fileno())
         threading.excepthook, sys.excepthook = _log_thread, _log_error
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _cut_bounding_set(self.caps)
