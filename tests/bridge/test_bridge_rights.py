@@ -224,6 +224,10 @@ def test_no_vif_raises_the_mtu_of_a_bridge_of_others(
     fixed = {"kind": "mtu", "bridge": "brhost", "device": OWN_TAP["name"], "mtu": 68, "at": 65535}
     victims.plug(fixed, claim("brhost"))
     victims.unplug()
+    # eth9 has a smaller MTU, and does not join.
+    victims.plug(fixed | {"at": 1500, "uplink": "eth9"}, claim("brhost"))
+    assert mtu_of(namespace, "brhost") == 1500
+    victims.unplug()
     assert victims.differences == []
 
 

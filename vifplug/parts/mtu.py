@@ -71,6 +71,8 @@ class FixedMtu(Part):
     def _kept(self, now: int, host: Host) -> int:
         """Return the MTU that the bridge keeps; one that has been lowered gets it back."""
         uplink = host.link(self.uplink) if self.uplink else None
+        if uplink and uplink.master != self.bridge:
+            uplink = None  # no part before this one joins it
         ports = host.ports(self.bridge).items() if now < self.at else ()
         # The kernel gave it no larger MTU than this by itself.
         most = min((port.mtu for name, port in ports if name != self.device), default=_USUAL)
