@@ -153,11 +153,12 @@ class Departures(Planner):
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
             nothing = nothing and not self.reader.left_over(vif_id, host)
             nothing = nothing and (unusable is not None or not lost_marks(host, kinds))
-            if nothing and locks.idle(self.reader.folder(), locks.names(vif_id), since=since):
+            if nothing and self._is_idle(vif_id, since):
                 return leaving
             # Before any daemon is asked, because the first of several would change something.
             held = None if force else held_by_guest(departure, host, kinds)
-            if held and held[1]:
+            # A plug at work holds the tap as a guest does: then the daemon decides, under the lock.
+            if held and held[1] and self._is_idle(vif_id, since):
                 raise InUse(vif_id, held[0])
             if unusable:
                 raise unusable
@@ -170,6 +171,10 @@ class Departures(Planner):
         except VifplugError as error:
             leaving.errors.append(error)
         return leaving
+
+    def _is_idle(self, vif_id: str, since: int | None) -> bool:
+        """Whether no call works on a VIF, or has since the host was read."""
+        return locks.idle(self.reader.folder(), locks.names(vif_id), since=since)
 
     def _plugin_of(self, vif: VIF | None) -> tuple[VIFPlugin | None, VifplugError | None]:
         """Return the plugin of a VIF that the caller knows, or why it can't be used.

@@ -171,7 +171,7 @@ def test_a_vif_with_the_same_ten_digits_has_nothing_of_anothers(victims: Victims
     namesake = B.id[:14] + X[14:]
     parts = (*BR_X, {"kind": "guest", "device": TAP_B, "bridge": "br-x"})
     reply = victims.plug(*parts, vif_id=namesake)
-    assert f"{TAP_B} is not ours" in reply["error"]["text"]
+    assert f"{TAP_B} is on br-b already" in reply["error"]["text"]
     assert victims.unplug(namesake)["changed"] is False
     assert victims.differences == []
     own_tap = OWN_TAP | {"name": TAP_B}
@@ -227,6 +227,17 @@ def test_no_vif_raises_the_mtu_of_a_bridge_of_others(
     # eth9 has a smaller MTU, and does not join.
     victims.plug(fixed | {"at": 1500, "uplink": "eth9"}, claim("brhost"))
     assert mtu_of(namespace, "brhost") == 1500
+    victims.unplug()
+    assert victims.differences == []
+
+
+def test_a_caller_that_tells_no_place_moves_its_vif_nowhere(victims: Victims) -> None:
+    tap = str(OWN_TAP["name"])
+    assert victims.plug(*BR_X, OWN_TAP, port(tap), uplink("eth8")).get("changed") is True
+    before = victims.everything()
+    for parts in ((OWN_TAP, port(tap, "br-a")), (port(tap, "br-a"),)):
+        assert f"{tap} is on br-x already" in victims.plug(*parts)["error"]["text"]
+    assert differences(before, victims.everything()) == []
     victims.unplug()
     assert victims.differences == []
 

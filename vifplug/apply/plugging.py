@@ -12,6 +12,7 @@ from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import Part
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
@@ -43,6 +44,12 @@ class Plugging:
         """The VIF's id."""
         return self.wanted.owner.vif_id
 
+    @property
+    def names(self) -> Sequence[str]:
+        """Names by which the VIF may be found somewhere: a caller may keep some to itself."""
+        ports = (part.device for part in self.wanted.parts if isinstance(part, BridgePort))
+        return tuple(dict.fromkeys([*self.elsewhere, *self.wanted.devices, *ports]))
+
     def at_switch(self, order: Order) -> None:
         """Note that the switch's changes are the step at work."""
         if order.inside:
@@ -73,7 +80,7 @@ def plug(vifs: Sequence[Plugging], means: Means) -> list[Outcome]:
 
 def _together(vifs: list[Plugging], means: Means) -> None:
     try:
-        elsewhere = (name for vif in vifs for name in vif.elsewhere)
+        elsewhere = (name for vif in vifs for name in vif.names)
         host = means.look_for([vif.wanted for vif in vifs], elsewhere=elsewhere).planning()
         means.kernel.claims.require_sound()
     except Exception as error:
@@ -107,8 +114,8 @@ def _planned(vif: Plugging, host: Host, means: Means, *, alone: bool) -> Order:
     wanted = vif.wanted
     means.kernel.claims.require_read(vif.vif_id)
     if not wanted.move:
-        require_one_place(wanted, host, means.kinds, vif.elsewhere)
-    elif leaves(wanted, host, means.kinds, vif.elsewhere):
+        require_one_place(wanted, host, means.kinds, vif.names)
+    elif leaves(wanted, host, means.kinds, vif.names):
         return _moved(vif, host, means)
     operations = _operations(wanted, host, means)
     if means.switch is None:
@@ -301,7 +308,7 @@ def _still_there(vif: Plugging, host: Host, means: Means) -> str:
     later = host.trial()
     for operation in vif.gone:
         operation.foresee(later)
-    found = strays(wanted, later, means.kinds, vif.elsewhere)
+    found = strays(wanted, later, means.kinds, vif.names)
     places = [f"{place.device} {place}" for place in found]
     places += [
         f"{device} has this VIF's claim ({claim.vif_type})"
