@@ -15,9 +15,9 @@ from vifplug.errors import InUse, InvalidVIF, SwitchError, UnknownVIFType, Vifpl
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
+from vifplug.parts.roles import require_own_id
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import Removal, lost_marks, removal
-from vifplug.plan.rights import require_own_id
 from vifplug.plan.usage import held_by_guest
 from vifplug.planner import Pair, Planner
 from vifplug.plugin import VIFPlugin
@@ -144,7 +144,7 @@ class Departures(Planner):
         vif_type = vif.vif_type if vif else next(iter(types), "")
         leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
         try:
-            require_own_id(departure, host)
+            require_own_id(vif_id, departure.interface_id, host)
             marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
             own, unusable = self._plugin_of(vif)
             own = own or (marked[0] if marked and vif is None else None)

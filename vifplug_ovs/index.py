@@ -70,18 +70,21 @@ class Index:
             else:
                 claims.pop((bridge, claim), None)
 
-    def holder(self, interface_id: str, vif_id: str) -> str | None:
-        """Return the VIF of which a claim, or else a marked port, notes an interface id.
+    def other_holder(self, interface_id: str, vif_id: str) -> str | None:
+        """Return the other VIF of which a claim, or else a marked port, notes an interface id.
 
         Else it is the id of the VIF whose port another program made, unless that is named after
         this VIF.
         """
+        holder = self._noted_by(interface_id)
+        ports = self.bearing.get(interface_id, {})
+        if holder is None and any(name not in _names_of(vif_id) for name in ports):
+            holder = interface_id
+        return None if holder == vif_id else holder
+
+    def _noted_by(self, interface_id: str) -> str | None:
+        """Return the VIF of which a claim, or else a marked port, notes an interface id."""
         for _, claim in self.noted.get(interface_id, ()):
             return claim.vif_id
-        ports = self.bearing.get(interface_id, {})
-        for _, port in ports.values():
-            if VIF_ID in port.marks:
-                return port.marks[VIF_ID]
-        if all(name in _names_of(vif_id) for name in ports):
-            return vif_id if ports else None
-        return interface_id
+        ports = self.bearing.get(interface_id, {}).values()
+        return next((port.marks[VIF_ID] for _, port in ports if VIF_ID in port.marks), None)

@@ -207,8 +207,8 @@ class Ovs(Snapshot):
         """Return the bridges that a VIF claims, and its claims."""
         return list(self._index.claims.get(vif_id, {}))
 
-    def holder(self, interface_id: str, vif_id: str) -> str | None:
-        return self._index.holder(interface_id, vif_id)
+    def other_holder(self, interface_id: str, vif_id: str) -> str | None:
+        return self._index.other_holder(interface_id, vif_id)
 
     def of(self, vif_id: str, interface_id: str | None = None) -> dict[str, tuple[str, OvsPort]]:
         """Return by name all ports that are a VIF's: by mark, or by iface-id, whoever made them.
@@ -221,7 +221,7 @@ class Ovs(Snapshot):
         ids = {interface_id or vif_id, *noted}
         ids |= {port.external_ids.get(IFACE_ID, "") for _, port in ports.values()}
         for iface_id in ids - {""}:
-            if self.holder(iface_id, vif_id) in (None, vif_id):
+            if self.other_holder(iface_id, vif_id) is None:
                 ports |= self.bearing(iface_id)
         return {n: p for n, p in ports.items() if p[1].marks.get(VIF_ID, vif_id) == vif_id}
 

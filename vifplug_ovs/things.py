@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
 from vifplug.model.thing import Thing
@@ -51,19 +50,6 @@ def _owner(marks: Mapping[str, str]) -> frozenset[str]:
     return frozenset({marks[VIF_ID]} if VIF_ID in marks else ())
 
 
-def _is_free(interface_id: str, owner: Owner, host: Host) -> bool:
-    """Whether no other VIF has an interface id."""
-    return readable(owner, host).holder(interface_id, owner.vif_id) in (None, owner.vif_id)
-
-
-def require_own_id(owner: Owner, interface_id: str | None, host: Host) -> None:
-    """Raise Conflict where an interface id is that of another VIF, as the database has it."""
-    holder = readable(owner, host).holder(interface_id or "", owner.vif_id)
-    if holder not in (None, owner.vif_id):
-        found = f"is that of VIF {holder}"
-        raise Conflict(owner.vif_id, f"interface_id {interface_id}", found, "the VIF's own")
-
-
 def _no_bridge(thing: Thing, owner: Owner, host: Host) -> str | None:
     return None if thing.kind == BRIDGE else f"is a {thing.kind} device"
 
@@ -84,10 +70,10 @@ def port_role(mark: str, is_claimed: IsClaimed | None = None) -> Role:
     def refusal(thing: Thing, owner: Owner, host: Host) -> str | None:
         if thing.kind != PORT:
             return None if is_claimed and is_claimed(thing.name, owner, host) else "is not ours"
-        current = readable(owner, host).port(thing.name)
-        bridge, row = current or ("", None)
+        ovs = readable(owner, host)
+        bridge, row = ovs.port(thing.name) or ("", None)
         has = row.external_ids.get(IFACE_ID) if row else None
-        if mark == bridge or (mark == has and _is_free(mark, owner, host)):
+        if mark == bridge or (mark == has and ovs.other_holder(mark, owner.vif_id) is None):
             return None
         return f"is there with iface-id {has}" if has else "is there and not ours"
 

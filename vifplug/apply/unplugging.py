@@ -17,9 +17,8 @@ from vifplug.operations.altnames import RemoveAltname
 from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, RemoveLinks
 from vifplug.operations.operation import Operation, SwitchOperation, Unit
-from vifplug.parts.roles import uplink_of
+from vifplug.parts.roles import require_own_id, uplink_of
 from vifplug.plan.removal import lost_marks, removal, used
-from vifplug.plan.rights import require_own_id
 from vifplug.plan.usage import held_by_guest
 from vifplug.switch import Departure, Refused
 
@@ -187,7 +186,7 @@ def _refused(vifs: Sequence[Departure], host: Host) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
     for vif in vifs:
         try:
-            require_own_id(vif, host)
+            require_own_id(vif.vif_id, vif.interface_id, host)
         except Conflict as error:
             found[vif.vif_id] = error
     return found

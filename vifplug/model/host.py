@@ -145,13 +145,13 @@ class Host:
         every = self.switches.values()
         return tuple(trace for one in every for trace in one.traces(vif_id, interface_id))
 
-    def holder(self, interface_id: str, vif_id: str) -> str | None:
-        """Return the VIF to which a switch's database gives an interface id; None: no VIF.
+    def other_holder(self, interface_id: str, vif_id: str) -> str | None:
+        """Return the id of another VIF to which a switch gives an interface id.
 
-        ``vif_id`` is the VIF that asks for it.
+        None: the VIF that asks, ``vif_id``, has the interface id or may have it.
         """
-        every = (snapshot.holder(interface_id, vif_id) for snapshot in self.switches.values())
-        return next((vif_id for vif_id in every if vif_id), None)
+        every = (each.other_holder(interface_id, vif_id) for each in self.switches.values())
+        return next((holder for holder in every if holder), None)
 
     def ports(self, bridge: str) -> dict[str, Link]:
         """Return by name the ports of a bridge."""

@@ -68,10 +68,10 @@ class Snapshot(abc.ABC):
         """
         return ()
 
-    def holder(self, interface_id: str, vif_id: str) -> str | None:
-        """Return the id of the VIF to which the switch gives an interface id; None: it is free.
+    def other_holder(self, interface_id: str, vif_id: str) -> str | None:
+        """Return the id of another VIF to which the switch gives an interface id.
 
-        ``vif_id`` is the VIF that asks for it.
+        None: the VIF that asks, ``vif_id``, has the interface id or may have it.
         """
         return None
 

@@ -12,7 +12,15 @@ from vifplug.parts.claim import BRIDGED, Claim
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
-from vifplug.parts.roles import BRIDGE, BRIDGES, HOST_DEVICE, Role, uplink_of, vlan_device
+from vifplug.parts.roles import (
+    BRIDGE,
+    BRIDGES,
+    HOST_DEVICE,
+    Role,
+    require_own_id,
+    uplink_of,
+    vlan_device,
+)
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, is_its_tap, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 
@@ -53,6 +61,7 @@ __all__ = [
     "fresh",
     "host_side_address",
     "is_its_tap",
+    "require_own_id",
     "stale_address",
     "uplink_of",
     "vlan_device",

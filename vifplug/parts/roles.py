@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_vlan
 from vifplug.model.mark import UPLINK, VLAN_DEVICE, Owner, shared_mark
@@ -13,7 +14,6 @@ from vifplug.model.thing import Thing
 
 _MADE_OF_PORTS = ("bond", "bridge", "team")
 """Kinds of device that lie on their ports."""
-
 
 BRIDGES, UPLINKS = "allowed_bridges", "allowed_uplinks"
 """The options that limit which bridges VIFs may join, and which devices of the host they use."""
@@ -55,6 +55,14 @@ JOINED = Role(
 )
 HOST_DEVICE = Role(words="a device of the host", refusal=_no_device_of_the_host, limit=UPLINKS)
 VLAN = Role(words="a VLAN device that VIFs share", refusal=_no_vlan)
+
+
+def require_own_id(vif_id: str, interface_id: str | None, host: Host) -> None:
+    """Raise Conflict where a VIF's interface id is another VIF's, as a switch has it."""
+    holder = host.other_holder(interface_id, vif_id) if interface_id else None
+    if holder:
+        found = f"is that of VIF {holder}"
+        raise Conflict(vif_id, f"interface_id {interface_id}", found, "the VIF's own")
 
 
 def uplink_of(bridge: str, host: Host) -> tuple[str, Link] | None:

@@ -30,7 +30,6 @@ from vifplug.parts.part import Part
 from vifplug.parts.roles import Role
 from vifplug.parts.tap import Tap, takes_address
 from vifplug.plan.derived import named_after
-from vifplug.switch import Departure
 
 
 def require(
@@ -103,14 +102,6 @@ def _require_allowed(name: str, role: Role, owner: Owner, host: Host) -> None:
     if allowed is not None and not any(fnmatchcase(name, pattern) for pattern in allowed):
         needed = f"a name as the option {role.limit} lists: {', '.join(allowed) or 'none'}"
         raise Conflict(owner.vif_id, name, "is not allowed on this host", needed)
-
-
-def require_own_id(vif: Departure, host: Host) -> None:
-    """Raise Conflict where the interface id of a VIF that is to go is another VIF's."""
-    holder = host.holder(vif.interface_id, vif.vif_id) if vif.interface_id else None
-    if holder not in (None, vif.vif_id):
-        about, found = f"interface_id {vif.interface_id}", f"is that of VIF {holder}"
-        raise Conflict(vif.vif_id, about, found, "the VIF's own")
 
 
 def _refusal(thing: Thing, role: Role | None, part: Part, owner: Owner, host: Host) -> str | None:

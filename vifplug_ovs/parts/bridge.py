@@ -12,11 +12,11 @@ from vifplug.fields import BOOLEAN, DEVICE, UUID, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name, shared_mark
 from vifplug.operations import Operation
-from vifplug.parts import Part, Role
+from vifplug.parts import Part, Role, require_own_id
 from vifplug_ovs.names import DATAPATHS, OWN_BRIDGE
 from vifplug_ovs.operations import AddBridge, ClaimBridge, MovePort, UnclaimBridge, set_ids
 from vifplug_ovs.snapshot import MARK, VIF_ID, readable
-from vifplug_ovs.things import OWN, SHARED, ports_of, require_own_id
+from vifplug_ovs.things import OWN, SHARED, ports_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ class Claim(Part):
         return {self.on: SHARED, **ports_of(owner, self.interface_id, host)}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        require_own_id(owner, self.interface_id, host)
+        require_own_id(owner.vif_id, self.interface_id, host)
         ovs, claim = readable(owner, host), owner.claim("bridge", self.interface_id)
         if ovs.bridge(self.on) is None:
             needed = "one that is there"

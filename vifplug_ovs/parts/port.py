@@ -13,7 +13,7 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declar
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.operations import Operation
-from vifplug.parts import Part, Role, host_side_address, is_its_tap, stale_address
+from vifplug.parts import Part, Role, host_side_address, is_its_tap, require_own_id, stale_address
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_PATCH, QOS_TYPES, SOCKET
 from vifplug_ovs.names import VHOST_USER as VHU
 from vifplug_ovs.operations import (
@@ -28,7 +28,7 @@ from vifplug_ovs.operations import (
 from vifplug_ovs.parts.mtu import used_by_host
 from vifplug_ovs.parts.representor import is_claimed
 from vifplug_ovs.snapshot import IFACE_ID, MARK, VHOST_USER, VIF_ID, Ovs, OvsPort, planned, readable
-from vifplug_ovs.things import SHARED, port_role, ports_of, require_own_id
+from vifplug_ovs.things import SHARED, port_role, ports_of
 
 PATCH = "patch"
 _TYPES = Choice("", PATCH, *VHOST_USER)
@@ -110,7 +110,7 @@ class Port(Part):
         current = ovs.port(self.name)
         if current:
             self._require_ours(owner, *current)
-        require_own_id(owner, self.interface_id, host)
+        require_own_id(owner.vif_id, self.interface_id, host)
         leftovers = self._leftovers(owner, ovs)
         if current is None:
             port = OvsPort(
