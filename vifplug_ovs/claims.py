@@ -41,7 +41,8 @@ class Claims:
     ) -> Claims:
         """Read the claims of some VIFs, or with None of all; and those that note interface ids.
 
-        The id of a VIF is the interface id of hardly another, so that this is not looked for.
+        An interface id that is the id of one of these VIFs is not looked for among the others:
+        hardly any other VIF has it.
         """
         tokens = [token for token in files.tokens(Ovs.key) if _TOKEN.fullmatch(token)]
         if vif_ids is None:

@@ -35,7 +35,6 @@ _PAUSE = 0.002
 _LARGEST = 1 << 16
 """Bytes of a file: the few claims of one VIF on one device take some hundred."""
 
-
 _MOST = 64
 """Claims of one VIF on one device: further ones would make its file too large to be read."""
 

@@ -143,6 +143,11 @@ class Link:
         return 2 * (self.forward_delay or 0) / _HUNDREDTHS if self.stp else 0
 
     @property
+    def owners(self) -> frozenset[str]:
+        """The ids of the VIFs whose marks the device bears."""
+        return frozenset(mark.vif_id for mark in self.marks)
+
+    @property
     def shared_marks(self) -> tuple[SharedMark, ...]:
         """The marks of a shared device among the alternative names."""
         return tuple(mark for name in self.altnames if (mark := SharedMark.parse(name)))

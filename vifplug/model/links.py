@@ -56,8 +56,8 @@ class Links(Mapping[str, Link]):
     def namesakes(self, vif_id: str) -> frozenset[str]:
         """Return the other VIFs with claims or marks whose devices would have the same names."""
         names = (derived_name(prefix, vif_id) for prefix in PREFIXES)
-        marks = (mark for name in names if name in self for mark in self[name].marks)
-        every = {*(mark.vif_id for mark in marks), *self._claimants_like(vif_id)}
+        owners = (self[name].owners for name in names if name in self)
+        every = frozenset(self._claimants_like(vif_id)).union(*owners)
         return frozenset(other for other in every if is_namesake(other, vif_id))
 
     def _claimants_like(self, vif_id: str) -> Iterable[str]:
@@ -222,9 +222,9 @@ class Planned(Links):
         return tuple(found for found in every if found[0] in self)
 
     def namesakes(self, vif_id: str) -> frozenset[str]:
-        """Return the other VIFs with claims whose devices would have the same names.
+        """Return the other VIFs with claims or marks whose devices would have the same names.
 
-        Those that will have a claim are left out: their own names are not free by then.
+        VIFs that get these by the plan are left out: their names are not free by then.
         """
         return self._base.namesakes(vif_id)
 

@@ -33,6 +33,6 @@ def device(name: str, host: Host) -> Thing:
         name=name,
         title=name,
         kind=link.kind,
-        owners=frozenset(mark.vif_id for mark in link.marks),
+        owners=link.owners,
         shared=bool(link.shared_marks),
     )

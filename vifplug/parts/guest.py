@@ -47,10 +47,10 @@ class GuestTap(BridgePort):
         link = host.link(self.device)
         if link is None or link.kind != "tap":
             return ()
-        others = {mark.vif_id for mark in link.marks} - {owner.vif_id}
+        others = link.owners - {owner.vif_id}
         if others:
             needed = "the tap of this VIF's guest"
-            raise Conflict(owner.vif_id, self.device, f"belongs to VIF {others.pop()}", needed)
+            raise Conflict(owner.vif_id, self.device, f"belongs to VIF {min(others)}", needed)
         joined = link.master == self.bridge
         device, before = self.device, link.master
         join = SetLink(device=device, attribute="master", value=self.bridge, before=before)

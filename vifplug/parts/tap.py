@@ -90,12 +90,12 @@ class Tap(Part):
     def _require_same_shape(self, owner: Owner, link: Link, *, ours: bool) -> None:
         if link.kind != "tap":
             raise Conflict(owner.vif_id, self.name, f"is a {link.kind} device", "a tap")
-        others = {mark.vif_id for mark in link.marks} - {owner.vif_id}
+        others = link.owners - {owner.vif_id}
         if link.shared_marks:
             raise Conflict(owner.vif_id, self.name, "is a shared device", "a tap of this VIF's own")
         if others:
             needed = "a tap of this VIF's own"
-            raise Conflict(owner.vif_id, self.name, f"belongs to VIF {others.pop()}", needed)
+            raise Conflict(owner.vif_id, self.name, f"belongs to VIF {min(others)}", needed)
         if not ours and self.name != derived_name("tap", owner.vif_id):
             raise Conflict(owner.vif_id, self.name, "is there and not ours", "a name that is free")
         if link.multi_queue is not None and link.multi_queue != self.multi_queue:
@@ -121,7 +121,7 @@ def takes_address(bridge: Link, tap: Link) -> bool:
 def is_its_tap(device: str, owner: Owner, host: Host) -> bool:
     """Whether a tap is a VIF's, by its mark or by its name."""
     link = host.link(device)
-    marked = link is not None and any(mark.vif_id == owner.vif_id for mark in link.marks)
+    marked = link is not None and owner.vif_id in link.owners
     return marked or device == derived_name("tap", owner.vif_id)
 
 

@@ -101,10 +101,10 @@ def _own(vif_id: str, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterato
         if name.startswith(PREFIX):
             if device := host.carrying(name):
                 yield device
-        elif link := host.link(name):
-            ours = any(mark.vif_id == vif_id for mark in link.marks)
-            if ours or is_named_after(name, link, vif_id, kinds):
-                yield name, link
+        elif (link := host.link(name)) and (
+            vif_id in link.owners or is_named_after(name, link, vif_id, kinds)
+        ):
+            yield name, link
 
 
 def _bridge_above(link: Link, own: dict[str, Link], host: Host) -> str | None:

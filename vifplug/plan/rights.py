@@ -38,6 +38,7 @@ def require(
     """Raise Conflict where a VIF's part may not make a change, after those ``before`` it."""
     if isinstance(part, BridgePort | Tap) and isinstance(operation, SetLink):
         _require_bridge_kept(operation, owner, host, before)
+    roles = part.roles(owner, host)
     for name in operation.made:
         if is_anothers_name(name, owner.vif_id):
             found, needed = "is the name of another VIF's device", "a name of this VIF's own"
@@ -45,8 +46,6 @@ def require(
         if is_derived(name, owner.vif_id) and (others := host.namesakes(owner.vif_id)):
             found, needed = f"is a name of VIF {min(others)} too", "an id that begins otherwise"
             raise Conflict(owner.vif_id, name, found, needed)
-    roles = part.roles(owner, host)
-    for name in operation.made:
         if name in roles:
             _require_allowed(name, roles[name], owner, host)
     for thing in operation.things(host):

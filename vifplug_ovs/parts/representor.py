@@ -97,7 +97,7 @@ class Representor(Part):
         if link is None or not _PORT_NAME.fullmatch(link.port_name or ""):
             state = "is no representor" if link else "is not there"
             raise Conflict(owner.vif_id, self.device, state, needed)
-        users = {mark.vif_id for mark in link.marks} | host.claimants(self.device)
+        users = link.owners | host.claimants(self.device)
         if others := users - {owner.vif_id}:
             raise Conflict(owner.vif_id, self.device, f"is used by VIF {min(others)}", needed)
         if link.master and link.master != _DATAPATH:
