@@ -14,6 +14,7 @@ from tests.ovs.conftest import Host
 from tests.ovs.vifs import ovs_vif
 from vifplug import Conflict, GenericVIFDriver, VifplugError
 from vifplug.kernel.namespace import network_namespace
+from vifplug.model.mark import Owner
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.configured import forked
 from vifplug_ovs import privileged
@@ -187,6 +188,29 @@ def test_a_vif_of_its_own_is_plugged_by_such_requests(
     assert reply.get("changed") is True, "else the requests above are refused for another reason"
     assert victims.unplug()["changed"] is True
     assert victims.differs(victims.before) == []
+
+
+@pytest.mark.parametrize(
+    ("tap", "parts"),
+    [
+        (TAP["name"], (TAP, port(str(TAP["name"]), "br-int", interface_id=X))),
+        (TAP["name"], (port(str(TAP["name"]), "br-int", interface_id=X),)),
+        (TAP["name"], ({"kind": "ovs-claim", "on": "br-int", "interface_id": X},)),
+        ("own", (port("own", "br-int", interface_id=X),)),
+    ],
+    ids=["tap", "port", "claim", "port with a name of its own"],
+)
+def test_a_caller_that_tells_no_place_has_its_vif_in_no_two_switches(
+    tap: str, parts: tuple[dict[str, Any], ...], victims: Victims
+) -> None:
+    mark = Owner(vif_id=X, vif_type="bridge").mark("tap")
+    for line in ("link add brlx type bridge", f"tuntap add {tap} mode tap vnet_hdr",
+                 f"link property add dev {tap} altname {mark}",
+                 f"link set {tap} master brlx up"):  # fmt: skip
+        victims.namespace.ip(*line.split())
+    before = victims.everything()
+    assert f"{tap} is on brlx already" in victims.plug(*parts)["error"]["text"]
+    assert victims.differs(before) == []
 
 
 @pytest.mark.parametrize("other", [MANUAL, AUTOMATIC, HYBRID, OWN], ids=["manual", "automatic",

@@ -12,7 +12,6 @@ from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, SwitchOperation
-from vifplug.parts.bridge import BridgePort
 from vifplug.parts.part import Part
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
@@ -47,7 +46,7 @@ class Plugging:
     @property
     def names(self) -> Sequence[str]:
         """Names by which the VIF may be found somewhere: a caller may keep some to itself."""
-        ports = (part.device for part in self.wanted.parts if isinstance(part, BridgePort))
+        ports = (name for part in self.wanted.parts for name in part.ports)
         return tuple(dict.fromkeys([*self.elsewhere, *self.wanted.devices, *ports]))
 
     def at_switch(self, order: Order) -> None:

@@ -25,6 +25,7 @@ from vifplug.kernel.perform import Kernel
 from vifplug.model.mark import CLAIMS, SharedMark
 from vifplug.model.snapshot import Snapshot
 from vifplug.parts.part import Part, build
+from vifplug.plan.place import Lookup
 from vifplug.plan.shape import require_used
 from vifplug.query import firewall
 from vifplug.switch import Departure, Switch, Wanted
@@ -56,6 +57,7 @@ def plug(
 ) -> list[dict[str, Any]]:
     """Plug the VIFs of a request; one that fails hurts no other. See ``vifplug.privileged``."""
     known = tuple(kinds)
+    derived = Lookup.of(known, ())
     dropping = _Firewall()
 
     def one(request: Request, position: int) -> apply.Plugging:
@@ -66,7 +68,9 @@ def plug(
             for part in parts:
                 require(part)
         wanted = Wanted(owner=vif.owner, parts=parts, interface_id=vif.interface_id, move=vif.move)
-        return apply.Plugging(wanted=wanted, elsewhere=vif.elsewhere)
+        # Its own names as well, because a caller may keep some to itself.
+        names = (*vif.elsewhere, *derived.names(vif.vif_id))
+        return apply.Plugging(wanted=wanted, elsewhere=names)
 
     def several(vifs: Sequence[apply.Plugging], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]

@@ -63,9 +63,9 @@ class Bridge(Part):
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         mark = shared_mark("bridge", self.name)
+        link = host.link(self.name)
         # Without IPv6 the host can't be reached from, or get an address of, the tenant's network;
         # with these ARP settings it answers there for the bridge's own addresses only.
-        link = host.link(self.name)
         quiet = {"ipv6": has_ipv6(self.name, host), "arp_ignore": 1, "arp_announce": 2}
         if link is None:
             if not self.create:
@@ -187,12 +187,16 @@ class BridgePort(Part):
     def places(self) -> tuple[str, ...]:
         return (self.bridge,)
 
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return (self.device,)
+
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
         return {self.bridge: JOINED}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = host.link(self.device)
-        if link and all(mark.vif_id != owner.vif_id for mark in link.marks):
+        if link and owner.vif_id not in link.owners:
             raise Conflict(owner.vif_id, self.device, "is not ours", "a device of this VIF's own")
         before = link.master if link else None
         if before == self.bridge:

@@ -83,6 +83,11 @@ class Part:
         """The bridges, or other devices of the host, that the VIF itself joins by this part."""
         return ()
 
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The VIF's own devices that this part makes ports of a bridge."""
+        return ()
+
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
         """Return by name the things of others that the part may change, and as what each.
 

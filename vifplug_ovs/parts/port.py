@@ -83,6 +83,10 @@ class Port(Part):
         return (self.bridge,)
 
     @property
+    def ports(self) -> tuple[str, ...]:
+        return () if self.type else (self.name,)
+
+    @property
     def _options(self) -> dict[str, str]:
         options = {"vhost-server-path": self.socket, "peer": self.peer}
         return {name: value for name, value in options.items() if value}
