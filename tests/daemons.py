@@ -7,6 +7,7 @@ A test of hostile requests asks by :func:`ask` and compares :class:`Usage` befor
 from __future__ import annotations
 
 import importlib
+import multiprocessing.synchronize
 import os
 import re
 import time
@@ -15,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from vifplug.errors import VifplugError
+from vifplug.parts import Part
 
 _FIELDS = {"changed": bool, "devices": tuple, "made": tuple, "removed": tuple, "dropping": tuple}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -41,6 +45,27 @@ def ask(entrypoint: Callable[[Any], Any], request: Any) -> list[Reply]:
     for reply in replies:
         require_well_formed(reply)
     return list(replies)
+
+
+def plan_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Part],
+    seconds: float,
+    begun: multiprocessing.synchronize.Event | None = None,
+) -> None:
+    """Have each part of a kind take its time in a plan, in daemons that are forked from now on.
+
+    ``begun`` is set when the first one is planned.
+    """
+    operations = kind.operations
+
+    def slowly(self: Part, *args: Any) -> Any:
+        if begun:
+            begun.set()
+        time.sleep(seconds)
+        return operations(self, *args)
+
+    monkeypatch.setattr(kind, "operations", slowly)
 
 
 def require_well_formed(reply: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.bridge.requests import BRIDGE, CLAIM, errors, request, vif
 from tests.bridge.vifs import bridge_vif
-from tests.daemons import ask
+from tests.daemons import ask, plan_slowly
 from vifplug import GenericVIFDriver
 from vifplug.daemon.request import MOST_PARTS
 from vifplug.parts.claim import Claim
@@ -30,14 +29,8 @@ def test_planning_ends_at_the_deadline_and_frees_the_locks(
 ) -> None:
     driver.plug(None, bridge_vif(2))
     before, claims = namespace.everything(), every_claim()
-    operations, begun = Claim.operations, multiprocessing.Event()
-
-    def slowly(self: Claim, *args: Any) -> Any:
-        begun.set()
-        time.sleep(0.25)
-        return operations(self, *args)
-
-    monkeypatch.setattr(Claim, "operations", slowly)
+    begun = multiprocessing.Event()
+    plan_slowly(monkeypatch, Claim, 0.25, begun)
     fork(BridgePlugin)
     monkeypatch.undo()
     said: multiprocessing.Queue[bool] = multiprocessing.Queue()
@@ -59,13 +52,7 @@ def test_planning_ends_at_the_deadline_and_frees_the_locks(
 def test_vifs_past_the_deadline_are_not_begun(
     namespace: NetworkNamespace, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operations = Claim.operations
-
-    def slowly(self: Claim, *args: Any) -> Any:
-        time.sleep(0.6)
-        return operations(self, *args)
-
-    monkeypatch.setattr(Claim, "operations", slowly)
+    plan_slowly(monkeypatch, Claim, 0.6)
     fork(BridgePlugin)
     driver.plug(None, bridge_vif(2))
     before, claims = namespace.everything(), every_claim()

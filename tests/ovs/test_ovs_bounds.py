@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemons import ask
+from tests.daemons import ask, plan_slowly
 from tests.malformed import fail_alone
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import GenericVIFDriver
@@ -65,13 +65,7 @@ def test_planning_for_a_switch_ends_at_the_deadline(
     br_int: OpenVSwitch, driver: GenericVIFDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = br_int.everything()
-    operations = Claim.operations
-
-    def slowly(self: Claim, *args: Any) -> Any:
-        time.sleep(0.25)
-        return operations(self, *args)
-
-    monkeypatch.setattr(Claim, "operations", slowly)
+    plan_slowly(monkeypatch, Claim, 0.25)
     fork(OvsPlugin)
     replies = ask(privileged.plug, request(*map(claim, IDS[:32]), timeout=1))
     assert {reply["error"]["class"] for reply in replies} == {"vifplug.errors:DeadlineExceeded"}
