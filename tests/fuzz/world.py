@@ -293,8 +293,8 @@ class World:
         for table, name in before:
             asked = after.get((table, name), {}).get("mtu_request")
             if table == "Interface" and asked != before[table, name]["mtu_request"]:
-                words += f"-- clear Interface {name} mtu_request".split()
-                words += f"-- remove Interface {name} external_ids vifplug-mtu".split()
+                words += f"-- --if-exists clear Interface {name} mtu_request".split()
+                words += f"-- --if-exists remove Interface {name} external_ids vifplug-mtu".split()
         if self.ovs and words:
             self.ovs.vsctl(*words[1:])
         commands = [f"link del {name}" for table, name in new
