@@ -157,8 +157,8 @@ _CUT = 11
 
 def is_derived(name: str, vif_id: str) -> bool:
     """Whether a name is derived from the id of this VIF."""
-    found = _DERIVED.fullmatch(name) if len(name) == 14 else None
-    return found is not None and vif_id.startswith(found["id"])
+    start = _start_of_id(name)
+    return start is not None and vif_id.startswith(start)
 
 
 def is_anothers_name(name: str, vif_id: str) -> bool:
@@ -166,8 +166,14 @@ def is_anothers_name(name: str, vif_id: str) -> bool:
 
     Neutron derives the names of its Linux bridges (brq) from the ids of networks.
     """
+    start = _start_of_id(name)
+    return start is not None and not vif_id.startswith(start)
+
+
+def _start_of_id(name: str) -> str | None:
+    """Return the part of a VIF's id that a derived name has; None for any other name."""
     found = _DERIVED.fullmatch(name) if len(name) == 14 else None
-    return found is not None and not vif_id.startswith(found["id"])
+    return found["id"] if found else None
 
 
 _DERIVED = re.compile(r"(?!brq)[a-z]{2,5}?(?P<id>[0-9a-f]{8}-[0-9a-f]{0,4})")

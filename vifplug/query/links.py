@@ -30,7 +30,6 @@ _MANAGERS = (
 _UPLINKS = shared_mark(UPLINK, "")
 """How the mark of an uplink begins."""
 
-
 _CONF = Path("/proc/sys/net")
 _SETTINGS = (
     "ipv4.forwarding",
