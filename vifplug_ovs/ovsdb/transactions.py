@@ -186,7 +186,9 @@ class Transactions:
         if asked is None:
             return
         try:
-            results = asked.connection.receive(asked.number, deadline=self.deadline)
+            # An answer that is a little late still tells that vswitchd may have a guest's tap.
+            # Without it, the kernel's side is undone while the switch keeps the tap.
+            results = asked.connection.receive(asked.number, deadline=self.deadline + UNDO / 2)
         except Unanswered as error:
             self._late_undo = asked.undo  # linger() sends it after the transaction
             raise self.late("the transaction", "unknown") from error
