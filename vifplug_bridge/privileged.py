@@ -32,7 +32,7 @@ def _configured() -> Any:
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
-    return privileged.plug(request, kinds=CORE)
+    return privileged.plug(request, kinds=CORE, remove_unused=_configured().remove_unused)
 
 
 @context.entrypoint

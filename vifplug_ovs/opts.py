@@ -87,6 +87,12 @@ OPTS = [
         default="/var/run/openvswitch",
         help="Where the sockets of vhost-user VIFs lie; others are refused.",
     ),
+    cfg.BoolOpt(
+        "remove_unused",
+        default=False,
+        help="Where a VIF moves to Open vSwitch, remove a Linux bridge or VLAN device that vifplug "
+        "made once nothing uses it; the bridge's uplink gets its addresses and routes back.",
+    ),
     cfg.StrOpt(
         "qos_type",
         default="linux-noop",

@@ -58,10 +58,17 @@ def _require_own_socket(part: Part) -> None:
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
-    return privileged.plug(request, kinds=KINDS, switch=_switch, require=_require_own_socket)
+    return privileged.plug(
+        request,
+        kinds=KINDS,
+        switch=_switch,
+        require=_require_own_socket,
+        remove_unused=_configured().remove_unused,
+    )
 
 
 @context.entrypoint
 def unplug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Unplug the VIFs of a request."""
-    return privileged.unplug(request, kinds=KINDS, switch=_switch)
+    unused = _configured().remove_unused
+    return privileged.unplug(request, kinds=KINDS, switch=_switch, remove_unused=unused)

@@ -45,7 +45,8 @@ def _snapshots(deadline: float) -> tuple[Snapshot, ...]:
 @context.entrypoint
 def plug(request: Mapping[str, Any]) -> list[privileged.Reply]:
     """Plug the VIFs of a request."""
-    return privileged.plug(request, kinds=KINDS, snapshots=_snapshots)
+    unused = _configured().remove_unused
+    return privileged.plug(request, kinds=KINDS, snapshots=_snapshots, remove_unused=unused)
 
 
 @context.entrypoint

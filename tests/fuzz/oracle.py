@@ -237,22 +237,6 @@ def _neighbours(looks: Looks, d: Difference) -> bool:
     return d.table == "neighbour" and device in looks.scenario.words and device in UPLINKS
 
 
-def _left_in_a_move(looks: Looks, d: Difference) -> bool:
-    """A VIF that moves leaves a bridge of ours behind, with its uplink, for the next VIF there."""
-    scenario = looks.scenario
-    moves = scenario.options.get("move") or any(plug.get("move") for plug in scenario.plugs)
-    if not moves or not looks.unplugged:
-        return False
-    bridges = {name for name, row in looks.devices()
-               if ("link", name) not in looks.before
-               and shared_mark("bridge", name) in row["altnames"]}  # fmt: skip
-    uplinks = {name for name, row in looks.devices()
-               if any(each.removeprefix(_UPLINK) in bridges for each in row["altnames"]
-                      if each.startswith(_UPLINK))}  # fmt: skip
-    device = d.name if d.table == "link" else looks.either(d.table, d.name).get("device")
-    return device in bridges | uplinks
-
-
 def _woken(looks: Looks, d: Difference) -> bool:
     """A device that was down comes up for a macvtap, with a mark that says so."""
     if d.table != "link" or looks.unplugged:
@@ -310,7 +294,6 @@ _ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
     _joined,
     _uplink,
     _neighbours,
-    _left_in_a_move,
     _woken,
     _raised,
     _pinned_mtu,

@@ -4,6 +4,7 @@
 This runs inside a plugin's privileged daemon, under its locks, but is itself plain code.
 """
 
+from vifplug.apply.clearing import unmake_unused
 from vifplug.apply.means import Means
 from vifplug.apply.outcome import Applied, Outcome, words
 from vifplug.apply.plugging import Plugging, plug
@@ -16,6 +17,7 @@ __all__ = [
     "Plugging",
     "clear",
     "plug",
+    "unmake_unused",
     "unplug",
     "used_by",
     "words",

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
-from vifplug.apply.outcome import Applied, Outcome, undo, words
+from vifplug.apply.outcome import Applied, Outcome, words
+from vifplug.apply.units import all_or_none
 from vifplug.errors import Conflict, DeadlineExceeded, InUse, PrivilegeError, UnplugFailed
 from vifplug.kernel.perform import perform
 from vifplug.model.host import BATCH, Host
@@ -163,12 +164,12 @@ def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) 
     marked = [vif for vif in busy if vif.marks and not vif.failures]
     for vif in marked:
         for unit in vif.marks:
-            vif.failures += _all_or_none(unit, means, vif.vif_id)
+            vif.failures += all_or_none(unit, means, vif.vif_id)
     _still_to_do(marked, means, remove_unused=remove_unused, claims=False)
     claimed = [vif for vif in busy if vif.claims and not vif.failures]
     for vif in claimed:
         for unit in vif.claims:
-            vif.failures += _all_or_none(unit, means, vif.vif_id)
+            vif.failures += all_or_none(unit, means, vif.vif_id)
     _still_to_do(claimed, means, remove_unused=False)
 
 
@@ -284,13 +285,13 @@ def _remove(leaving: Sequence[Unplugging], means: Means) -> None:
     for vif in leaving:
         for unit in vif.links:
             if unit[0] not in vif.own or len(unit) > 1:
-                vif.failures += _all_or_none(unit, means, vif.vif_id)
+                vif.failures += all_or_none(unit, means, vif.vif_id)
     own = [operation for vif in leaving for operation in vif.own]
-    if len(leaving) > 1 and own and not _all_or_none((RemoveLinks.of(own),), means, _ids(leaving)):
+    if len(leaving) > 1 and own and not all_or_none((RemoveLinks.of(own),), means, _ids(leaving)):
         return
     for vif in leaving:
         if vif.own:
-            vif.failures += _all_or_none((RemoveLinks.of(vif.own),), means, vif.vif_id)
+            vif.failures += all_or_none((RemoveLinks.of(vif.own),), means, vif.vif_id)
 
 
 def _ids(leaving: Sequence[Unplugging]) -> str:
@@ -324,16 +325,3 @@ def _still_to_do(
     except Exception as error:
         for vif in leaving:
             vif.failures.append(words(error))
-
-
-def _all_or_none(unit: Unit, means: Means, vif_id: str) -> list[str]:
-    """Do all of a unit or nothing; return what failed, and what could not be undone."""
-    performed: list[Operation] = []
-    for operation in unit:
-        try:
-            _require_time(means)
-            performed.append(operation)
-            means.perform(operation, vif_id=vif_id)
-        except Exception as error:
-            return [f"{operation}: {words(error)}", *undo(performed, means.take_back)]
-    return []

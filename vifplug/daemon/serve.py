@@ -54,6 +54,7 @@ def plug(
     switch: Open | None = None,
     snapshots: Read | None = None,
     require: Require | None = None,
+    remove_unused: bool = False,
 ) -> list[dict[str, Any]]:
     """Plug the VIFs of a request; one that fails hurts no other. See ``vifplug.privileged``."""
     known = tuple(kinds)
@@ -86,6 +87,8 @@ def plug(
                 leaves = apply.used_by(moving, means, remove_unused=True)
                 if leaves <= shared:
                     outcomes = apply.plug(vifs, means)
+                    if moving and remove_unused:
+                        outcomes = apply.unmake_unused(vifs, outcomes, leaves, means)
                     break
         changed = any(isinstance(o, apply.Applied) and o.changed for o in outcomes)
         if changed and time.monotonic() < means.deadline:

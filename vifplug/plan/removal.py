@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vifplug.model.host import Host
@@ -73,7 +74,12 @@ def _unused(vif_id: str, host: Host, kinds: Kinds, own: dict[str, Link]) -> list
     marks += [claim for _, claim in host.claims_of(vif_id)]
     owner = marks and Owner(vif_id=vif_id, vif_type=marks[0].vif_type, process=marks[0].process)
     leaving = Leaving(vif_id=vif_id, owner=owner or None, own=frozenset(own))
-    shared = used(vif_id, host, kinds)
+    return unused(used(vif_id, host, kinds), leaving, host, kinds)
+
+
+def unused(names: Iterable[str], leaving: Leaving, host: Host, kinds: Kinds) -> list[Unit]:
+    """Return what un-makes those of some shared devices that no other VIF uses, kind by kind."""
+    shared = tuple(names)
     units: list[Unit] = []
     for kind in kinds:
         for name in shared:
