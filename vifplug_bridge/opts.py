@@ -18,8 +18,8 @@ OPTS = [
     cfg.BoolOpt(
         "remove_unused",
         default=False,
-        help="On unplug, and when a VIF moves, remove a bridge or VLAN device that vifplug made once nothing uses it; "
-        "the bridge's uplink gets its addresses and routes back.",
+        help="On unplug, and when a VIF moves, remove a bridge or VLAN device that vifplug made "
+        "once nothing uses it; the bridge's uplink gets its addresses and routes back.",
     ),
     *FILTER_OPTS,
 ]

@@ -137,6 +137,7 @@ class World:
             self.ovs = self.stack.enter_context(OpenVSwitch(self.namespace))
             rundir = str(self.ovs.rundir)
             settings["vifplug_ovs"] = {
+                "remove_unused": "true",
                 "ovsdb_connection": self.ovs.endpoint,
                 "vhostuser_dir": rundir,
                 "datapath_type": "netdev",

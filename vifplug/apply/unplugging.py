@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from vifplug.apply.means import Means, log_each
 from vifplug.apply.outcome import Applied, Outcome, words
-from vifplug.apply.units import all_or_none
+from vifplug.apply.units import all_or_none, require_time
 from vifplug.errors import Conflict, DeadlineExceeded, InUse, PrivilegeError, UnplugFailed
 from vifplug.kernel.perform import perform
 from vifplug.model.host import BATCH, Host
@@ -147,11 +147,6 @@ def _too_late(vif: Departure, failures: Sequence[str], error: TimeoutError) -> O
     return DeadlineExceeded(vif.vif_id, _PLANNING, "failed")
 
 
-def _require_time(means: Means) -> None:
-    if time.monotonic() > means.deadline:
-        raise TimeoutError("the deadline passed")
-
-
 def _leave(leaving: Sequence[Unplugging], means: Means, *, remove_unused: bool) -> None:
     """Remove what the switch and the kernel have of some VIFs, and look at the host again."""
     _leave_switch(leaving, means)
@@ -177,7 +172,7 @@ def _in_use(vifs: Sequence[Departure], host: Host, means: Means) -> dict[str, Ou
     """Return the error for each VIF that a guest may hold, and that is not forced."""
     found = {}
     for vif in vifs:
-        _require_time(means)
+        require_time(means)
         found[vif.vif_id] = None if vif.force else held_by_guest(vif, host, means.kinds)
     return {vif_id: InUse(vif_id, held[0], "", held[1]) for vif_id, held in found.items() if held}
 
@@ -233,7 +228,7 @@ def _removals(
         host = host.planning()
     found = []
     for vif in vifs:
-        _require_time(means)
+        require_time(means)
         units = removal(vif.vif_id, host, means.kinds, remove_unused=remove_unused)
         found.append(units)
         for operation in (each for unit in units for each in unit if len(vifs) > 1):
