@@ -195,9 +195,11 @@ def _of_others(host: Host, bridge: str) -> Link | None:
 
 
 def _fixed_mtu(vif: VIF, host: Host, bridge: str, tap: str, uplink: str | None) -> tuple[Part, ...]:
-    """Return the part by which a bridge of others keeps its MTU, where the VIF's is smaller."""
+    """Return the part by which a bridge of others keeps the MTU that the VIF's would change."""
     link, mtu = _of_others(host, bridge), vif.network.mtu
-    if link is None or mtu is None or mtu >= link.mtu:
+    if link is None or mtu is None or mtu == link.mtu:
+        return ()
+    if mtu > link.mtu and any(name != tap for name in host.ports(bridge)):
         return ()
     other = host.link(uplink) if uplink else None
     joins = uplink if other and other.master != bridge else None

@@ -180,3 +180,28 @@ def test_a_plan_tells_the_mtu_that_a_bridge_of_ours_has(
         lines = str(driver.plan(None, vif)).splitlines()
         assert lines[1] == "  keep    bridge  br100            forward delay 0, STP off, MTU 1450"
         driver.plug(None, vif)
+
+
+@pytest.mark.parametrize("create_tap", [False, True])
+@pytest.mark.parametrize("asked", [1300, 9000])
+def test_a_bridge_without_ports_keeps_its_mtu(
+    asked: int, create_tap: bool, namespace: NetworkNamespace, conf: Config,
+    driver: GenericVIFDriver,
+) -> None:  # fmt: skip
+    """The kernel gives such a bridge the MTU of its only port, also a larger one."""
+    conf.config(group="vifplug_bridge", create_tap=create_tap)
+    namespace.ip("link", "add", "br100", "address", "02:00:00:00:00:01", "type", "bridge")
+    namespace.ip("link", "set", "br100", "up")
+    vif = bridge_vif(mtu=asked, **THEIRS)
+    driver.plug(None, vif)
+    if not create_tap:
+        with LibvirtsTap(namespace, tap_of(vif)):
+            namespace.ip("link", "set", tap_of(vif), "mtu", str(asked), "master", "br100", "up")
+            assert mtu(namespace, "br100") == 1500
+            assert not driver.check(None, vif)
+    else:
+        assert (mtu(namespace, "br100"), mtu(namespace, tap_of(vif))) == (1500, asked)
+        assert not driver.check(None, vif)
+        assert not driver.plug(None, vif).changed
+    driver.unplug(None, vif)
+    assert mtu(namespace, "br100") == 1500

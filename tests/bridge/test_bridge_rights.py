@@ -246,7 +246,7 @@ def test_no_tap_lowers_the_mtu_of_a_bridge_of_others(victims: Victims) -> None:
     small = OWN_TAP | {"mtu": 68}
     joins = port(str(OWN_TAP["name"]), "brhost")
     reply = victims.plug(small, joins)
-    assert "would lower brhost, which others made" in reply["error"]["text"]
+    assert "would give brhost, which others made, the MTU" in reply["error"]["text"]
     assert victims.differences == []
     fixed = {"kind": "mtu", "bridge": "brhost", "device": OWN_TAP["name"], "mtu": 68, "at": 1500}
     assert victims.plug(fixed, small, joins).get("changed") is True
@@ -254,7 +254,7 @@ def test_no_tap_lowers_the_mtu_of_a_bridge_of_others(victims: Victims) -> None:
     victims.unplug()
     assert victims.differences == []
     assert victims.plug(claim("brhost"))["changed"] is True, "it says that a plug was here"
-    assert "would lower brhost" in victims.plug(fixed, small, joins)["error"]["text"]
+    assert "would give brhost" in victims.plug(fixed, small, joins)["error"]["text"]
     victims.unplug()
     assert victims.differences == []
 
@@ -265,7 +265,7 @@ def test_no_tap_changes_a_bridge_of_others_that_it_is_in(
     joins = port(str(OWN_TAP["name"]), "brhost")
     assert victims.plug(OWN_TAP | {"mtu": 1500}, joins)["changed"] is True
     smaller = victims.plug(OWN_TAP | {"mtu": 1200}, joins)
-    assert "would lower brhost, which others made, to MTU 1200" in smaller["error"]["text"]
+    assert "would give brhost, which others made, the MTU 1200" in smaller["error"]["text"]
     assert mtu_of(namespace, "brhost") == 1500
     victims.unplug()
     namespace.ip("link", "set", "hport", "address", "02:00:00:00:77:77")
@@ -319,3 +319,15 @@ def test_a_bridge_of_others_that_has_taps_only_takes_one_more(
     found = GenericVIFDriver().plug(None, bridge_vif(should_create_bridge=False))
     assert found.changed
     assert namespace.everything()["links"]["br100"]["address"] == "fe:16:3e:11:22:00"
+
+
+def test_no_tap_raises_the_mtu_of_a_bridge_of_others_without_ports(victims: Victims) -> None:
+    victims.namespace.ip("link", "add", "brnone", "type", "bridge")
+    victims.before = victims.everything()
+    large, joins = OWN_TAP | {"mtu": 9000}, port(str(OWN_TAP["name"]), "brnone")
+    reply = victims.plug(large, joins)
+    assert "would give brnone, which others made, the MTU 9000" in reply["error"]["text"]
+    assert victims.differences == []
+    assert victims.plug(OWN_TAP | {"mtu": 1500}, joins)["changed"] is True
+    assert "would give brnone" in victims.plug(large, joins)["error"]["text"]
+    assert mtu_of(victims.namespace, "brnone") == 1500

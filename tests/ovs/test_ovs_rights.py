@@ -145,6 +145,10 @@ REFUSED = [
      "would lower br-ex, which the host uses"),
     ((shared("br-ex"), TAP, port(str(TAP["name"]), "br-ex", interface_id=X, mtu=68)),
      "would lower br-ex, which the host uses"),
+    # vswitchd gives a bridge the lowest address of its ports.
+    ((shared("br-int"), TAP | {"address": "00:00:00:00:00:01"},
+      port(str(TAP["name"]), "br-int", interface_id=X)),
+     "has the MAC address 00:00:00:00:00:01, which br-int would take"),
     # Linux devices beside the switch.
     (({"kind": "qbr", "name": QBR_X}, {"kind": "uplink", "device": "eth8", "bridge": QBR_X},
       {"kind": "veth", "name": f"qvb{X[:11]}", "peer": f"qvo{X[:11]}"},

@@ -13,6 +13,7 @@ from vifplug.apply.units import all_or_none
 from vifplug.errors import PlugFailed
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving
+from vifplug.plan.derived import with_core
 from vifplug.plan.removal import unused, used
 
 
@@ -51,4 +52,5 @@ def _cleared(vif: Plugging, outcome: Applied, left: Collection[str], means: Mean
 def _units(vif_id: str, left: Collection[str], means: Means) -> list[Unit]:
     host = means.look(batch=False)
     old = set(left) - set(used(vif_id, host, means.kinds))
-    return unused(sorted(old), Leaving(vif_id=vif_id), host, means.kinds)
+    # The old place may be another plugin's: its Linux bridge is a part of the core.
+    return unused(sorted(old), Leaving(vif_id=vif_id), host, with_core(means.kinds))

@@ -23,6 +23,7 @@ from vifplug.parts.roles import (
 )
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, is_its_tap, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
+from vifplug.parts.woken import asleep, wake
 
 CORE: tuple[type[Part], ...] = (
     Bridge,
@@ -56,6 +57,7 @@ __all__ = [
     "Tap",
     "Uplink",
     "Vlan",
+    "asleep",
     "build",
     "drift",
     "fresh",
@@ -65,4 +67,5 @@ __all__ = [
     "stale_address",
     "uplink_of",
     "vlan_device",
+    "wake",
 ]

@@ -22,12 +22,12 @@ _USUAL = 1500
 
 @dataclass(frozen=True, kw_only=True)
 class FixedMtu(Part):
-    """A bridge of others keeps its MTU when a tap with a smaller one joins.
+    """A bridge of others keeps its MTU when a tap with another one joins.
 
-    The kernel lowers a bridge to the least MTU of its ports, until somebody has set the bridge's
-    own. ``device`` is the tap, which libvirt or another part makes, and ``mtu`` the tap's.
-    ``at`` is the bridge's MTU as it was when the VIF was planned. ``uplink`` joins the bridge in
-    the same plug: the bridge has no larger MTU than that.
+    The kernel gives a bridge the least MTU of its ports, until somebody has set the bridge's own.
+    ``device`` is the tap, which libvirt or another part makes, and ``mtu`` the tap's. ``at`` is the
+    bridge's MTU as it was when the VIF was planned. ``uplink`` joins the bridge in the same plug:
+    the bridge has no larger MTU than that.
     """
 
     kind: ClassVar[str] = "mtu"
@@ -54,7 +54,7 @@ class FixedMtu(Part):
         if bridge is None or bridge.kind != "bridge":
             return ()
         at = self._kept(bridge.mtu, host)
-        if at <= self.mtu:
+        if at == self.mtu or (at < self.mtu and self._has_others(host)):
             return ()
         if shared_mark("bridge", self.bridge) in bridge.altnames or self._is_fixed(owner, host):
             return ()
@@ -78,6 +78,10 @@ class FixedMtu(Part):
         most = min((port.mtu for name, port in ports if name != self.device), default=_USUAL)
         return min(max(now, min(self.at, most)), uplink.mtu if uplink else MTU.most)
 
+    def _has_others(self, host: Host) -> bool:
+        """Whether the bridge has other ports: a tap with a larger MTU does not raise it then."""
+        return any(name != self.device for name in host.ports(self.bridge))
+
     def _is_fixed(self, owner: Owner, host: Host) -> bool:
         """Whether the bridge's MTU is set, as far as anybody can tell: the kernel does not."""
         # A tap under another name is left alone, where another program has put it.
@@ -86,7 +90,7 @@ class FixedMtu(Part):
         if bridge is None or bridge.mtu < self._kept(bridge.mtu, host):
             return False
         if tap:
-            return tap.master == self.bridge and tap.mtu < bridge.mtu
+            return tap.master == self.bridge and tap.mtu != bridge.mtu
         # Without libvirt's tap, the VIF's claim shows that a plug was here.
         return (self.bridge, owner.claim("bridge")) in {
             (device, str(claim)) for device, claim in host.claims_of(owner.vif_id)

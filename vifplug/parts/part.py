@@ -153,13 +153,14 @@ class Part:
 class Leaving:
     """A VIF that is being unplugged: its own devices, and the shared ones that go with it.
 
-    ``owner`` is None where no mark tells the VIF's type.
+    ``owner`` is None where no mark tells the VIF's type. ``asleep`` are devices that are set down.
     """
 
     vif_id: str
     owner: Owner | None = None
     own: frozenset[str] = frozenset()
     going: set[str] = field(default_factory=set)
+    asleep: set[str] = field(default_factory=set)
 
     def uses_alone(self, device: str, host: Host) -> bool:
         """Whether no other VIF claims a device."""

@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import derived_name
-from vifplug.parts.part import Part
+from vifplug.parts import CORE, Part
 
 Kinds = Sequence[type[Part]]
 """Kinds of part, in the order in which they are un-made."""
+
+
+def with_core(kinds: Kinds) -> Kinds:
+    """Return kinds of part and the core's: a VIF that moves may have devices of these too."""
+    return (*kinds, *(kind for kind in CORE if kind not in kinds))
 
 
 def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:

@@ -19,7 +19,7 @@ from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
-from vifplug.plan.derived import Kinds, named_after
+from vifplug.plan.derived import Kinds, named_after, with_core
 from vifplug.plan.removal import kind_of
 from vifplug.switch import Departure, Order, Wanted
 
@@ -64,7 +64,7 @@ def leave(
     """
     vif_id = departure.vif_id
     inside, unclaimed = without_claims(in_switch)
-    own = host.marked(vif_id) | named_after(vif_id, host, kinds)
+    own = host.marked(vif_id) | named_after(vif_id, host, with_core(kinds))
     taps = {
         name: link
         for name, link in own.items()

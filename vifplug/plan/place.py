@@ -10,7 +10,7 @@ from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
-from vifplug.plan.derived import Kinds, is_named_after
+from vifplug.plan.derived import Kinds, is_named_after, with_core
 from vifplug.plan.removal import kind_of
 from vifplug.switch import Wanted
 
@@ -54,7 +54,7 @@ class Lookup:
     @classmethod
     def of(cls, kinds: Kinds, ways: Iterable[tuple[str, str]]) -> Lookup:
         """Return how VIFs of some ways (vif_type and process) are looked for."""
-        prefixes = dict.fromkeys(prefix for kind in kinds for prefix in kind.derived)
+        prefixes = dict.fromkeys(prefix for kind in with_core(kinds) for prefix in kind.derived)
         roles = dict.fromkeys(role for kind in kinds for role in kind.own_roles)
         endings = (Owner(vif_id="", vif_type=vif_type, process=process).mark(role)
                    for vif_type, process in ways for role in roles)  # fmt: skip
@@ -102,7 +102,7 @@ def _own(vif_id: str, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterato
             if device := host.carrying(name):
                 yield device
         elif (link := host.link(name)) and (
-            vif_id in link.owners or is_named_after(name, link, vif_id, kinds)
+            vif_id in link.owners or is_named_after(name, link, vif_id, with_core(kinds))
         ):
             yield name, link
 

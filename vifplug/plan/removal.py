@@ -14,7 +14,7 @@ from vifplug.operations.claims import AddClaim, RemoveClaim
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part
-from vifplug.plan.derived import Kinds, named_after
+from vifplug.plan.derived import Kinds, named_after, with_core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def lost_marks(host: Host, kinds: Kinds) -> list[RemoveAltname]:
 
 def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:
     """Return the shared devices that a VIF uses: it claims them, or its devices are their ports."""
-    own = host.marked(vif_id) | named_after(vif_id, host, kinds)
+    own = host.marked(vif_id) | named_after(vif_id, host, with_core(kinds))
     shared = {device for device, _ in host.claims_of(vif_id)}
     shared |= {link.master for link in own.values() if link.master}
     return tuple(sorted(shared - set(own)))

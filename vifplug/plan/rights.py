@@ -79,13 +79,13 @@ def _require_bridge_kept(
     if joins and takes_address(bridge, port):
         found = f"has the MAC address {port.address}, which {name} would take"
         raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")
-    # A port with less shows that the bridge has its own MTU.
-    keeps = not joins and port.mtu < bridge.mtu
-    if mtu < bridge.mtu and not keeps and not _sets_mtu(str(name), before):
-        found = f"would lower {name}, which others made, to MTU {mtu}"
-        raise Conflict(
-            owner.vif_id, operation.device, found, f"{bridge.mtu}, the bridge's, or more"
-        )
+    alone = mtu > bridge.mtu and not set(host.ports(str(name))) - {operation.device}
+    if not (mtu < bridge.mtu or alone) or _sets_mtu(str(name), before):
+        return
+    # A port with less, or an only port with more, shows that the bridge has its own MTU.
+    if joins or not (port.mtu < bridge.mtu or (alone and port.mtu > bridge.mtu)):
+        found = f"would give {name}, which others made, the MTU {mtu}"
+        raise Conflict(owner.vif_id, operation.device, found, f"{bridge.mtu}, the bridge's")
 
 
 def _sets_mtu(bridge: str, operations: Sequence[Operation]) -> bool:

@@ -125,7 +125,7 @@ class Port(Part):
                 mtu_request=self.mtu,
                 transient=True,
             )
-            self._require_mtu_kept(owner, host)
+            self._require_bridge_kept(owner, host)
             guest = host.link(self.guest) if self.guest else None
             added = AddPort(
                 device=self.name,
@@ -138,7 +138,7 @@ class Port(Part):
         bridge, port = current
         changes: list[Operation] = list(leftovers)
         if bridge != self.bridge:
-            self._require_mtu_kept(owner, host)
+            self._require_bridge_kept(owner, host)
             changes.append(
                 MovePort(device=self.name, source=bridge, target=self.bridge, row=port.row)
             )
@@ -160,12 +160,17 @@ class Port(Part):
             changes.append(Settle(device=self.name, bridge=self.bridge))
         return tuple(changes)
 
-    def _require_mtu_kept(self, owner: Owner, host: Host) -> None:
-        """Raise Conflict where a new port would lower the MTU of a bridge that the host uses.
+    def _require_bridge_kept(self, owner: Owner, host: Host) -> None:
+        """Raise Conflict where a new port would change the bridge's own device.
 
-        The part that keeps it comes before.
+        vswitchd gives it the lowest address of its ports that is not locally administered. It also
+        gives it their least MTU. A part that keeps the MTU of a bridge that the host uses comes
+        before.
         """
         link = host.link(self.name) if not self.type else None
+        if link and link.kind == "tap" and link.address and not is_local(link.address):
+            found = f"has the MAC address {link.address}, which {self.bridge} would take"
+            raise Conflict(owner.vif_id, self.name, found, "a locally administered address")
         mtu = min((each for each in (self.mtu, link and link.mtu) if each), default=None)
         used = used_by_host(self.bridge, host, above=mtu) if mtu else None
         if used is None or self.bridge in planned(host).fixed:
@@ -239,6 +244,11 @@ class Port(Part):
             return "move", f"from {moves[0].source}"
         adopted = any(isinstance(o, SetIds) and MARK in o.value for o in operations)
         return "change", "adopted" if adopted else ", ".join(str(o) for o in operations)
+
+
+def is_local(address: str) -> bool:
+    """Whether a MAC address is locally administered (IEEE 802)."""
+    return bool(int(address[:2], 16) & 2)
 
 
 @dataclass(frozen=True, kw_only=True)
