@@ -73,12 +73,16 @@ def compared(before: Rows, after: Rows) -> list[Difference]:
 
 @dataclass(frozen=True)
 class Looks:
-    """Two looks at a host, and the scenario in between. ``unplugged``: the second came last."""
+    """Two looks at a host, and the scenario in between. ``unplugged``: the second came last.
+
+    ``plugged``: the VIF is still plugged, and the switch may follow a plug that came before.
+    """
 
     scenario: Scenario
     before: Rows
     after: Rows
     unplugged: bool
+    plugged: bool = False
 
     @property
     def vif_id(self) -> str:
@@ -278,7 +282,7 @@ def _follows_ports(looks: Looks, d: Difference) -> bool:
                if table == "address")  # fmt: skip
     internal = looks.before.get(("Interface", device), {}).get("type") == "internal"
     follows = d.table == "netconf" or d.column == "mtu" or d.column.startswith("ipv6 ")
-    return follows and internal and not used and not looks.unplugged
+    return follows and internal and not used and (looks.plugged or not looks.unplugged)
 
 
 def _made_before(looks: Looks, d: Difference) -> bool:

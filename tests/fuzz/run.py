@@ -169,7 +169,7 @@ class Attempt:
             self.plugs.append("refused" if error else "done")
             then, now = now, world.rows()
             if error and now != then:
-                looks = self._settled(then)
+                looks = self._settled(then, plugged="done" in self.plugs)
                 self._note("failed plug", looks)
                 now = looks.after
             self._note("plug", Looks(scenario, start, now, False))
@@ -199,11 +199,11 @@ class Attempt:
             self.world.mend(self.before, looks.after)
             self.changed = bool(compared(self.before, self._settled(self.before).after))
 
-    def _settled(self, before: Any) -> Looks:
+    def _settled(self, before: Any, *, plugged: bool = False) -> Looks:
         """Return what is left, once the switch has followed its database."""
         until = time.monotonic() + _SETTLES
         while True:
-            looks = Looks(self.scenario, before, self.world.rows(), True)
+            looks = Looks(self.scenario, before, self.world.rows(), True, plugged)
             late = time.monotonic() > until or self.world.ovs is None
             if late or not forbidden(looks):
                 return looks
