@@ -76,8 +76,10 @@ def _require_bridge_kept(
         return
     if bridge.marks or shared_mark("bridge", str(name)) in bridge.altnames:
         return
-    if joins and takes_address(bridge, port):
-        found = f"has the MAC address {port.address}, which {name} would take"
+    # A device of this plan without an address gets a random one.
+    if joins and (port.address is None or takes_address(bridge, port)):
+        has = f"the MAC address {port.address}" if port.address else "a random MAC address"
+        found = f"has {has}, which {name} would take"
         raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")
     alone = mtu > bridge.mtu and not set(host.ports(str(name))) - {operation.device}
     if not (mtu < bridge.mtu or alone) or _sets_mtu(str(name), before):
