@@ -80,6 +80,7 @@ SAMPLES: Mapping[str, Any] = {
     "details.ovs_hybrid_plug": True,
     "details.ovs_create_tap": True,
     "details.delegate_create": True,
+    "details.bound_drivers": {"0": "openvswitch"},
     "details.vhostuser_socket": f"{_SOCKET}x",
     "details.vhostuser_mode": "client",
     "details.vhostuser_ovs_plug": False,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vifplug.fields import Choice, Text
+from vifplug.fields import LINE, Choice, Table, Text
 from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
 
@@ -19,6 +19,12 @@ PROCESSES = (MANUAL, AUTOMATIC, HYBRID)
 
 CHOOSE = "choose"
 """The value of option process that leaves the choice to the plugin."""
+
+AGENT, OVN = "openvswitch", "ovn"
+"""The mechanism drivers of Neutron by which a port is wired: by the Open vSwitch agent, by OVN."""
+
+DRIVERS = Table(LINE, most=64)
+"""Neutron's ``bound_drivers``: the mechanism driver that has bound the port, by level."""
 
 DATAPATHS = Choice("system", "netdev")
 QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",

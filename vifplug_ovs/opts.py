@@ -67,8 +67,9 @@ OPTS = [
         "isolate",
         default=False,
         help="Make ports in the dead VLAN (tag 4095), from which Neutron's Open vSwitch agent "
-        "takes them once it has wired them. Not for OVN, which leaves them there. A port that is "
-        "there is left alone, and one of a trunk's bridge is never isolated.",
+        "takes them once it has wired them. This is for VIFs that do not tell by their "
+        "bound_drivers who wires the port: the agent's are isolated, and OVN's are not. A port "
+        "that is there is left alone, and one of a trunk's bridge is never isolated.",
     ),
     cfg.BoolOpt(
         "per_port_bridge",

@@ -22,7 +22,7 @@ from vifplug.switch import Departure
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts, ownbridge, passthrough
 from vifplug_ovs import ports as switch
-from vifplug_ovs.names import AUTOMATIC, HYBRID, MANUAL, PROCESSES
+from vifplug_ovs.names import AUTOMATIC, DRIVERS, HYBRID, MANUAL, PROCESSES
 from vifplug_ovs.parts import (
     DATAPATHS,
     KINDS,
@@ -49,7 +49,7 @@ class OvsDetails:
     ``ovs_hybrid_plug`` and ``ovs_create_tap`` pin the process to hybrid and to manual;
     ``delegate_create``, which is Nova's, has manual stand in for automatic;
     ``datapath_type`` is that of a new bridge. ``pci_slot`` is the virtual function of
-    vnic_types direct, vdpa and remote-managed.
+    vnic_types direct, vdpa and remote-managed. ``bound_drivers`` tells who wires the port.
     """
 
     datapath_type: str | None = declared(DATAPATHS, default=None)
@@ -57,6 +57,7 @@ class OvsDetails:
     ovs_create_tap: bool = declared(BOOLEAN, default=False)
     delegate_create: bool = declared(BOOLEAN, default=False)
     pci_slot: str | None = declared(PCI, default=None)
+    bound_drivers: Mapping[str, str] | None = declared(DRIVERS, default=None)
 
 
 _ON_THE_SWITCH = (
@@ -69,6 +70,7 @@ _ON_THE_SWITCH = (
     "network.should_create_bridge",
     "network.multi_host",
     Use("details.datapath_type", "of a bridge that is made"),
+    "details.bound_drivers",
 )
 _NORMAL: Uses = (
     *NIC,
@@ -130,8 +132,9 @@ class OvsPlugin(VIFPlugin):
             return passthrough.wire(vif, host, self.options, pci_slot=slot, bridge=bridge)
         self.require_vnic_type(vif)
         pins = {n: getattr(details, n) for n in _PINS}
-        wanted = [name for name in ("isolate", "per_port_bridge") if self.options[name]]
-        beforehand = wanted[0] if wanted else ""
+        isolation = switch.isolation(vif, self._bridge(vif), self.options)
+        own = "option per_port_bridge" if self.options["per_port_bridge"] else ""
+        beforehand = isolation or own
         choice = choose(
             vif, host, details=pins, pinned=self.options["process"], beforehand=beforehand
         )
@@ -140,7 +143,7 @@ class OvsPlugin(VIFPlugin):
         parts, interface, notes = build[choice.process](vif, host, guest)
         if host.firewall and not vif.filtered and choice.process != HYBRID:
             notes = (f"{choice.process} leaves out the firewall that this host requires", *notes)
-        if choice.process == AUTOMATIC and switch.isolated(self._bridge(vif), self.options):
+        if choice.process == AUTOMATIC and isolation:
             notes = ("libvirt makes the port, so it is not isolated", *notes)
         today = choice.fresh if choice.fresh != choice.process else ""
         if today:
@@ -154,7 +157,12 @@ class OvsPlugin(VIFPlugin):
             process=choice.process,
             why=choice.why,
             today=today,
-            notes=(*left_out(vif, guest), *notes, *switch.bridge_notes(vif, host)),
+            notes=(
+                *left_out(vif, guest),
+                *notes,
+                *switch.isolation_notes(vif, self.options),
+                *switch.bridge_notes(vif, host),
+            ),
         )
 
     def _manual(self, vif: VIF, host: Host, asked: GuestSide) -> Way:

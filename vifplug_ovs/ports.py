@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.parts import MOST_TAP_MTU
 from vifplug.plugin import Check
-from vifplug_ovs.names import TRUNK_BRIDGE
+from vifplug_ovs.names import AGENT, OVN, TRUNK_BRIDGE
 from vifplug_ovs.parts import Bridge, FixedMtu, GuestPort, Port, used_by_host
 from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs
 
@@ -59,7 +59,7 @@ def port_of(
         qos_type=options["qos_type"] if queued else "",
         type=type,
         socket=socket,
-        isolated=isolated(bridge, options),
+        isolated=bool(isolation(vif, bridge, options)),
         guest=guest,
     )
 
@@ -115,9 +115,28 @@ def guest_port_of(vif: VIF, host: Host, name: str) -> tuple[GuestPort, ...]:
     return (port,)
 
 
-def isolated(bridge: Bridge, options: Options) -> bool:
-    """Whether new ports of a bridge are isolated: no agent wires those of a trunk's bridge."""
-    return bool(options["isolate"]) and not bridge.name.startswith(TRUNK_BRIDGE)
+def isolation(vif: VIF, bridge: Bridge, options: Options) -> str:
+    """Return what has a VIF's new port isolated, a detail or an option; "" where nothing has.
+
+    No agent wires the ports of a trunk's bridge, and OVN leaves a port in the dead VLAN.
+    """
+    drivers = _drivers(vif)
+    if bridge.name.startswith(TRUNK_BRIDGE) or OVN in drivers:
+        return ""
+    if AGENT in drivers:
+        return "details.bound_drivers"
+    return "option isolate" if options["isolate"] else ""
+
+
+def isolation_notes(vif: VIF, options: Options) -> tuple[str, ...]:
+    """Return a note on the option that a VIF of OVN does not follow."""
+    if not options["isolate"] or OVN not in _drivers(vif):
+        return ()
+    return ("option isolate left out: details.bound_drivers says that OVN wires the port",)
+
+
+def _drivers(vif: VIF) -> Collection[str]:
+    return (vif.details.get("bound_drivers") or {}).values()
 
 
 def checks(host: Host, options: Options) -> Iterable[Check]:

@@ -33,8 +33,8 @@ def choose(
 ) -> Choice:
     """Return how a VIF is connected: as it is plugged, as it is pinned, or as this host can.
 
-    ``details`` are the VIF's pins, ``pinned`` is the option's. ``beforehand`` names an option that
-    works only where the port is made before the guest.
+    ``details`` are the VIF's pins, ``pinned`` is the option's. ``beforehand`` names an option or a
+    detail that works only where the port is made before the guest.
     """
     plugged = _plugged(vif, host)
     if plugged is None:
@@ -60,7 +60,7 @@ def _fresh(
         # Nova waits for the port of a guest that it moves here before the guest comes.
         return Choice(process=MANUAL, why="details.delegate_create")
     if beforehand:
-        return Choice(process=MANUAL, why=f"option {beforehand}")
+        return Choice(process=MANUAL, why=beforehand)
     if runs:
         # libvirt makes a port when a guest starts, and never for one that runs.
         return Choice(process=MANUAL, why="its guest runs")

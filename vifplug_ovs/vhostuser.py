@@ -23,7 +23,7 @@ from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts
 from vifplug_ovs import ports as switch
-from vifplug_ovs.names import VHOST_USER, within
+from vifplug_ovs.names import DRIVERS, VHOST_USER, within
 from vifplug_ovs.parts import DATAPATHS, KINDS, SOCKET
 from vifplug_ovs.snapshot import VHOST_USER as PORT_TYPES
 from vifplug_ovs.snapshot import Ovs
@@ -39,13 +39,14 @@ class VhostUserDetails:
 
     ``vhostuser_mode`` is the guest's role: a server makes the socket, and the switch connects to
     it. ``vhostuser_ovs_plug``: Open vSwitch has the other end. By default, it has if the VIF names
-    a bridge.
+    a bridge. ``bound_drivers`` tells who wires the port.
     """
 
     vhostuser_socket: str = declared(SOCKET)
     vhostuser_mode: str = declared(Choice(_SERVER, _CLIENT), default=_SERVER)
     vhostuser_ovs_plug: bool | None = declared(BOOLEAN, default=None)
     datapath_type: str | None = declared(DATAPATHS, default=None)
+    bound_drivers: Mapping[str, str] | None = declared(DRIVERS, default=None)
 
 
 _SWITCHED = "with network.bridge, unless details.vhostuser_ovs_plug is false"
@@ -81,6 +82,7 @@ class VhostUserPlugin(VIFPlugin):
                     "network.mtu",
                     "network.should_create_bridge",
                     "network.multi_host",
+                    "details.bound_drivers",
                 )
             ),
             Use(
@@ -121,7 +123,11 @@ class VhostUserPlugin(VIFPlugin):
         if _switched(vif):
             on_bridge = self._on_a_bridge(vif)
             parts = self._parts(on_bridge, host, details, name)
-            notes = (*notes, *switch.bridge_notes(on_bridge, host))
+            notes = (
+                *notes,
+                *switch.isolation_notes(vif, self.options),
+                *switch.bridge_notes(on_bridge, host),
+            )
         else:
             notes = ("the switch at the other end of the socket is not Open vSwitch", *notes)
         if host.firewall and not vif.filtered:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from oslo_config.fixture import Config
 
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
+from tests.ovs.deadvlan import DEAD, FRAME, PAYLOAD, PLAIN, port_row, tagged
 from tests.ovs.realhost import wait_for_bridges
 from tests.ovs.vifs import IDS, ovs_vif
 from vifplug import Conflict, GenericVIFDriver
@@ -21,9 +21,7 @@ from vifplug.testing.dumps import differences
 TAP = f"tap{IDS[0]}"[:14]
 PB, PBP, IBP = (f"{prefix}{IDS[0]}"[:14] for prefix in ("pb", "pbp", "ibp"))
 TRUNK = "tbr-1f2e3d4c"
-PAYLOAD = b"\x88\xb5" + b"from the guest".ljust(60, b".")
-FRAME = bytes.fromhex("ffffffffffff" + "020000000001") + PAYLOAD
-TAGGED = FRAME[:12] + bytes.fromhex("81000064") + PAYLOAD
+TAGGED = tagged(100)
 
 
 pytestmark = on_both_datapaths
@@ -52,15 +50,6 @@ def passes(guest: TapEnd, wire: Capture, frame: bytes = FRAME) -> bool:
             continue
         return True
     return False
-
-
-def port_row(ovs: OpenVSwitch, name: str) -> tuple[Any, Any, Any]:
-    """Return a port's tag, vlan_mode and trunks."""
-    (row,) = [row for row in ovs.rows("Port") if row["name"] == name]
-    return row["tag"], row["vlan_mode"], row["trunks"]
-
-
-DEAD, PLAIN = (4095, "trunk", 4095), ([], [], [])
 
 
 def test_an_isolated_guest_reaches_nobody_until_it_is_wired(

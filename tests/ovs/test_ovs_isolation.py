@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port is isolated until Neutron's agent has wired it, where Neutron says that its agent will."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from oslo_config.fixture import Config
+
+from tests.ovs.databases import configuration
+from tests.ovs.deadvlan import DEAD, FRAME, PAYLOAD, PLAIN, port_row, tagged
+from tests.ovs.vifs import IDS, ovs_vif
+from vifplug import GenericVIFDriver
+from vifplug.sources import SOURCES
+from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
+
+TAP, FAR = (f"tap{vif_id}"[:14] for vif_id in IDS[:2])
+
+
+def neutron_port(drivers: dict[str, str] | None) -> dict[str, Any]:
+    """Return a port as Neutron's API shows it once these mechanism drivers have bound it."""
+    details: dict[str, Any] = {"connectivity": "l2", "bridge_name": "br-int", "port_filter": True}
+    return {
+        "port": {
+            "id": IDS[0],
+            "network_id": IDS[20],
+            "mac_address": "fa:16:3e:11:22:00",
+            "device_owner": "compute:nova",
+            "binding:vif_type": "ovs",
+            "binding:vnic_type": "normal",
+            "binding:vif_details": details | ({"bound_drivers": drivers} if drivers else {}),
+        }
+    }
+
+
+def nova_entry(drivers: dict[str, str] | None) -> dict[str, Any]:
+    """Return the same port as Nova has it."""
+    port = neutron_port(drivers)["port"]
+    return {
+        "id": port["id"],
+        "address": port["mac_address"],
+        "type": "ovs",
+        "vnic_type": "normal",
+        "details": port["binding:vif_details"],
+        "network": {"id": port["network_id"], "bridge": "br-int", "subnets": [], "meta": {}},
+    }
+
+
+AS_THEY_SAY = {"neutron": neutron_port, "nova": nova_entry}
+AGENT = {"0": "openvswitch"}
+WIRED_BY = (
+    pytest.param("neutron", AGENT, DEAD, {}, id="agent"),
+    pytest.param("nova", AGENT, DEAD, {}, id="agent-nova"),
+    pytest.param("neutron", {"0": "fabric", "1": "openvswitch"}, DEAD, {}, id="agent-of-a-fabric"),
+    pytest.param("nova", {"0": "ovn"}, PLAIN, {"isolate": True, "process": "manual"}, id="ovn"),
+    pytest.param("neutron", None, PLAIN, {"process": "manual"}, id="unsaid"),
+    pytest.param("neutron", None, DEAD, {"isolate": True}, id="unsaid-isolate"),
+)
+
+
+def arrives(guest: TapEnd, other: TapEnd, frame: bytes) -> bool:
+    """Whether a guest's frame comes to another guest; it is sent until it does."""
+    for _ in range(8):
+        guest.send(frame)
+        try:
+            while PAYLOAD not in other.receive(timeout=0.25):
+                pass
+        except TimeoutError:
+            continue
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("source", "drivers", "row", "options"), WIRED_BY)
+def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its_port(
+    source: str,
+    drivers: dict[str, str] | None,
+    row: tuple[Any, Any, Any],
+    options: dict[str, Any],
+    namespace: NetworkNamespace,
+    br_int: OpenVSwitch,
+    driver: GenericVIFDriver,
+    conf: Config,
+) -> None:
+    conf.config(group="vifplug_ovs", process="manual")
+    other = ovs_vif(1)
+    GenericVIFDriver().plug(None, other)
+    br_int.vsctl("set", "Port", FAR, "tag=1")
+    conf.config(group="vifplug_ovs", **{"process": "choose", **options})
+    driver = GenericVIFDriver()
+    vif = SOURCES[source].vif_of(AS_THEY_SAY[source](drivers))
+    start = configuration(br_int)
+    assert driver.plug(None, vif).process == "manual"
+    assert configuration(br_int) == start + 1, "isolated from the moment on in which it is there"
+    assert port_row(br_int, TAP) == row
+    with TapEnd(namespace, TAP) as guest, TapEnd(namespace, FAR) as far:
+        # A port without a VLAN is a trunk of all of them.
+        assert arrives(guest, far, tagged(1)) == (row == PLAIN)
+        # As Neutron's agent does it, where both ports are of one network.
+        clear = ("--", "clear", "Port", TAP, "vlan_mode", "trunks")
+        br_int.vsctl("set", "Port", TAP, "tag=1", *clear)
+        assert arrives(guest, far, FRAME)
+        assert not arrives(guest, far, tagged(1)), "its VLAN is the agent's to choose"
+        assert not driver.plug(None, vif).changed
+        assert not driver.check(None, vif)
+    driver.unplug_all([(None, vif), (None, other)], force=True)
