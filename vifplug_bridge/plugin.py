@@ -16,7 +16,17 @@ from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Owner, derived_name, shared_mark
 from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF, Network
-from vifplug.parts import Bridge, BridgePort, Claim, FixedMtu, Part, Uplink, Vlan, vlan_device
+from vifplug.parts import (
+    Bridge,
+    BridgePort,
+    Claim,
+    FixedMtu,
+    Part,
+    Uplink,
+    Vlan,
+    claimed_mtu,
+    vlan_device,
+)
 from vifplug.plugin import Check, VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_bridge import opts
@@ -76,23 +86,26 @@ class BridgePlugin(VIFPlugin):
         physical, notes = _physical(vif, host, bridge)
         notes = (*left_out(vif, guest), *notes, *_bridge_notes(vif, host, bridge, tap_name))
         uplink = physical[-1].device if physical and isinstance(physical[-1], Uplink) else None
+        makes_tap = self._makes_tap(vif, host, tap_name, bridge)
+        plugged_mtu = attach.plugged_mtu(host, tap_name)
+        mtu = vif.network.mtu or (plugged_mtu if makes_tap else None)
         parts: list[Part] = [
             Bridge(
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
-                mtu=vif.network.mtu or host.mtu,
+                mtu=mtu or plugged_mtu or claimed_mtu(vif.id, bridge, host) or host.mtu,
             ),
             *physical,
-            *_fixed_mtu(vif, host, bridge, tap_name, uplink),
+            *_fixed_mtu(mtu, host, bridge, tap_name, uplink),
         ]
         passed_over = _left_to_others(vif.network)
-        if not self._makes_tap(vif, host, tap_name, bridge):
+        if not makes_tap:
             parts += [Claim(on=bridge), *attach.guest_tap(vif, host, tap_name, bridge)]
             interface = attach.on_bridge(vif, guest, bridge, target=tap_name, filterref=filterref)
         else:
             guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
             theirs = _of_others(host, bridge)
-            default_mtu = theirs.mtu if theirs else None
+            default_mtu = plugged_mtu or (theirs.mtu if theirs else None)
             tap = attach.tap(vif, host, tap_name, guest, default_mtu=default_mtu)
             parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
             interface = attach.made_beforehand(vif, host, tap, guest, filterref)
@@ -171,9 +184,9 @@ def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tupl
     if network.vlan is None:
         raise vif.refuse("network.vlan", None, "1 to 4094 (should_create_vlan needs it)")
     name = vlan_device(uplink, network.vlan, host, name=f"vlan{network.vlan}")
-    lower = host.link(uplink)
-    least = min(host.mtu, lower.mtu) if lower else host.mtu
-    vlan = Vlan(name=name, lower=uplink, vlan=network.vlan, mtu=network.mtu or least)
+    lower, default = host.link(uplink), claimed_mtu(vif.id, name, host) or host.mtu
+    mtu = network.mtu or (min(default, lower.mtu) if lower else default)
+    vlan = Vlan(name=name, lower=uplink, vlan=network.vlan, mtu=mtu)
     parts = (vlan, Claim(on=name, role="vlan"), Uplink(device=name, bridge=bridge))
     return parts, _warnings(vif, host, name)
 
@@ -194,9 +207,11 @@ def _of_others(host: Host, bridge: str) -> Link | None:
     return link if is_bridge(link) and not ours else None
 
 
-def _fixed_mtu(vif: VIF, host: Host, bridge: str, tap: str, uplink: str | None) -> tuple[Part, ...]:
+def _fixed_mtu(
+    mtu: int | None, host: Host, bridge: str, tap: str, uplink: str | None
+) -> tuple[Part, ...]:
     """Return the part by which a bridge of others keeps the MTU that the VIF's would change."""
-    link, mtu = _of_others(host, bridge), vif.network.mtu
+    link = _of_others(host, bridge)
     if link is None or mtu is None or mtu == link.mtu:
         return ()
     if mtu > link.mtu and any(name != tap for name in host.ports(bridge)):

@@ -169,7 +169,7 @@ class OvsPlugin(VIFPlugin):
         name = vif.devname or derived_name("tap", vif.id)
         guest, notes = attach.as_its_tap(host, name, asked)
         bridge = self._bridge(vif)
-        default_mtu = switch.mtu_of(vif, host, bridge)
+        default_mtu = switch.mtu_of(vif, host, bridge, name)
         tap = attach.tap(vif, host, name, guest, default_mtu=default_mtu)
         port = switch.port_of(vif, host, self.options, name, bridge, guest=name)
         own, has_own = self.options["per_port_bridge"], ownbridge.has_one(vif, host)
@@ -204,7 +204,7 @@ class OvsPlugin(VIFPlugin):
         bridge = self._bridge(vif)
         parts = (
             FilterBridge(name=qbr),
-            Veth(name=qvb, peer=qvo, mtu=switch.mtu_of(vif, host, bridge)),
+            Veth(name=qvb, peer=qvo, mtu=switch.mtu_of(vif, host, bridge, qvo)),
             BridgePort(device=qvb, bridge=qbr),
             *switch.fixed_mtu(vif, host, bridge, qvo),
             switch.port_of(vif, host, self.options, qvo, bridge, guest=tap),

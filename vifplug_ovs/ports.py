@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from vifplug.fields import MTU
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug.parts import MOST_TAP_MTU
 from vifplug.plugin import Check
 from vifplug_ovs.names import AGENT, OVN, TRUNK_BRIDGE
 from vifplug_ovs.parts import Bridge, FixedMtu, GuestPort, Port, used_by_host
-from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs
+from vifplug_ovs.snapshot import NOT_READ, Ovn, Ovs, OvsPort
+
+_OWN = ("tap", "veth")
+"""The kinds of device that are a VIF's own: a representor's MTU is its driver's."""
 
 Options = Mapping[str, Any]
 """The plugin's own options by name."""
@@ -47,6 +51,7 @@ def port_of(
     guest: str | None = None,
 ) -> Port:
     """Return the port that bears the ids by which agents know a VIF."""
+    current, named = _plugged(name, host), vif.network.mtu
     # Only these, because other datapaths, and sockets, have no queueing disciplines.
     queued = datapath_of(bridge, host) == "system" and not type
     return Port(
@@ -55,7 +60,7 @@ def port_of(
         interface_id=vif.interface_id or vif.id,
         address=vif.address,
         vm=vif.instance.uuid,
-        mtu=mtu_of(vif, host, bridge),
+        mtu=mtu_of(vif, host, bridge, name) if named or not current else _requested(current),
         qos_type=options["qos_type"] if queued else "",
         type=type,
         socket=socket,
@@ -64,22 +69,40 @@ def port_of(
     )
 
 
-def mtu_of(vif: VIF, host: Host, bridge: Bridge) -> int:
-    """Return the MTU of a VIF's port: where the network has none, that of a bridge of the host's.
+def mtu_of(vif: VIF, host: Host, bridge: Bridge, name: str) -> int:
+    """Return the MTU of a VIF's device ``name``, its port.
 
-    As libvirt does it: else the switch would lower the bridge's device, and the host's traffic.
+    Where the network has none, a plugged VIF keeps its own. Another has that of a bridge of the
+    host's, as libvirt does it: else the switch would lower the bridge's device, and the host's
+    traffic.
     """
     if vif.network.mtu:
         return vif.network.mtu
+    current, device = _plugged(name, host), host.link(name)
+    if current and (requested := _requested(current)):
+        return requested
+    if device and device.kind in _OWN:
+        return device.mtu
     link = used_by_host(bridge.name, host)
     return min(link.mtu, MOST_TAP_MTU) if link else host.mtu
 
 
+def _plugged(name: str, host: Host) -> OvsPort | None:
+    ovs = host.switch(Ovs)
+    current = ovs.port(name) if ovs else None
+    return current[1] if current else None
+
+
+def _requested(port: OvsPort) -> int | None:
+    """Return the MTU that a port has been given; None for one that no part could ask for."""
+    requested = port.mtu_request
+    return requested if requested and MTU.least <= requested <= MTU.most else None
+
+
 def fixed_mtu(vif: VIF, host: Host, bridge: Bridge, port: str) -> tuple[FixedMtu, ...]:
     """Return the part by which a bridge of the host's keeps its MTU, where the VIF's is smaller."""
-    mtu = vif.network.mtu
-    link = used_by_host(bridge.name, host, above=mtu) if mtu else None
-    if mtu is None or link is None:
+    mtu = mtu_of(vif, host, bridge, port)
+    if used_by_host(bridge.name, host, above=mtu) is None:
         return ()
     return (FixedMtu(bridge=bridge.name, device=port, mtu=mtu),)
 

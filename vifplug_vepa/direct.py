@@ -18,7 +18,7 @@ from vifplug.model.host import Host
 from vifplug.model.link import PciFunction
 from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
-from vifplug.parts import Part, Vlan, vlan_device
+from vifplug.parts import Part, Vlan, claimed_mtu, vlan_device
 from vifplug.plugin import VIFPlugin
 from vifplug.wiring import Wiring
 from vifplug_vepa import opts
@@ -154,7 +154,8 @@ def vlan_on(
     ``name`` is what it is called where it must be made. The uplink must be there and up first.
     """
     name, lower = vlan_device(uplink, vlan, host, name=name), host.link(uplink)
-    mtu = vif.network.mtu or (min(host.mtu, lower.mtu) if lower else host.mtu)
+    default = claimed_mtu(vif.id, name, host) or host.mtu
+    mtu = vif.network.mtu or (min(default, lower.mtu) if lower else default)
     carrier = Lower(device=uplink, mode=CARRIES_VLAN, address=vif.address, mtu=mtu)
     return name, (carrier, Vlan(name=name, lower=uplink, vlan=vlan, mtu=mtu))
 

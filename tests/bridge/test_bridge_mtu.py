@@ -205,3 +205,67 @@ def test_a_bridge_without_ports_keeps_its_mtu(
         assert not driver.plug(None, vif).changed
     driver.unplug(None, vif)
     assert mtu(namespace, "br100") == 1500
+
+
+@pytest.mark.parametrize(
+    ("create_tap", "network"),
+    [
+        pytest.param(True, {}, id="our tap, our bridge"),
+        pytest.param(False, {}, id="libvirt's tap, our bridge"),
+        pytest.param(True, THEIRS, id="our tap, their bridge"),
+        pytest.param(False, THEIRS, id="libvirt's tap, their bridge"),
+    ],
+)
+def test_a_plugged_vif_keeps_its_mtu_where_a_later_one_names_none(
+    create_tap: bool, network: dict[str, bool], request: pytest.FixtureRequest, conf: Config
+) -> None:
+    theirs = network == THEIRS
+    host: NetworkNamespace = request.getfixturevalue("jumbo" if theirs else "namespace")
+    driver: GenericVIFDriver = request.getfixturevalue("driver")
+    conf.config(group="vifplug_bridge", create_tap=create_tap)
+    vif, bare = (bridge_vif(mtu=mtu, **network) for mtu in (1442, None))
+    driver.plug(None, vif)
+    if not create_tap:
+        _left_alone(driver, bare, host)
+        host.ip("tuntap", "add", tap_of(vif), "mode", "tap")
+        host.ip("link", "set", tap_of(vif), "mtu", "1442", "master", "br100", "up")
+    assert (mtu(host, tap_of(vif)), mtu(host, "br100")) == (1442, 9000 if theirs else 1442)
+    _left_alone(driver, bare, host)
+    assert "<mtu" not in driver.get_config(None, bare).to_xml()
+    assert driver.plug(None, bridge_vif(mtu=1400, **network)).changed
+    assert mtu(host, tap_of(vif)) == 1400
+
+
+def _left_alone(driver: GenericVIFDriver, vif: VIF, host: NetworkNamespace) -> None:
+    """Require that plan, check and plug say the same of a VIF, and that nothing changes."""
+    before = host.everything()
+    plan = driver.plan(None, vif)
+    assert not plan.operations
+    assert {step.action for step in plan.steps} == {"keep"}
+    assert not driver.check(None, vif)
+    assert not driver.plug(None, vif).changed
+    assert differences(before, host.everything()) == []
+
+
+def test_a_bare_tap_keeps_its_mtu_where_a_later_vif_names_none(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    data = {"id": bridge_vif().id, "vif_type": "tap", "address": "fa:16:3e:11:22:33"}
+    vif, bare = (VIF.from_dict({**data, "network": network}) for network in ({"mtu": 1442}, {}))
+    driver.plug(None, vif)
+    assert mtu(namespace, tap_of(vif)) == 1442
+    _left_alone(driver, bare, namespace)
+    driver.unplug(None, bare)
+    driver.plug(None, bare)
+    assert mtu(namespace, tap_of(vif)) == 1500, "one that is not plugged has the option's"
+
+
+def test_a_bridge_of_ours_that_was_lowered_is_repaired_without_an_mtu_of_the_network(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    taps(conf)
+    bare = bridge_vif(mtu=None)
+    driver.plug(None, bare)
+    namespace.ip("link", "set", "br100", "mtu", "1300")
+    assert driver.plug(None, bare).changed
+    assert (mtu(namespace, tap_of(bare)), mtu(namespace, "br100")) == (1500, 1500)

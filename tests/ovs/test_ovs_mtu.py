@@ -177,3 +177,68 @@ def test_a_plug_that_fails_takes_its_request_back(
         while (left := jumbo.differs(before)) and time.monotonic() < until:
             time.sleep(0.05)
         assert left == []
+
+
+@pytest.mark.parametrize("address", [False, True], ids=["plain", "hosts bridge"])
+@pytest.mark.parametrize("way", ["manual", "automatic", "hybrid", "own bridge"])
+def test_a_plugged_vif_keeps_its_mtu_where_a_later_one_names_none(
+    way: str, address: bool, jumbo: Jumbo, conf: Config, driver: GenericVIFDriver
+) -> None:
+    if not address:
+        jumbo.namespace.ip("addr", "del", "192.0.2.7/24", "dev", "br-int")
+    own = way == "own bridge"
+    conf.config(group="vifplug_ovs", process="manual" if own else way, per_port_bridge=own)
+    vif, bare = ovs_vif(mtu=1442), ovs_vif(mtu=None)
+    driver = GenericVIFDriver()
+    driver.plug(None, vif)
+    if way == "automatic":
+        require_left_alone(bare, jumbo, driver)
+        tap = ports(vif, way)
+        jumbo.namespace.ip("tuntap", "add", tap, "mode", "tap")
+        jumbo.namespace.ip("link", "set", tap, "mtu", "1442", "up")
+        ids = (f"external_ids:{key}={vif.id}" for key in ("iface-id", "vm-id"))
+        jumbo.ovs.vsctl("add-port", "br-int", tap, "--", "set", "Interface", tap, *ids)
+    jumbo.settled()
+    assert jumbo.mtu(ports(vif, way)) == 1442
+    require_left_alone(bare, jumbo, driver)
+    if way != "automatic":
+        assert driver.plug(None, ovs_vif(mtu=1400)).changed
+        assert jumbo.becomes(ports(vif, way), 1400)
+
+
+def require_left_alone(vif: VIF, jumbo: Jumbo, driver: GenericVIFDriver) -> None:
+    """Require that plan, check and plug say the same of a VIF, and that nothing changes."""
+    jumbo.settled()
+    before = jumbo.everything()
+    plan = driver.plan(None, vif)
+    assert not plan.operations
+    assert {step.action for step in plan.steps} == {"keep"}
+    assert not driver.check(None, vif)
+    assert not driver.plug(None, vif).changed
+    assert jumbo.differs(before) == []
+
+
+def test_a_device_whose_mtu_another_program_changed_gets_its_ports_back(
+    jumbo: Jumbo, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_ovs", process="manual")
+    driver.plug(None, ovs_vif(mtu=1442))
+    tap = ports(ovs_vif(), "manual")
+    jumbo.namespace.ip("link", "set", tap, "mtu", "1300")
+    driver.plug(None, ovs_vif(mtu=None))
+    assert jumbo.becomes(tap, 1442)
+
+
+def test_a_port_that_was_lost_comes_back_with_the_mtu_of_its_tap(
+    jumbo: Jumbo, conf: Config, driver: GenericVIFDriver
+) -> None:
+    conf.config(group="vifplug_ovs", process="manual")
+    vif, bare = ovs_vif(mtu=1442), ovs_vif(mtu=None)
+    driver.plug(None, vif)
+    tap = ports(vif, "manual")
+    jumbo.ovs.vsctl("del-port", tap)
+    assert driver.plug(None, bare).changed
+    jumbo.settled()
+    assert (jumbo.mtu(tap), jumbo.mtu("br-int")) == (1442, 9000)
+    assert jumbo.ovs.vsctl("get", "Interface", tap, "mtu_request").strip() == "1442"
+    require_left_alone(bare, jumbo, driver)

@@ -42,9 +42,11 @@ def tap(
 ) -> Tap:
     """Return the tap of a guest; ``address`` is that of its host side. Raises InvalidVIF.
 
-    ``default_mtu`` is the MTU where the network has none: by default that of the host.
+    ``default_mtu`` is the MTU where the network has none: by default that of the tap which is
+    there, else that of the host.
     """
-    mtu = vif.network.mtu or min(default_mtu or host.mtu, MOST_TAP_MTU)
+    default = default_mtu or plugged_mtu(host, name) or host.mtu
+    mtu = vif.network.mtu or min(default, MOST_TAP_MTU)
     if mtu > MOST_TAP_MTU:
         raise vif.refuse("network.mtu", mtu, f"at most {MOST_TAP_MTU} where a tap is made")
     return Tap(
@@ -53,6 +55,12 @@ def tap(
         mtu=mtu,
         multi_queue=guest.queues is not None,
     )
+
+
+def plugged_mtu(host: Host, name: str) -> int | None:
+    """Return the MTU of a VIF's tap that is there: a VIF without an MTU leaves it alone."""
+    link = host.link(name)
+    return link.mtu if link and link.kind == "tap" else None
 
 
 def made_beforehand(

@@ -8,7 +8,7 @@ it is un-made. All of it is pure.
 
 from vifplug.model.mark import UPLINK, VLAN_DEVICE
 from vifplug.parts.bridge import Bridge, BridgePort
-from vifplug.parts.claim import BRIDGED, Claim
+from vifplug.parts.claim import BRIDGED, Claim, claimed_mtu
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
 from vifplug.parts.part import Leaving, Part, build, drift, fresh
@@ -59,6 +59,7 @@ __all__ = [
     "Vlan",
     "asleep",
     "build",
+    "claimed_mtu",
     "drift",
     "fresh",
     "host_side_address",

@@ -22,6 +22,17 @@ Another bridge may have such a device as its port: no VIF takes the device's fra
 """
 
 
+def claimed_mtu(vif_id: str, device: str, host: Host) -> int | None:
+    """Return the MTU of a device that a VIF has a claim on: a VIF without an MTU keeps it.
+
+    None: the VIF has no claim there, or the device is gone.
+    """
+    link = host.link(device)
+    if link is None or all(on != device for on, _ in host.claims_of(vif_id)):
+        return None
+    return link.mtu
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim(Part):
     """This VIF's use of a shared device that has no port of the VIF's own to show for it."""
