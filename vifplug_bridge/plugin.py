@@ -87,7 +87,7 @@ class BridgePlugin(VIFPlugin):
         notes = (*left_out(vif, guest), *notes, *_bridge_notes(vif, host, bridge, tap_name))
         uplink = physical[-1].device if physical and isinstance(physical[-1], Uplink) else None
         makes_tap = self._makes_tap(vif, host, tap_name, bridge)
-        plugged_mtu = attach.plugged_mtu(host, tap_name)
+        plugged_mtu = _plugged_mtu(host, tap_name, bridge)
         mtu = vif.network.mtu or (plugged_mtu if makes_tap else None)
         parts: list[Part] = [
             Bridge(
@@ -205,6 +205,19 @@ def _of_others(host: Host, bridge: str) -> Link | None:
     link = host.link(bridge)
     ours = link is not None and shared_mark("bridge", bridge) in link.altnames
     return link if is_bridge(link) and not ours else None
+
+
+def _plugged_mtu(host: Host, tap: str, bridge: str) -> int | None:
+    """Return the MTU of a plugged VIF's tap, which a VIF without an MTU leaves alone.
+
+    A bridge of ours has the largest MTU that its VIFs ask for. So a smaller tap was lowered by
+    another program. It stays as it is while a guest holds it, because its VIF may have asked for
+    it.
+    """
+    kept, link, on = attach.plugged_mtu(host, tap), host.link(tap), host.link(bridge)
+    if kept is None or link is None or link.carrier or on is None or _of_others(host, bridge):
+        return kept
+    return max(kept, min(on.mtu, host.mtu))
 
 
 def _fixed_mtu(

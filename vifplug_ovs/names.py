@@ -26,6 +26,9 @@ AGENT, OVN = "openvswitch", "ovn"
 DRIVERS = Table(LINE, most=64)
 """Neutron's ``bound_drivers``: the mechanism driver that has bound the port, by level."""
 
+DEAD_VLAN = 4095
+"""The tag of the ports that Neutron's agent has not wired, or has taken out of their network."""
+
 DATAPATHS = Choice("system", "netdev")
 QOS_TYPES = Choice("", "linux-noop", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel",
                    "linux-fq_codel", "linux-netem")  # fmt: skip

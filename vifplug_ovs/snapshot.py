@@ -21,7 +21,7 @@ from vifplug_ovs.index import IFACE_ID as IFACE_ID
 from vifplug_ovs.index import MARK as MARK
 from vifplug_ovs.index import VIF_ID as VIF_ID
 from vifplug_ovs.index import Index, interface_id_in
-from vifplug_ovs.names import OWN_BRIDGE
+from vifplug_ovs.names import DEAD_VLAN, OWN_BRIDGE
 
 VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
 """The types of port whose guest is attached by a socket: the switch is its server, or client."""
@@ -41,6 +41,7 @@ class OvsPort:
 
     ``external_ids`` are the interface's, ``marks`` those of our keys that the port itself has.
     ``ofport``, ``error`` and ``link_state`` are vswitchd's answer: all None before it answers.
+    ``tag`` is the port's VLAN, which Neutron's agent gives it.
     """
 
     type: str = declared(_ANY, default="")
@@ -52,6 +53,7 @@ class OvsPort:
     external_ids: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
     marks: Mapping[str, str] = declared(Table(_ANY), default_factory=dict)
     transient: bool = declared(BOOLEAN, default=False)
+    tag: int | None = declared(Integer(0, 4095), default=None)
     row: str = declared(_ANY, default="")
     interface: str = declared(_ANY, default="")
 
@@ -281,6 +283,7 @@ def _trace_of_port(vif_id: str, bridge: str, name: str, port: OvsPort) -> Trace:
         in_use=port.in_use,
         main=IFACE_ID in port.external_ids,
         dead=VIF_ID not in port.marks and bool(port.error),
+        unwired=f"dead VLAN {DEAD_VLAN}" if port.tag == DEAD_VLAN else "",
     )
 
 

@@ -12,7 +12,7 @@ from oslo_config.fixture import Config
 from tests.bridge.vifs import bridge_vif, tap_of
 from tests.libvirts_tap import LibvirtsTap
 from vifplug import VIF, GenericVIFDriver
-from vifplug.testing import NetworkNamespace, veth
+from vifplug.testing import NetworkNamespace, TapEnd, veth
 from vifplug.testing.dumps import differences
 
 THEIRS = {"should_create_bridge": False}
@@ -269,3 +269,26 @@ def test_a_bridge_of_ours_that_was_lowered_is_repaired_without_an_mtu_of_the_net
     namespace.ip("link", "set", "br100", "mtu", "1300")
     assert driver.plug(None, bare).changed
     assert (mtu(namespace, tap_of(bare)), mtu(namespace, "br100")) == (1500, 1500)
+
+
+def test_a_tap_that_was_lowered_is_repaired_before_a_guest_holds_it(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    taps(conf)
+    bare = bridge_vif(mtu=None)
+    driver.plug(None, bare)
+    namespace.ip("link", "set", tap_of(bare), "mtu", "1300")
+    assert driver.check(None, bare)
+    assert driver.plug(None, bare).changed
+    assert mtu(namespace, tap_of(bare)) == 1500
+
+
+def test_a_guests_tap_keeps_its_mtu_beside_a_larger_one_on_a_bridge_of_ours(
+    namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
+) -> None:
+    taps(conf)
+    vif, bare = bridge_vif(0, mtu=1442), bridge_vif(0, mtu=None)
+    driver.plug_all([(None, vif), (None, bridge_vif(1, mtu=None))])
+    with TapEnd(namespace, tap_of(vif)):
+        assert (mtu(namespace, tap_of(vif)), mtu(namespace, "br100")) == (1442, 1500)
+        _left_alone(driver, bare, namespace)

@@ -51,6 +51,7 @@ def test_the_whole_way_with_a_tap_made_beforehand(vifplug: Shell) -> None:
         "in_use": False,
         "state": "unattached",
         "drift": [],
+        "unwired": None,
     }
 
     vifplug.namespace.ip("link", "set", TAP, "mtu", "1300")

@@ -71,6 +71,30 @@ def test_all_commands_on_a_vif_of_each_process(
     assert vifplug.json("list") == []
 
 
+@pytest.mark.parametrize("process", ["manual", "hybrid"])
+def test_a_port_in_the_dead_vlan_is_told_and_left_alone(
+    process: str, vifplug: Shell, ovs: OpenVSwitch
+) -> None:
+    options, file = PROCESSES[process][0], vifplug.file(ovs_vif())
+    assert vifplug("plug", *options, file).returncode == 0
+    (port,) = ovs.vsctl("list-ports", "br-int").split()
+    assert "not wired" not in vifplug("check", file).stdout
+    assert vifplug.json("list")[0]["unwired"] is None
+    # As Neutron's agent does it with a port that is set down, or deleted, in Neutron.
+    ovs.vsctl("set", "Port", port, "tag=4095")
+    checked = vifplug("check", file)
+    assert checked.returncode == 0, "a plug has nothing to mend"
+    assert checked.stdout.endswith("as asked, not wired: dead VLAN 4095\n")
+    assert "  note    not wired: dead VLAN 4095" in vifplug("plan", file).stdout
+    assert "not wired: dead VLAN 4095" in vifplug.json("check", file)[0]["warnings"]
+    assert vifplug.json("list")[0]["unwired"] == "dead VLAN 4095"
+    assert "unchanged" in vifplug("plug", file).stdout
+    assert ovs.vsctl("get", "Port", port, "tag").strip() == "4095"
+    ovs.vsctl("set", "Port", port, "tag=7")
+    assert vifplug("check", file).stdout.endswith("as asked\n")
+    assert vifplug.json("list")[0]["unwired"] is None
+
+
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "interface_id": ({"interface_id": "eth0"}, "interface_id is 'eth0'", "a UUID"),
     "interface_id a number": ({"interface_id": 3}, "interface_id is 3", "a UUID"),

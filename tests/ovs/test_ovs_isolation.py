@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
+from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.databases import configuration
 from tests.ovs.deadvlan import DEAD, FRAME, PAYLOAD, PLAIN, port_row, tagged
 from tests.ovs.vifs import IDS, ovs_vif
@@ -94,6 +95,9 @@ def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its
     assert driver.plug(None, vif).process == "manual"
     assert configuration(br_int) == start + 1, "isolated from the moment on in which it is there"
     assert port_row(br_int, TAP) == row
+    said = "dead VLAN 4095" if row == DEAD else ""
+    assert driver.plan(None, vif).unwired == driver.check(None, vif).unwired == said
+    assert [one.unwired or "" for one in driver.list() if one.id == vif.id] == [said]
     with TapEnd(namespace, TAP) as guest, TapEnd(namespace, FAR) as far:
         # A port without a VLAN is a trunk of all of them.
         assert arrives(guest, far, tagged(1)) == (row == PLAIN)
@@ -104,4 +108,26 @@ def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its
         assert not arrives(guest, far, tagged(1)), "its VLAN is the agent's to choose"
         assert not driver.plug(None, vif).changed
         assert not driver.check(None, vif)
+        assert driver.check(None, vif).unwired == ""
     driver.unplug_all([(None, vif), (None, other)], force=True)
+
+
+def test_the_port_that_libvirt_made_is_told_where_the_agent_has_taken_it_out(
+    namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver, conf: Config
+) -> None:
+    conf.config(group="vifplug_ovs", process="automatic")
+    driver, vif = GenericVIFDriver(), ovs_vif(interface_id=IDS[7])
+    driver.plug(None, vif)
+    assert driver.check(None, vif).unwired == "", "libvirt has made no port"
+    with LibvirtsTap(namespace, TAP):
+        namespace.ip("link", "set", TAP, "up")
+        ids = (f"external_ids:{key}={IDS[7]}" for key in ("iface-id", "vm-id"))
+        row = ("--", "set", "Interface", TAP, *ids, "--", "set", "Port", TAP, "tag=4095")
+        br_int.vsctl("add-port", "br-int", TAP, *row)
+        checked = driver.check(None, vif)
+        assert (bool(checked), checked.unwired) == (False, "dead VLAN 4095")
+        assert [one.unwired for one in driver.list()] == ["dead VLAN 4095"]
+        assert not driver.plug(None, vif).changed
+        assert br_int.vsctl("get", "Port", TAP, "tag").strip() == "4095"
+        br_int.vsctl("del-port", TAP)
+    driver.unplug(None, vif)

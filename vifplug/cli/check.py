@@ -29,4 +29,5 @@ class Check(Plan):
         if outcome:
             super().show_one(outcome)
         elif isinstance(outcome, VIFPlan):
-            print(f"{outcome.title}  as asked")
+            wired = f", not wired: {outcome.unwired}" if outcome.unwired else ""
+            print(f"{outcome.title}  as asked{wired}")

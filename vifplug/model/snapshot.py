@@ -21,7 +21,8 @@ class Trace:
     ``bridge`` is the switch's bridge. ``devices`` are devices of the kernel that are its ports,
     ``ports`` those that have none, such as a vhost-user socket's. ``in_use``: a guest is attached.
     ``main``: the port that bears the VIF's ids, where a VIF has several. ``dead``: the port of
-    another program has no device any more, so the VIF is not there.
+    another program has no device any more, so the VIF is not there. ``unwired`` says why the port
+    passes no frame until another program lets it, such as Neutron's agent.
     """
 
     vif_id: str
@@ -33,6 +34,7 @@ class Trace:
     in_use: bool = False
     main: bool = True
     dead: bool = False
+    unwired: str = ""
 
 
 class Snapshot(abc.ABC):

@@ -43,7 +43,8 @@ class Plan:
 
     ``leaving`` is what takes a VIF that moves out of its old place. ``unsure``: only the privileged
     side can tell whether there is more to do. ``stale`` is what differs under the running guest,
-    and only its restart mends, or in the guest's definition.
+    and only its restart mends, or in the guest's definition. ``unwired`` says why the VIF's port
+    passes no frame until another program lets it: a plug leaves that alone.
     """
 
     owner: Owner
@@ -53,6 +54,7 @@ class Plan:
     unsure: bool = False
     leaving: tuple[Operation, ...] = ()
     stale: tuple[str, ...] = ()
+    unwired: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.operations or self.stale)
@@ -108,15 +110,22 @@ def plan(owner: Owner, wiring: Wiring, host: Host, *, leaving: tuple[Operation, 
     unsure = any(part.unsure(owner, host) for part in wiring.parts)
     # First, because the scratch pad will have the host as it is to be.
     stale = tuple(text for part in wiring.parts for text in part.stale(owner, host))
+    traces = () if leaving else host.traces(owner.vif_id)
+    unwired = next((trace.unwired for trace in traces if trace.unwired), "")
     steps = compare(owner, wiring.parts, host)
     return Plan(
         owner=owner,
         steps=steps,
         why=wiring.why,
-        notes=(*wiring.passed_over, *wiring.notes),
+        notes=(
+            *wiring.passed_over,
+            *wiring.notes,
+            *((f"not wired: {unwired}",) if unwired else ()),
+        ),
         unsure=unsure,
         leaving=leaving,
         stale=stale,
+        unwired=unwired,
     )
 
 

@@ -20,7 +20,8 @@ class Plugged:
     """One VIF that the host has plugged, as its marks and claims tell.
 
     ``in_use``: a guest holds the VIF's tap open (the tap has carrier), or its socket, or has a
-    macvtap that may be held. ``drift`` says what another program has changed since.
+    macvtap that may be held. ``drift`` says what another program has changed since. ``unwired``
+    says why its port passes no frame until another program lets it, such as Neutron's agent.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Plugged:
     bridge: str | None
     in_use: bool
     drift: tuple[str, ...] = ()
+    unwired: str | None = None
 
     @property
     def state(self) -> str:
@@ -47,6 +49,7 @@ class Plugged:
             "in_use": self.in_use,
             "state": self.state,
             "drift": list(self.drift),
+            "unwired": self.unwired,
         }
 
 
@@ -96,6 +99,7 @@ def _plugged(
         bridge=_bridge_of(seen, traces, host),
         in_use=any(held(own, traces, host)),
         drift=() if vif_type in unbridged else tuple(_drift(seen, own, traces, host)),
+        unwired=next((trace.unwired for trace in traces if trace.unwired), None),
     )
 
 

@@ -12,6 +12,7 @@ from vifplug.model.host import Host
 from vifplug.model.thing import Thing, device
 from vifplug.operations import Operation
 from vifplug_ovs import things
+from vifplug_ovs.names import DEAD_VLAN
 from vifplug_ovs.operations.operation import DeviceOperation, OvsOperation, Pairs, new_row
 from vifplug_ovs.ovsdb.requests import (
     Request,
@@ -29,7 +30,7 @@ from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 _OS_VIF_QOS = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
 """os-vif derives the id in the external_ids of its QoS rows from this and the port's name."""
 
-_DEAD: Mapping[str, Any] = {"tag": 4095, "vlan_mode": "trunk", "trunks": 4095}
+_DEAD: Mapping[str, Any] = {"tag": DEAD_VLAN, "vlan_mode": "trunk", "trunks": DEAD_VLAN}
 """Neutron's dead VLAN. The mode and the trunks also keep out frames that have a tag already."""
 
 
@@ -64,7 +65,8 @@ class AddPort(DeviceOperation):
 
     def foresee(self, host: Host) -> None:
         # With the ofport by which vswitchd will say that it took the port.
-        port = replace(self.port, row=self.row, interface=self.interface, ofport=1)
+        tag = DEAD_VLAN if self.isolated else None
+        port = replace(self.port, row=self.row, interface=self.interface, ofport=1, tag=tag)
         planned(host).put_port(self.bridge, self.device, port)
 
     def undo(self) -> Operation:

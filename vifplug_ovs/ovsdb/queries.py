@@ -23,7 +23,7 @@ _MANY = 8
 _SWITCH = ["_uuid"]
 _BRIDGE = ["name", "_uuid", "datapath_type"]
 _OWN_BRIDGE = [*_BRIDGE, "external_ids"]
-_PORT = ["name", "_uuid", "external_ids", "other_config"]
+_PORT = ["name", "_uuid", "external_ids", "other_config", "tag"]
 _FAKE = ["name", "_uuid", "fake_bridge", "tag"]
 _INTERFACE = ["name", "_uuid", "type", "ofport", "error", "link_state", "mtu_request", "options",
               "external_ids"]  # fmt: skip

@@ -33,6 +33,7 @@ def port_of(port: Row, interface: Row) -> OvsPort:
         external_ids={k: v for k, v in interface["external_ids"].items() if k not in _OURS},
         marks={key: value for key, value in port["external_ids"].items() if key in _OURS},
         transient=port["other_config"].get("transient") == "true",
+        tag=port["tag"],
         row=port["_uuid"],
         interface=interface["_uuid"],
     )
