@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from tests import parallel
 from tests.kernel import inside
 from vifplug.testing import NetworkNamespace
+
+# The processes of tests share what the test has made. Python 3.14 forks no more by itself.
+multiprocessing.set_start_method("fork", force=True)
 
 pytest_plugins = ["vifplug.testing.faults.report"]
 # A busy machine is no fault of the example that it was busy with.

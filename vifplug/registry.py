@@ -12,7 +12,7 @@ import importlib.metadata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stevedore.named import NamedExtensionManager
 
@@ -57,7 +57,13 @@ class EntryClaim:
         }
 
 
-class _Loader(NamedExtensionManager[Any]):
+if TYPE_CHECKING:
+    _Manager = NamedExtensionManager[Any]
+else:
+    _Manager = NamedExtensionManager  # stevedore before 5.6 takes no subscript
+
+
+class _Loader(_Manager):
     """stevedore's loading, on a list of our own: its cache misses a change within 128 seconds."""
 
     def __init__(self, entry: EntryPoint) -> None:
@@ -183,6 +189,8 @@ class Registry:
         entries = self._entries.get(vif_type, [])
         if len(entries) < 2:
             return [_claim(entry) for entry in entries]
+        # Sorted, because they come as the folders of distributions are listed.
+        entries = sorted(entries, key=_distribution)
         names = " and ".join(_distribution(entry)[0] for entry in entries)
         error = f"claimed by {len(entries)}: {names}; uninstall all but one"
         return [_claim(entry, duplicate=error) for entry in entries]

@@ -11,7 +11,7 @@ from oslo_config.fixture import Config
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
 from tests.ovs.planning import by_socket, on_the_kernels_datapath, on_the_userspace_datapath
-from tests.ovs.realhost import make_ovs_real
+from tests.ovs.realhost import make_ovs_real, wait_for_bridges
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.planning import OVS
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
@@ -65,6 +65,7 @@ def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
     assert differences(plugged[1], ovs.everything()) == []
 
     assert driver.unplug(None, case.vif).changed
+    wait_for_bridges(namespace, ovs)
     left = f"{namespace.everything()}{ovs.everything()}"
     assert case.vif.id not in left
     assert case.vif.id[:11] not in left

@@ -75,7 +75,7 @@ class App(cliff.app.App):
         super().__init__(
             description="Connect virtual machines to networks: VIFs in, ports and libvirt XML out.",
             version=vifplug.__version__,
-            command_manager=_Commands(),
+            command_manager=_Commands("vifplug.commands"),  # a name, for cliff before 4.13
             deferred_help=True,  # else --help after a command is not the command's
         )
 

@@ -351,10 +351,13 @@ class Libvirt(PlainFixture):
     def define(self, interface_xml: str) -> str:
         """Define a guest that has one ``<interface>``, with validation, and undefine it again.
 
+        With a vhost-user interface it has shared memory, which libvirt 11 asks for.
+
         Returns the domain as libvirt read it; LibvirtRefused with libvirt's message.
         """
         name = next(self._names)
-        domain = _domain(interface_xml, name, 64, virt_type=self._virt_type)
+        shared = "vhostuser" in interface_xml
+        domain = _domain(interface_xml, name, 64, shared_memory=shared, virt_type=self._virt_type)
         self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             return self.virsh("dumpxml", "--inactive", name)

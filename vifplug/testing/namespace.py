@@ -29,7 +29,7 @@ _LINK_NOISE = frozenset(("operstate", "qdisc", "promiscuity", "allmulti",
                          "tso_max_size", "tso_max_segs"))  # fmt: skip
 _FLAG_NOISE = frozenset(("LOWER_UP", "NO-CARRIER"))
 _INFO_NOISE = frozenset(("state", "topology_change", "topology_change_detected",
-                         "topology_change_ack", "config_pending"))  # fmt: skip
+                         "topology_change_ack", "config_pending", "fdb_n_learned"))  # fmt: skip
 
 # linux/rtnetlink.h: RTMGRP_LINK, _TC, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR,
 # _IPV6_ROUTE, _IPV6_IFINFO, and of RTNLGRP_IPV6_RULE, which is the 19th, its bit.
@@ -201,9 +201,9 @@ class NetworkNamespace(PlainFixture):
         Left out is what moves by itself: counters, timers, carrier and what follows from it
         (operstate, LOWER_UP, NO-CARRIER, a bridge port's state, link-local addresses that the
         kernel made, tentative), what the kernel's table local and fe80::/64 routes say again of
-        addresses, default qdiscs, learned fdb entries, multicast joins, how many listen
-        (promiscuity), what a bridge's ports let it do (tso_max_*), and how long an address is
-        still valid: a lifetime is either "forever" or "limited". A bridge without an address of
+        addresses, default qdiscs, learned fdb entries and their number, multicast joins, how many
+        listen (promiscuity), what a bridge's ports let it do (tso_max_*), and how long an address
+        is still valid: a lifetime is either "forever" or "limited". A bridge without an address of
         its own takes that of its ports, and that shows. Not looked at: tc filters, nftables.
 
         Waits, up to 1 s, for a dump during which the kernel announced no change.

@@ -35,7 +35,8 @@ class OpenVSwitch(PlainFixture):
     """ovsdb-server and ovs-vswitchd in a network namespace; needs root and openvswitch-switch.
 
     Bridges made by :meth:`add_bridge` have its ``datapath_type``; netdev needs nothing of the
-    kernel but taps. Both daemons end with the fixture, or with the thread that set it up.
+    kernel but taps. ``version`` is the programs' own. Both daemons end with the fixture, or with
+    the thread that set it up.
     RuntimeError in setUp: a missing package, or what a daemon said that did not start.
     """
 
@@ -64,8 +65,8 @@ class OpenVSwitch(PlainFixture):
         self._run("ovsdb-tool", "create", str(self.rundir / "conf.db"), str(_SCHEMA))
         self.start(SERVER)
         self.vsctl("--no-wait", "init")
-        version = self._run("ovs-vswitchd", "--version").stdout.split()[3]
-        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", f"ovs_version={version}")
+        self.version = self._run("ovs-vswitchd", "--version").stdout.split()[3]
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", f"ovs_version={self.version}")
         if self._program != SWITCH:
             self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *self._with_dpdk())
         self.start(SWITCH)
@@ -83,7 +84,9 @@ class OpenVSwitch(PlainFixture):
 
     def _with_dpdk(self) -> list[str]:
         """Return settings for DPDK that needs no more than memory, and leaves processors alone."""
-        options = f"--no-huge --legacy-mem -m 512 --no-pci --file-prefix={self.rundir.name}"
+        # With an -a, because Open vSwitch 4.0 else adds words for each bus that DPDK may lack.
+        options = "--no-huge --legacy-mem -m 512 --no-pci -a 0000:00:00.0"
+        options += f" --file-prefix={self.rundir.name}"
         core = min(os.sched_getaffinity(0))
         settings = {
             "dpdk-init": "true",
@@ -173,9 +176,20 @@ class OpenVSwitch(PlainFixture):
                     self.kill(name)
 
     def vsctl(self, *args: str, timeout: int = 10) -> str:
-        """Run ``ovs-vsctl`` with args; return what it printed. CommandFailed with what it said."""
+        """Run ``ovs-vsctl`` with args; return what it printed. CommandFailed with what it said.
+
+        Also with what the switch said where that has ended: ``ovs-vsctl`` waits for it in vain.
+        """
         connect = (f"--timeout={timeout}", f"--db={self.endpoint}")
-        return self._run("ovs-vsctl", *connect, *args).stdout
+        try:
+            return self._run("ovs-vsctl", *connect, *args).stdout
+        except CommandFailed as error:
+            switch = self._processes.get(SWITCH)
+            if switch is None or switch.poll() is None:
+                raise
+            said = (self.rundir / f"{SWITCH}.said").read_text()
+            words = f"{error.stderr}; {SWITCH} has ended: {said}"
+            raise CommandFailed(error.returncode, error.cmd, error.stdout, words) from None
 
     def add_bridge(self, name: str) -> None:
         """Make a bridge of this switch's datapath."""

@@ -209,7 +209,7 @@ def killed_callers(subject: Subject, saboteur: Saboteur) -> int:
         for position, at in enumerate(found):
             at.subject.context.stop()
             saboteur.arm(position, ORPHANED)
-            caller = multiprocessing.Process(target=_plug, args=(at,))
+            caller = multiprocessing.get_context("fork").Process(target=_plug, args=(at,))
             caller.start()
             caller.join(timeout=30)
             if not saboteur.hits:

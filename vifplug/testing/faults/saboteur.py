@@ -59,11 +59,12 @@ class Saboteur:
 
         The saboteur is in every daemon that is forked until the patching is undone.
         """
-        self._at = multiprocessing.Value("i", _NONE)
-        self._fault = multiprocessing.Value("i", 0)
-        self._count = multiprocessing.Value("i", 0)
-        self._hits = multiprocessing.Value("i", 0)
-        self._lateness = multiprocessing.Value("d", 0.0)
+        shared = multiprocessing.get_context("fork")
+        self._at = shared.Value("i", _NONE)
+        self._fault = shared.Value("i", 0)
+        self._count = shared.Value("i", 0)
+        self._hits = shared.Value("i", 0)
+        self._lateness = shared.Value("d", 0.0)
         self.messages = messages
         self._perform, self._exchange = perform, Netlink.exchange
         self._lost = False
