@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from oslo_config import cfg, types
 
@@ -115,6 +116,11 @@ OPTS = [
         help="Patterns of the names of the host's devices that VIFs may have as uplinks, or below "
         "VLAN devices and macvtaps, as enp3s*. Not set: all. A VIF that is plugged already stays.",
     ),
+    cfg.ListOpt(
+        "allowed_routes",
+        help="Networks, as 198.51.100.0/24, in which VIFs may have host routes to their addresses. "
+        "Not set: all. A VIF that is plugged already stays.",
+    ),
     cfg.Opt("rx_queue_size", type=_RINGS, help="Receive ring of virtio NICs under vhost."),
     cfg.Opt("tx_queue_size", type=_RINGS, help="Transmit ring of vhost-user and vDPA NICs."),
 ]
@@ -131,9 +137,25 @@ def register(conf: Any) -> Any:
     return conf[GROUP]
 
 
+class HasOptions(Protocol):
+    """A plugin, as far as its options matter."""
+
+    group: str
+    opts: Sequence[Any]
+
+
+def of(plugin: HasOptions | type[HasOptions], conf: Any) -> Mapping[str, Any]:
+    """Return the configured values of a plugin's options, by name."""
+    if not plugin.opts:
+        return {}
+    conf.register_opts(plugin.opts, group=plugin.group)
+    group = conf[plugin.group]
+    return {opt.dest: group[opt.dest] for opt in plugin.opts}
+
+
 def allowed(group: Any) -> dict[str, tuple[str, ...]]:
     """Return the patterns of names that VIFs may use, by the option that lists them."""
-    names = ("allowed_bridges", "allowed_uplinks")
+    names = ("allowed_bridges", "allowed_uplinks", "allowed_routes")
     return {name: tuple(group[name]) for name in names if group[name] is not None}
 
 

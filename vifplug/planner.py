@@ -255,11 +255,7 @@ class Planner:
 
     def _options(self, plugin: type[VIFPlugin]) -> Mapping[str, Any]:
         """Return the configured values of a plugin's options."""
-        if not plugin.opts:
-            return {}
-        self._conf.register_opts(plugin.opts, group=plugin.group)
-        group = self._conf[plugin.group]
-        return {opt.dest: group[opt.dest] for opt in plugin.opts}
+        return opts.of(plugin, self._conf)
 
     def _told(self) -> Mapping[str, Any]:
         """Return facts of the host that replace what would be looked up."""

@@ -10,10 +10,12 @@ See docs/writing-a-plugin.md.
 from __future__ import annotations
 
 import abc
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from vifplug.errors import NO_VIF, DeadlineExceeded
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
@@ -26,16 +28,24 @@ from vifplug.parts.part import Part
 __all__ = [
     "ClaimFiles",
     "Departure",
+    "OneByOne",
     "Order",
     "Presence",
     "Reader",
     "Refused",
     "Snapshot",
+    "SomeFailed",
     "Switch",
     "Trace",
     "Wanted",
     "claims_apart",
 ]
+
+
+S = TypeVar("S", bound=Snapshot)
+
+_UNDO = 1.0
+"""Seconds past the deadline in which what is undone must be answered."""
 
 
 class Reader(Protocol):
@@ -146,6 +156,18 @@ class Refused(Exception):
         self.culprit = culprit
 
 
+class SomeFailed(Exception):
+    """A switch without transactions did everything for some VIFs, and failed for others.
+
+    ``failed`` has the operation that failed and its error, by the index of the VIF. The core takes
+    back what was done for these VIFs. It goes on with the others.
+    """
+
+    def __init__(self, failed: Mapping[int, tuple[SwitchOperation, Exception]]) -> None:
+        super().__init__("; ".join(f"{operation}: {why}" for operation, why in failed.values()))
+        self.failed = dict(failed)
+
+
 class Switch(abc.ABC):
     """A switch that is open for one privileged call.
 
@@ -190,7 +212,9 @@ class Switch(abc.ABC):
     def confirm(self) -> None:
         """Wait until everything that was asked for is done. Raises Refused: nothing was done.
 
-        After a SwitchError or DeadlineExceeded too, nothing is done: the switch itself undoes what
+        Raises SomeFailed: not everything was done for some of the VIFs.
+
+        After a SwitchError or DeadlineExceeded, nothing is done: the switch itself undoes what
         comes late. After an OSError the caller has to take the changes back.
         """
         return None
@@ -250,3 +274,84 @@ class Switch(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """End the connection. The core calls this once it asks for nothing more."""
+
+
+class OneByOne(Switch, Generic[S]):
+    """A switch without transactions, for one call: your own has ``read``, ``removal``, ``do``,
+    ``close``.
+
+    The changes of one VIF are made in order, up to the first that fails. What was made for this VIF
+    is then taken back by ``do``, and an error says what could not be. The other VIFs stay plugged.
+    ``options`` are the plugin's own, as the daemon has configured them; ``deadline`` is absolute
+    CLOCK_MONOTONIC.
+    """
+
+    def __init__(self, options: Mapping[str, Any], deadline: float) -> None:
+        self.options, self.deadline = options, deadline
+        self._seen: S | None = None
+        self._failed: dict[int, tuple[SwitchOperation, Exception]] = {}
+        self._never_begun: list[SwitchOperation] = []
+        self._undo_until: float | None = None
+
+    @abc.abstractmethod
+    def read(self, vif_ids: Sequence[str] | None) -> S:
+        """Return what the switch has of some VIFs, or with None of all. Raises SwitchError.
+
+        It may return more. It must return every row that a part of these VIFs compares with.
+        """
+
+    @abc.abstractmethod
+    def removal(self, vif: Departure, snapshot: S) -> Sequence[Operation]:
+        """Return what takes a VIF out of the switch, whoever made its ports."""
+
+    @abc.abstractmethod
+    def do(self, operation: SwitchOperation, *, until: float) -> None:
+        """Make one change, and return once the switch has it; one that it has already is as good.
+
+        Raises SwitchError, or any other error, where it was not made, or where nobody knows.
+        ``until`` is absolute CLOCK_MONOTONIC; for an undo it may lie a little past the deadline.
+        """
+
+    # What follows is the core's.
+
+    def seek(self, wanted: Sequence[Wanted], *, meanwhile: Callable[[], object]) -> S:
+        meanwhile()
+        return self._read([vif.owner.vif_id for vif in wanted])
+
+    def removals(self, vifs: Sequence[Departure]) -> Sequence[Sequence[Operation]]:
+        self._seen = snapshot = self._read([vif.vif_id for vif in vifs])
+        return [self.removal(vif, snapshot) for vif in vifs]
+
+    def seen(self) -> S | None:
+        return self._seen
+
+    def _read(self, vif_ids: Sequence[str]) -> S:
+        snapshot = self.read(vif_ids)
+        if snapshot.failure:
+            raise snapshot.failure
+        return snapshot
+
+    def send(self, groups: Sequence[Sequence[SwitchOperation]]) -> None:
+        self._failed, self._never_begun = {}, []
+        for position, group in enumerate(groups):
+            for number, operation in enumerate(group):
+                late = time.monotonic() > self.deadline
+                try:
+                    if late:
+                        raise DeadlineExceeded(NO_VIF, str(operation), "failed")
+                    self.do(operation, until=self.deadline)
+                except Exception as error:
+                    self._failed[position] = operation, error
+                    self._never_begun += group[number if late else number + 1 :]
+                    break
+
+    def confirm(self) -> None:
+        if self._failed:
+            raise SomeFailed(self._failed)
+
+    def take_back(self, operation: SwitchOperation) -> None:
+        if any(each.undo() == operation for each in self._never_begun):
+            return
+        if self._undo_until is None:
+            self._undo_until = time.monotonic() + _UNDO
+        self.do(operation, until=max(self.deadline, self._undo_until))

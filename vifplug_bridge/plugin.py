@@ -151,12 +151,8 @@ class TapPlugin(VIFPlugin):
     }
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
-        name = vif.devname or derived_name("tap", vif.id)
-        asked = GuestSide.of(vif, host)
-        guest, tap_notes = attach.as_its_tap(host, name, asked)
-        tap = attach.tap(vif, host, name, guest, address=self.details_of(vif).mac_address)
-        interface = attach.made_beforehand(vif, host, tap, guest, None)
-        return Wiring(parts=(tap,), interface=interface, notes=(*left_out(vif, asked), *tap_notes))
+        made = attach.own_tap(vif, host, address=self.details_of(vif).mac_address)
+        return Wiring(parts=(made.tap,), interface=made.interface, notes=made.notes)
 
     def doctor(self, host: Host) -> Iterable[Check]:
         return attach.checks(host)

@@ -15,6 +15,8 @@ from vifplug.operations.altnames import AddAltname
 from vifplug.operations.claims import AddClaim
 from vifplug.operations.links import MakeLink, RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import LinkOperation, Operation
+from vifplug.operations.routes import RemoveProxy, RemoveRoute
+from vifplug.operations.sysctls import SetSysctl
 from vifplug.switch import Refused
 
 
@@ -85,7 +87,7 @@ def _not_there(back: Operation, error: Exception) -> bool:
     match back:
         case SetLink(attribute="master", value=str()):
             return False  # it may be the former bridge that is gone
-        case SetLink() | AddAltname() | AddClaim():
+        case SetLink() | AddAltname() | AddClaim() | SetSysctl() | RemoveRoute() | RemoveProxy():
             return True
     return False
 

@@ -16,7 +16,7 @@ from vifplug.parts.part import Part
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
 from vifplug.plan.place import leaves, require_one_place, strays
-from vifplug.switch import Departure, Order, Refused, Wanted
+from vifplug.switch import Departure, Order, Refused, SomeFailed, Wanted
 
 PLANNING = "the comparison with the host"
 LOOK = "the look at the result"
@@ -209,6 +209,11 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
     except Refused as refused:
         _split([vif for vif, _ in plans], refused, means)
         return False
+    except SomeFailed as some:
+        for position, (operation, error) in some.failed.items():
+            vif = plans[position][0]
+            vif.step = str(operation)
+            vif.fail(error, means.take_back)
     except Exception as error:
         for vif, _ in plans:
             if isinstance(error, VifplugError):
@@ -216,8 +221,9 @@ def _committed(plans: Sequence[tuple[Plugging, Order]], means: Means) -> bool:
             vif.fail(error, means.take_back)
         return False
     for vif, step, failure in stopped:
-        vif.step = step
-        _fail(vif, failure, means)
+        if vif.outcome is None:
+            vif.step = step
+            _fail(vif, failure, means)
     return True
 
 

@@ -20,7 +20,7 @@ from vifplug.operations.operation import Operation, SwitchOperation, Unit
 from vifplug.parts.roles import require_own_id, uplink_of
 from vifplug.plan.removal import lost_marks, removal, used
 from vifplug.plan.usage import held_by_guest
-from vifplug.switch import Departure, Refused
+from vifplug.switch import Departure, Refused, SomeFailed
 
 LOG = logging.getLogger(__name__)
 
@@ -256,6 +256,9 @@ def _leave_switch(leaving: Sequence[Unplugging], means: Means) -> None:
         means.require_time(leaving[0].vif_id, str(next(each for group in groups for each in group)))
         means.switch.send(groups)
         means.switch.confirm()
+    except SomeFailed as some:
+        for position, (operation, why) in some.failed.items():
+            leaving[position].failures.append(f"{operation}: {words(why)}")
     except Exception as error:
         if isinstance(error, Refused) and len(leaving) > 1:
             for piece in _pieces(leaving, error):

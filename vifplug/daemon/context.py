@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -37,11 +37,21 @@ MEND = "see helper_command in the plugin's _privileged group, and docs/security.
 class Context(priv_context.PrivContext):
     """The privilege context of one plugin: one daemon, with these capabilities and no others."""
 
-    def __init__(self, module: str, *, needs: Iterable[int] = ()) -> None:
-        """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN."""
+    def __init__(
+        self,
+        module: str,
+        *,
+        needs: Iterable[int] = (),
+        own: Iterable[tuple[str, Sequence[Any]]] = (),
+    ) -> None:
+        """``module`` is the plugin's own ``__name__``; ``needs`` is beside CAP_NET_ADMIN.
+
+        ``own`` are the plugin's own options by group, for :meth:`list_opts`.
+        """
         package = module.partition(".")[0]
         self.needs = (capabilities.CAP_NET_ADMIN, *needs)
         self.confined = False
+        self._own = [(group, [*options]) for group, options in own if options]
         # oslo.privsep's helper registers the option, imports this, and makes its Daemon by name.
         if "privsep_context" in cfg.CONF:
             daemon.Daemon = ConfinedDaemon  # type: ignore[misc,assignment]
@@ -57,8 +67,8 @@ class Context(priv_context.PrivContext):
         self._process = os.getpid()
 
     def list_opts(self) -> list[tuple[str, list[Any]]]:
-        """Return oslo.privsep's options for this context, for the sample generator."""
-        return [(self.cfg_section, copy.deepcopy(priv_context.OPTS))]
+        """Return the plugin's own options, and oslo.privsep's, for the sample generator."""
+        return [*self._own, (self.cfg_section, copy.deepcopy(priv_context.OPTS))]
 
     def set_client_mode(self, enabled: bool) -> None:
         """Note which side this is. Where it is the daemon's, have it read calls within bounds.

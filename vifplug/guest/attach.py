@@ -4,17 +4,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from vifplug.guest.interface import FilterRef, GuestSide, Interface, VirtualPort
+from vifplug.guest.interface import FilterRef, GuestSide, Interface, VirtualPort, left_out
 from vifplug.model.host import Host
+from vifplug.model.mark import derived_name
 from vifplug.model.vif import VIF
-from vifplug.parts import MOST_TAP_MTU, GuestTap, Tap, host_side_address
+from vifplug.parts import LEAST_IPV6_MTU, MOST_TAP_MTU, GuestTap, Tap, host_side_address
 from vifplug.result import Check
 
 # From here on libvirt starts no guest on a tap that is there already, and even removes the tap,
 # unless the target says managed='no' (libvirt a2ae3d299cf); the attribute itself is older (5.7).
 _REFUSES_TAPS = (8, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTap:
+    """A tap that is made before its guest: the part, the guest's interface, and notes on both."""
+
+    tap: Tap
+    interface: Interface
+    notes: tuple[str, ...]
+
+
+def own_tap(
+    vif: VIF,
+    host: Host,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+    default_mtu: int | None = None,
+    ipv6: bool = False,
+    filterref: FilterRef | None = None,
+) -> OwnTap:
+    """Return a VIF's tap with everything that the VIF asks of one. Raises InvalidVIF.
+
+    These are its queues, its MTU and its ``devname``. ``name`` is another name for it, ``address``
+    another address of its host side, ``default_mtu`` the MTU where the network has none. ``ipv6``:
+    the host itself uses IPv6 on it.
+    """
+    name = name or vif.devname or derived_name("tap", vif.id)
+    asked = GuestSide.of(vif, host)
+    guest, notes = as_its_tap(host, name, asked)
+    made = tap(vif, host, name, guest, address=address, default_mtu=default_mtu)
+    made = replace(made, ipv6=ipv6)
+    if ipv6 and made.mtu < LEAST_IPV6_MTU:
+        raise vif.refuse("network.mtu", made.mtu, f"at least {LEAST_IPV6_MTU}, as IPv6 needs it")
+    interface = made_beforehand(vif, host, made, guest, filterref)
+    return OwnTap(tap=made, interface=interface, notes=(*left_out(vif, asked), *notes))
 
 
 def as_its_tap(host: Host, name: str, guest: GuestSide) -> tuple[GuestSide, tuple[str, ...]]:

@@ -26,8 +26,9 @@ from vifplug.kernel.messages.neighbours import (
     rule_of,
     rule_request,
 )
-from vifplug.kernel.messages.routes import GETROUTE, Route, route_request
+from vifplug.kernel.messages.routes import GETROUTE, Route, route_request, way_of, way_request
 from vifplug.model.link import Link, Vf
+from vifplug.model.reached import Reached
 
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its own lock
@@ -154,6 +155,15 @@ class Netlink:
             for body in self.dump(GETROUTE, route_request(family, index))
             for route in Route.decode(body, index)
         ]
+
+    def reached(self, to: str) -> Reached | None:
+        """Return how this host reaches an IP address; None where it does not."""
+        ((found, error),) = self.exchange([(GETROUTE, nl.ACK, way_request(to))])
+        if error or not found:
+            return None
+        index, own, alone = way_of(found[0])
+        device = self._name(index)
+        return Reached(device=device, own=own, alone=alone) if device else None
 
     def neighbours(self, index: int) -> list[Neighbour]:
         """Return the permanent neighbours on the device of this index."""

@@ -19,6 +19,7 @@ from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
 from vifplug.model.mark import Mark
+from vifplug.model.reached import Reached
 from vifplug.model.snapshot import Snapshot, Trace
 
 S = TypeVar("S", bound=Snapshot)
@@ -182,6 +183,17 @@ class Host:
     def sysctls(self, name: str) -> Mapping[str, int]:
         """Return the device's sysctls on the host's IP traffic, or those of a new device."""
         return self._links.sysctls(name)
+
+    def sysctl(self, name: str, setting: str) -> int | None:
+        """Return one of ``vifplug.operations.sysctls.ALLOWED``: of the device, or of a new one.
+
+        None: the kernel has none of this name.
+        """
+        return self._links.sysctl(name, setting)
+
+    def reached(self, to: str) -> Reached | None:
+        """Return how the host reaches an IP address; None where it does not."""
+        return self._links.reached(to)
 
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device (NetworkManager ...), or None."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.link import Link, Vf
 from vifplug.model.mark import PREFIXES, UPLINK, Mark, derived_name, is_namesake
+from vifplug.model.reached import Reached, reached
 
 
 class Links(Mapping[str, Link]):
@@ -93,6 +94,14 @@ class Links(Mapping[str, Link]):
         """Return the sysctls of the device on the host's IP traffic, or those of a new one."""
         return self[name].sysctls if name in self else {}
 
+    def sysctl(self, name: str, setting: str) -> int | None:
+        """Return one of ``vifplug.operations.sysctls.ALLOWED``: of the device, or of a new one."""
+        return self[name].sysctls.get(setting) if name in self else None
+
+    def reached(self, to: str) -> Reached | None:
+        """Return how the host reaches an IP address; None where it does not."""
+        return reached(to, self)
+
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device, if one does."""
         return self[name].manager if name in self else None
@@ -137,6 +146,9 @@ class Planned(Links):
         self._routes: dict[str, tuple[str, ...]] = {}
         self._neighbours: dict[str, tuple[str, ...]] = {}
         self._vfs: dict[tuple[str, int], Vf] = {}
+        self._sysctls: dict[tuple[str, str], int] = {}
+        self._reached: dict[str, Reached | None] = {}
+        self._proxied: dict[str, dict[str, bool]] = {}
         self._claims_of: dict[str, dict[tuple[str, Mark], bool]] = {}
         self._claims_on: dict[str, dict[Mark, bool]] = {}
 
@@ -148,6 +160,18 @@ class Planned(Links):
     def put_vf(self, name: str, number: int, vf: Vf) -> None:
         """Note what a virtual function may do as it will be."""
         self._vfs[name, number] = vf
+
+    def put_sysctl(self, name: str, setting: str, value: int) -> None:
+        """Note a device's sysctl as it will be."""
+        self._sysctls[name, setting] = value
+
+    def put_reached(self, to: str, how: Reached | None) -> None:
+        """Note how the host will reach an IP address."""
+        self._reached[to] = how
+
+    def put_proxied(self, name: str, address: str, there: bool) -> None:
+        """Note whether the host will answer for an address on a device."""
+        self._proxied.setdefault(name, {})[f"proxy for {address}"] = there
 
     def put_addressing(
         self,
@@ -167,12 +191,22 @@ class Planned(Links):
         if name not in self._changed:
             old = ()  # the base's, which are not noted here yet
         self._changed[name] = after
+        if after is None:
+            self._forget(name)
         # The usual change adds one name to thousands: only what differs is walked through.
         grown = new[: len(old)] == old
         for altname in () if grown else old:
             self._altnames.pop(altname, None)
         for altname in new[len(old) :] if grown else new:
             self._altnames[altname] = name
+
+    def _forget(self, name: str) -> None:
+        """Note that what goes with a device is gone, also if one of this name is made again."""
+        self._proxied.pop(name, None)
+        for key in [key for key in self._sysctls if key[0] == name]:
+            del self._sysctls[key]
+        for to in [to for to, how in self._reached.items() if how and how.device == name]:
+            self._reached[to] = None
 
     def __getitem__(self, name: str) -> Link:
         if name not in self._changed:
@@ -248,12 +282,24 @@ class Planned(Links):
         return self._neighbours[name] if name in self._neighbours else self._base.neighbours(name)
 
     def naming(self, name: str) -> tuple[str, ...]:
-        """Return what else of the host names the device."""
-        return self._base.naming(name)
+        """Return what else of the host names, or will name, the device."""
+        noted = self._proxied.get(name, {})
+        kept = (each for each in self._base.naming(name) if each not in noted)
+        return (*kept, *(each for each, there in noted.items() if there))
 
     def sysctls(self, name: str) -> Mapping[str, int]:
         """Return the sysctls of the device, or those of a new one."""
         return self._base.sysctls(name)
+
+    def sysctl(self, name: str, setting: str) -> int | None:
+        """Return a sysctl that the device has, or will have."""
+        found = self._sysctls.get((name, setting))
+        return self._base.sysctl(name, setting) if found is None else found
+
+    def reached(self, to: str) -> Reached | None:
+        """Return how the host reaches, or will reach, an IP address."""
+        how = self._reached[to] if to in self._reached else self._base.reached(to)
+        return how if how and how.device in self else None
 
     def manager(self, name: str) -> str | None:
         """Return the network service that looks after the device."""

@@ -63,6 +63,10 @@ class Snapshot(abc.ABC):
         """Return a copy on which plans may note what they will have made."""
         return self
 
+    def forget(self, device: str) -> None:
+        """Note on a copy for plans that a plan removes a device, and what is known of it."""
+        return None
+
     def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterable[Trace]:
         """Return what the switch has of one VIF, whoever made it; without an id, all that we made.
 

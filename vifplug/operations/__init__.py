@@ -27,10 +27,16 @@ from vifplug.operations.operation import (
     SwitchOperation,
     Unit,
 )
+from vifplug.operations.routes import AddProxy, AddRoute, RemoveProxy, RemoveRoute
+from vifplug.operations.sysctls import ALLOWED as SYSCTLS
+from vifplug.operations.sysctls import SetSysctl
 
 __all__ = [
+    "SYSCTLS",
     "AddAltname",
     "AddClaim",
+    "AddProxy",
+    "AddRoute",
     "ClaimOperation",
     "CopyAddresses",
     "CopyNeighbours",
@@ -45,9 +51,12 @@ __all__ = [
     "RemoveLink",
     "RemoveLinks",
     "RemoveNeighbours",
+    "RemoveProxy",
+    "RemoveRoute",
     "RemoveRoutes",
     "SetLink",
     "SetLinks",
+    "SetSysctl",
     "SetVf",
     "SwitchOperation",
     "Unit",

@@ -110,6 +110,9 @@ class RemoveLink(LinkOperation):
         super().foresee(host)
         if self.peer:
             host.planned_links.put(self.peer, None)
+        for snapshot in host.switches.values():
+            for name in self.removed:
+                snapshot.forget(name)
 
     def undo(self) -> None:
         return None

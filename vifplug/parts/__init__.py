@@ -11,7 +11,7 @@ from vifplug.parts.bridge import Bridge, BridgePort
 from vifplug.parts.claim import BRIDGED, Claim, claimed_mtu
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
-from vifplug.parts.part import Leaving, Part, build, drift, fresh
+from vifplug.parts.part import LEAST_IPV6_MTU, Leaving, Part, build, drift, fresh
 from vifplug.parts.roles import (
     BRIDGE,
     BRIDGES,
@@ -21,6 +21,7 @@ from vifplug.parts.roles import (
     uplink_of,
     vlan_device,
 )
+from vifplug.parts.route import HostRoute, ProxyNeighbour, Sysctl
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, is_its_tap, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
 from vifplug.parts.woken import asleep, wake
@@ -43,6 +44,7 @@ __all__ = [
     "BRIDGES",
     "CORE",
     "HOST_DEVICE",
+    "LEAST_IPV6_MTU",
     "MOST_TAP_MTU",
     "UPLINK",
     "VLAN_DEVICE",
@@ -51,9 +53,12 @@ __all__ = [
     "Claim",
     "FixedMtu",
     "GuestTap",
+    "HostRoute",
     "Leaving",
     "Part",
+    "ProxyNeighbour",
     "Role",
+    "Sysctl",
     "Tap",
     "Uplink",
     "Vlan",

@@ -15,8 +15,9 @@ from vifplug.model.thing import Thing
 _MADE_OF_PORTS = ("bond", "bridge", "team")
 """Kinds of device that lie on their ports."""
 
-BRIDGES, UPLINKS = "allowed_bridges", "allowed_uplinks"
-"""The options that limit which bridges VIFs may join, and which devices of the host they use."""
+BRIDGES, UPLINKS, ROUTES = "allowed_bridges", "allowed_uplinks", "allowed_routes"
+"""The options that limit which bridges VIFs may join, which devices of the host they use, and to
+which addresses the host has routes through them."""
 
 
 @dataclass(frozen=True, kw_only=True)

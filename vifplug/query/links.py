@@ -14,6 +14,8 @@ from vifplug.model.claims import ClaimFiles
 from vifplug.model.link import Link, Vf
 from vifplug.model.links import Links
 from vifplug.model.mark import CLAIMS, PREFIX, UPLINK, Mark, shared_mark, token_in
+from vifplug.model.reached import Reached
+from vifplug.operations import sysctls
 from vifplug.query import cards as sysfs
 from vifplug.query import limits
 
@@ -250,6 +252,18 @@ class RunningLinks(Links):
             with contextlib.suppress(OSError, ValueError):
                 found[setting] = int((_CONF / family / "conf" / device / word).read_text())
         return found
+
+    def sysctl(self, name: str, setting: str) -> int | None:
+        """Return one of the sysctls that a part may set: of the device, or of a new one."""
+        file = sysctls.path(name if name in self else "default", setting)
+        try:
+            return int((_CONF / file).read_text())
+        except (OSError, ValueError):  # a kernel without IPv6 has no such file
+            return None
+
+    def reached(self, to: str) -> Reached | None:
+        """Return how this host reaches an IP address: one question to the kernel."""
+        return self._netlink.reached(to)
 
     def driver(self, name: str) -> str | None:
         """Return the name of the driver that made the device, as the kernel itself has it."""

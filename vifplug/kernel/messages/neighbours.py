@@ -38,6 +38,13 @@ def neighbour_request(family: int, index: int, *, proxy: bool = False) -> bytes:
     return head + attribute(NDA_IFINDEX, u32(index))
 
 
+def proxy_body(address: str, index: int) -> bytes:
+    """Return the body that has the host answer for an address on a device, or no more."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    head = _NEIGHBOUR.pack(family, index, _PERMANENT, PROXY, 0)
+    return head + attribute(NDA_DST, socket.inet_pton(family, address))
+
+
 def rule_request(family: int) -> bytes:
     """Return the body of a request for all rules of a family."""
     return _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)

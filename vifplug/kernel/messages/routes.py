@@ -22,6 +22,8 @@ RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 2, 4, 5, 
 RTA_MULTIPATH, RTA_CACHEINFO, RTA_TABLE, RTA_EXPIRES, RTA_NH_ID = 9, 12, 15, 23, 30
 _CLONED, _ONLINK = 0x200, 0x4
 _BY_KERNEL, _LOCAL, _MAIN = 2, 255, 254
+_AS_IN_TABLE = 0x2000  # RTM_F_FIB_MATCH: tell the route as it is, not as it is for this address
+_STATIC, _LINK, _UNICAST = 4, 253, 1
 _TICKS = 100  # USER_HZ, in which a route says when it expires
 _TYPES = {2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole",
           7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat"}  # fmt: skip
@@ -35,6 +37,40 @@ def route_request(family: int, index: int | None = None) -> bytes:
     """Return the body of a request for the routes of a family, or those through a device."""
     device = b"" if index is None else attribute(RTA_OIF, u32(index))
     return _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0) + device
+
+
+def way_request(to: str) -> bytes:
+    """Return the body of a question for the route that the host takes to an IP address."""
+    family, whole, address = _host(to)
+    head = _ROUTE.pack(family, whole, 0, 0, 0, 0, 0, 0, _AS_IN_TABLE)
+    return head + attribute(RTA_DST, address)
+
+
+def way_of(body: bytes) -> tuple[int, bool, bool]:
+    """Return the device of a route, whether it stays on the host, and whether it is to one address.
+
+    The device is told by its index.
+    """
+    head = _ROUTE.unpack_from(body)
+    device = dict(attributes(body, _ROUTE.size)).get(RTA_OIF, b"")
+    whole = 128 if head[0] == socket.AF_INET6 else 32
+    stays = head[7] in _TYPES and _TYPES[head[7]] in ("local", "broadcast", "anycast", "multicast")
+    return int.from_bytes(device, sys.byteorder), stays, head[1] == whole
+
+
+def host_route_body(to: str, index: int) -> bytes:
+    """Return the body that makes a host route through a device, or removes it."""
+    family, whole, address = _host(to)
+    scope = _LINK if family == socket.AF_INET else 0
+    head = _ROUTE.pack(family, whole, 0, 0, _MAIN, _STATIC, scope, _UNICAST, 0)
+    return head + attribute(RTA_DST, address) + attribute(RTA_OIF, u32(index))
+
+
+def _host(to: str) -> tuple[int, int, bytes]:
+    """Return an address' family, its length in bits, and its bytes."""
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    address = socket.inet_pton(family, to)
+    return family, 8 * len(address), address
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the kernel performs operations: one module for each of ``vifplug.operations``."""
 
-from vifplug.kernel.perform import addressing, altnames, claims, functions, links
+from vifplug.kernel.perform import addressing, altnames, claims, functions, links, routes
 from vifplug.kernel.perform.dispatch import Kernel, WrongDevice, perform
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "functions",
     "links",
     "perform",
+    "routes",
 ]
