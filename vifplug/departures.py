@@ -77,9 +77,14 @@ class Departures(Planner):
 
         deadline = self.deadline(timeout)
         leaving, _ = self._all_leaving(vifs, deadline, force=force)
-        for module in dict.fromkeys(module for each in leaving for module in each.modules):
+        modules = [*dict.fromkeys(module for each in leaving for module in each.modules)]
+        switched = {plugin.privileged() for plugin in self.registry.loaded if plugin.switch}
+        for module in modules:
             asked = [each for each in leaving if module in each.modules and not each.in_use]
-            calls.unplug(module, asked, deadline)
+            # A switch that hangs leaves time for the VIFs of others.
+            waits = module in switched and module != modules[-1]
+            until = (deadline + time.monotonic()) / 2 if waits else deadline
+            calls.unplug(module, asked, until)
         return [_with_holder(each.outcome) for each in leaving]
 
     def _all_leaving(

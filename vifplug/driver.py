@@ -188,10 +188,13 @@ class GenericVIFDriver(Departures):
                 assert isinstance(vif, Wired)  # noqa: S101 - an error was raised as it is
                 outcomes[position] = plugin_failed(vif, error)
         self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
-        for module, group in _by_module(to_plug):
+        groups = _by_module(to_plug)
+        for number, (module, group) in enumerate(groups, 1):
             from vifplug import calls
 
-            replies = calls.plug(module, tuple(group.values()), deadline)
+            some = tuple(group.values())
+            until = deadline if number == len(groups) else _half_way(some, deadline)
+            replies = calls.plug(module, some, until)
             for chain in dict.fromkeys(chain for reply in replies for chain in reply.dropping):
                 LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
@@ -272,8 +275,18 @@ def _unchanged(vif: Wired) -> Result:
     )
 
 
-def _by_module(vifs: Mapping[int, Wired]) -> Iterable[tuple[str, dict[int, Wired]]]:
+def _by_module(vifs: Mapping[int, Wired]) -> Sequence[tuple[str, dict[int, Wired]]]:
+    """Return VIFs by the module that plugs them, those without a switch first: it may hang."""
     groups: dict[str, dict[int, Wired]] = {}
     for position, vif in vifs.items():
         groups.setdefault(vif.module, {})[position] = vif
-    return groups.items()
+    return sorted(groups.items(), key=lambda group: _has_switch(group[1].values()))
+
+
+def _has_switch(vifs: Iterable[Wired]) -> bool:
+    return any(vif.plugin.switch for vif in vifs)
+
+
+def _half_way(vifs: Iterable[Wired], deadline: float) -> float:
+    """Return until when VIFs may take, before other VIFs: a switch that hangs leaves half of it."""
+    return (time.monotonic() + deadline) / 2 if _has_switch(vifs) else deadline

@@ -307,6 +307,7 @@ class Planner:
                 options=plugin.options,
                 vifs=vifs if not sharing.isdisjoint(here) else own,
                 own=bool(own) or (own is None and (expected is None or bool(sharing & expected))),
+                alone=vifs is not None and own == [*vifs],
             )
         return self.reader.with_switches(host, readers.values(), deadline=deadline)
 

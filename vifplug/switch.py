@@ -308,7 +308,8 @@ class OneByOne(Switch, Generic[S]):
     def do(self, operation: SwitchOperation, *, until: float) -> None:
         """Make one change, and return once the switch has it; one that it has already is as good.
 
-        Raises SwitchError, or any other error, where it was not made, or where nobody knows.
+        Raises Refused where the switch has changed nothing. After a SwitchError, or any other
+        error, the core takes the change back: it may have been made.
         ``until`` is absolute CLOCK_MONOTONIC; for an undo it may lie a little past the deadline.
         """
 
@@ -335,14 +336,15 @@ class OneByOne(Switch, Generic[S]):
         self._failed, self._never_begun = {}, []
         for position, group in enumerate(groups):
             for number, operation in enumerate(group):
-                late = time.monotonic() > self.deadline
+                begun = time.monotonic() <= self.deadline
                 try:
-                    if late:
+                    if not begun:
                         raise DeadlineExceeded(NO_VIF, str(operation), "failed")
                     self.do(operation, until=self.deadline)
                 except Exception as error:
+                    begun = begun and not isinstance(error, Refused)
                     self._failed[position] = operation, error
-                    self._never_begun += group[number if late else number + 1 :]
+                    self._never_begun += group[number + begun :]
                     break
 
     def confirm(self) -> None:

@@ -36,6 +36,7 @@ class SwitchReader:
     """A switch to be read: the module that reads it, its key, the plugin's options, and the VIFs.
 
     ``vifs`` None stands for all that the switch has. ``own``: some VIF is of its plugin's types.
+    ``alone``: all VIFs of the call are, so that no other VIF waits for this switch.
     """
 
     module: str
@@ -43,6 +44,7 @@ class SwitchReader:
     options: Mapping[str, Any]
     vifs: Sequence[VIF] | None
     own: bool = True
+    alone: bool = False
 
 
 class HostReader:
@@ -109,8 +111,7 @@ class HostReader:
         for reader in readers:
             if reader.vifs is not None and not reader.vifs:
                 continue
-            until = deadline if reader.own else min(deadline, time.monotonic() + _OTHERS_WAIT)
-            snapshot = _read(reader, host, until)
+            snapshot = _read(reader, host, _until(reader, deadline))
             if reader.key in host.switches:
                 also = f"another plugin has a switch {reader.key!r} too: uninstall one of them"
                 snapshot = Unread(reader.key, f"{reader.module}: {also}")
@@ -139,6 +140,15 @@ class HostReader:
     def folder(self) -> Path:
         """Return the folder of this network namespace's locks."""
         return namespace.folder(self._group.lock_path)
+
+
+def _until(reader: SwitchReader, deadline: float) -> float:
+    """Return until when a switch is waited for: one that hangs leaves time for other VIFs."""
+    if reader.alone:
+        return deadline
+    now = time.monotonic()
+    half = (now + deadline) / 2
+    return half if reader.own else min(half, now + _OTHERS_WAIT)
 
 
 def _read(reader: SwitchReader, host: Host, deadline: float) -> Snapshot | None:
