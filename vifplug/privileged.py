@@ -82,7 +82,7 @@ def entrypoints(
             remove_unused=bool(options.get("remove_unused")),
         )
 
-    for function in (plug_all, unplug_all):
-        # oslo.privsep takes no entrypoint of another module than the context's.
-        function.__module__ = module
+    for name, function in (("plug", plug_all), ("unplug", unplug_all)):
+        # By these oslo.privsep finds an entrypoint, below its context's module only.
+        function.__module__, function.__name__ = module, name
     return context, context.entrypoint(plug_all), context.entrypoint(unplug_all)
