@@ -12,6 +12,7 @@ from vifplug.daemon.call import call
 from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF, pieces
 from vifplug.errors import (
     NO_VIF,
+    PLUGIN_ERRORS,
     DeadlineExceeded,
     InUse,
     PluginFailed,
@@ -27,7 +28,9 @@ from vifplug.switch import Departure
 
 def plug(module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]:
     """Have a plugin's daemon plug VIFs; return one reply for each."""
-    return _asked(module, "plug", [_plug_request(vif) for vif in vifs], deadline)
+    replies = _asked(module, "plug", [_plug_request(vif) for vif in vifs], deadline)
+    every = zip(vifs, replies, strict=True)
+    return [_of_type(reply, vif.owner.vif_type) for vif, reply in every]
 
 
 def unplug(module: str, vifs: Sequence[Leaving], deadline: float) -> None:
@@ -36,7 +39,15 @@ def unplug(module: str, vifs: Sequence[Leaving], deadline: float) -> None:
         return
     replies = _asked(module, "unplug", [vif.request for vif in vifs], deadline)
     for vif, reply in zip(vifs, replies, strict=True):
-        vif.replies.append(reply)
+        vif.replies.append(_of_type(reply, vif.vif_type))
+
+
+def _of_type(reply: Reply, vif_type: str) -> Reply:
+    """Return a reply; the error of a plugin that can't be used names the VIF's vif_type."""
+    error = reply.error
+    if not vif_type or not isinstance(error, PluginFailed):
+        return reply
+    return Reply(error=PluginFailed(error.vif_id, vif_type, error.distribution, error.why))
 
 
 def _asked(
@@ -74,7 +85,7 @@ def _asked_once(
         failed = error
     except ImportError as error:
         failed = PluginFailed(NO_VIF, module, module, str(error))
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         failed = PluginFailed(NO_VIF, module, module, f"{type(error).__name__}: {error}")
     return [Reply(error=failed).about(vif.vif_id) for vif in vifs]
 

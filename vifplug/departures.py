@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vifplug import fields
 from vifplug.daemon import locks
-from vifplug.errors import InUse, InvalidVIF, SwitchError, UnknownVIFType, VifplugError, shown
+from vifplug.errors import (
+    PLUGIN_ERRORS,
+    InUse,
+    InvalidVIF,
+    PluginFailed,
+    SwitchError,
+    UnknownVIFType,
+    VifplugError,
+    shown,
+)
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
+from vifplug.parts import CORE
 from vifplug.parts.roles import require_own_id
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import Removal, lost_marks, removal
@@ -150,11 +160,11 @@ class Departures(Planner):
         leaving = Leaving(departure=departure, vif_type=vif_type, vif=vif)
         try:
             require_own_id(vif_id, departure.interface_id, host)
-            marked = [self.registry.plugin(each, vif_id=vif_id) for each in types]
+            marked = self._installed(types, vif_id)
             own, unusable = self._plugin_of(vif)
             own = own or (marked[0] if marked and vif is None else None)
             asked = owners(departure, host, [*marked, *plugins], own=own)
-            kinds = kinds_of([*marked, *plugins])
+            kinds = kinds_of([*marked, *plugins]) or CORE
             nothing = not asked and not removal(vif_id, host, kinds, remove_unused=False)
             nothing = nothing and not self.reader.left_over(vif_id, host)
             nothing = nothing and (unusable is not None or not lost_marks(host, kinds))
@@ -165,17 +175,46 @@ class Departures(Planner):
             # A plug at work holds the tap as a guest does: then the daemon decides, under the lock.
             if held and held[1] and self._is_idle(vif_id, since):
                 raise InUse(vif_id, held[0])
-            if unusable:
+            if unusable and not isinstance(unusable, UnknownVIFType):
                 raise unusable
             if not asked:
                 some = [*([own] if own else []), *plugins]
                 asked = [each for each in some if lost_marks(host, each.kinds)][:1] or some[:1]
+            asked = asked or self._of_the_kernel()
             if not asked:
                 raise UnknownVIFType(vif_id, "", "no plugin is installed that works")
             leaving.modules = tuple(plugin.privileged() for plugin in asked)
         except VifplugError as error:
             leaving.errors.append(error)
+        except PLUGIN_ERRORS as error:
+            from vifplug.apply import words
+
+            source, _, why = words(error).partition(": ")
+            leaving.errors.append(PluginFailed(vif_id, vif_type, source, why))
         return leaving
+
+    def _installed(self, types: Iterable[str], vif_id: str) -> list[VIFPlugin]:
+        """Return the plugins of some vif_types. Raises PluginFailed for one that can't be used.
+
+        Of a VIF whose plugin is uninstalled, any other removes the devices of the kernel.
+        """
+        found = []
+        for vif_type in types:
+            try:
+                found.append(self.registry.plugin(vif_type, vif_id=vif_id))
+            except UnknownVIFType:
+                LOG.warning(
+                    "VIF %s: the plugin for vif_type %s is not installed: its switch, if it has "
+                    "one, may keep a port, and what a claim notes is not given back",
+                    vif_id,
+                    vif_type,
+                )
+        return found
+
+    def _of_the_kernel(self) -> list[VIFPlugin]:
+        """Return a plugin whose daemon removes devices of the kernel, of whatever vif_type."""
+        able = (plugin for plugin in self._all_plugins() if {*CORE} <= {*plugin.kinds})
+        return sorted(able, key=lambda plugin: plugin.switch)[:1]
 
     def _is_idle(self, vif_id: str, since: int | None) -> bool:
         """Whether no call works on a VIF, or has since the host was read."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from vifplug.daemon import locks
 from vifplug.departures import Departures, failures
-from vifplug.errors import SwitchError, VifplugError
+from vifplug.errors import NO_VIF, PLUGIN_ERRORS, PluginFailed, SwitchError, VifplugError
 from vifplug.guest.interface import Interface
 from vifplug.model.host import Host
+from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.wired import Ready, Wired
-from vifplug.planner import Pair, View, plugin_failed
+from vifplug.planner import Pair, View, plugin_failed, source_of
 from vifplug.query import libvirt
 from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
@@ -139,14 +140,17 @@ class GenericVIFDriver(Departures):
         Raises SwitchError where there is a switch that can't be read.
         """
         vifs, unread = self.listing()
-        if unread:
-            raise unread[0]
+        # A plugin that fails hides no other's VIFs.
+        for failure in (each for each in unread if isinstance(each, SwitchError)):
+            raise failure
         return [*vifs]
 
     def listing(
         self, *, timeout: float | None = None
-    ) -> tuple[Sequence[Plugged], Sequence[SwitchError]]:
-        """Return what this host has plugged, and the switches that can't be read.
+    ) -> tuple[Sequence[Plugged], Sequence[VifplugError]]:
+        """Return what this host has plugged, and the errors of switches that can't be read.
+
+        A PluginFailed is the error of one whose plugin fails.
 
         Of a VIF on such a switch, only the devices of the kernel are known.
         """
@@ -158,7 +162,21 @@ class GenericVIFDriver(Departures):
         unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
         vifs = plugged(host, kinds_of(plugins), unbridged=unbridged)
         self.reader.warn_of_claims(host)
-        return vifs, failures(host)
+        return vifs, (*failures(host), *self._unreadable(host))
+
+    def _unreadable(self, host: Host) -> Sequence[PluginFailed]:
+        """Return the errors of plugins that can't tell what their switch has."""
+        found = []
+        for vif_type in self.registry.switch_types:
+            try:
+                plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
+            except PluginFailed as error:
+                found.append(error)
+                continue
+            read = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
+            if isinstance(read, Unread):
+                found.append(PluginFailed(NO_VIF, vif_type, source_of(plugin), read.error))
+        return found
 
     # Plugging.
 
@@ -184,7 +202,7 @@ class GenericVIFDriver(Departures):
                     to_plug[position] = placed
             except VifplugError as error:
                 outcomes[position] = error
-            except Exception as error:
+            except PLUGIN_ERRORS as error:
                 assert isinstance(vif, Wired)  # noqa: S101 - an error was raised as it is
                 outcomes[position] = plugin_failed(vif, error)
         self._warn(tuple(to_plug.values()), wait=deadline - time.monotonic())
@@ -215,8 +233,9 @@ class GenericVIFDriver(Departures):
         """End the privileged daemons that this process started."""
         for plugin in self.registry.loaded:
             module = sys.modules.get(plugin.privileged())
-            if module is not None:
-                module.context.stop()
+            # A plugin's module may have failed half-way.
+            if context := getattr(module, "context", None):
+                context.stop()
 
     # Privileged calls.
 

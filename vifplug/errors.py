@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
+PLUGIN_ERRORS = (Exception, SystemExit)
+"""What a plugin's own code may raise by mistake."""
+
 NO_VIF = "-"
 """Stands for the VIF's id where the input names none."""
 

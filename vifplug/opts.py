@@ -106,6 +106,12 @@ OPTS = [
         default="/run/vifplug",
         help="Folder of the locks and the claims. It must be on the host itself, on a tmpfs.",
     ),
+    cfg.DictOpt(
+        "claims",
+        default={},
+        help="Which distribution has a vif_type that several claim, as bridge:vifplug_acme. "
+        "Without it, no VIF of that type can be plugged.",
+    ),
     cfg.ListOpt(
         "allowed_bridges",
         help="Patterns of the names of the bridges, Linux's and Open vSwitch's, that VIFs may "

@@ -17,6 +17,7 @@ from oslo_config import cfg
 from vifplug import fields, opts
 from vifplug.daemon import locks
 from vifplug.errors import (
+    PLUGIN_ERRORS,
     Conflict,
     InvalidVIF,
     PluginFailed,
@@ -24,12 +25,13 @@ from vifplug.errors import (
 )
 from vifplug.model.host import BATCH, Host
 from vifplug.model.mark import UPLINK, shared_mark
-from vifplug.model.snapshot import Unread
+from vifplug.model.snapshot import Unread, traces_of
 from vifplug.model.vif import VIF, Instance
 from vifplug.plan.compare import Plan, plan
 from vifplug.plan.move import Leave, leave
 from vifplug.plan.others import Others
 from vifplug.plan.place import elsewhere, leaves, places, require_one_place
+from vifplug.plan.sound import require_sound
 from vifplug.plan.wired import Ready, Wired
 from vifplug.plugin import VIFPlugin
 from vifplug.query import libvirt
@@ -73,7 +75,9 @@ class Planner:
         """
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
-        self.registry = registry or Registry(options=self._options)
+        self.registry = registry or Registry(
+            options=self._options, pinned=lambda: self._group.claims
+        )
         self._others: dict[tuple[VIFPlugin, ...], Others] = {}
         self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)
 
@@ -83,8 +87,13 @@ class Planner:
         """Return the VIF completed and checked by its plugin. Raises as :meth:`get_config`."""
         taken = self._taken(instance, vif)
         plugin = self.registry.plugin(taken.vif_type, vif_id=taken.id)
-        completed = plugin.completed(taken)
-        plugin.check(completed)
+        try:
+            completed = plugin.completed(taken)
+            plugin.check(completed)
+        except VifplugError:
+            raise
+        except PLUGIN_ERRORS as error:
+            raise plugin_failed(Ready(vif=taken, plugin=plugin), error) from error
         return Ready(vif=completed, plugin=plugin)
 
     def all_ready(self, pairs: Sequence[Pair]) -> _Ready:
@@ -127,13 +136,14 @@ class Planner:
         vif, plugin = ready.vif, ready.plugin
         switch = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
         if isinstance(switch, Unread):
-            raise PluginFailed(vif.id, vif.vif_type, _source(plugin), switch.error)
+            raise PluginFailed(vif.id, vif.vif_type, source_of(plugin), switch.error)
         try:
             passed_over = plugin.passed_over(vif)
             wiring = plugin.wire(vif, host)
+            require_sound(wiring, plugin)
         except VifplugError:
             raise
-        except Exception as error:
+        except PLUGIN_ERRORS as error:
             raise plugin_failed(ready, error) from error
         if passed_over:
             every = (*passed_over, *wiring.passed_over)
@@ -194,7 +204,7 @@ class Planner:
             return plan(vif.owner, vif.wiring, view.host, leaving=vif.leaving)
         except VifplugError:
             raise
-        except Exception as error:
+        except PLUGIN_ERRORS as error:
             raise plugin_failed(vif, error) from error
 
     def _placed(self, vif: Wired, view: View, move: bool) -> Wired:
@@ -312,10 +322,10 @@ class Planner:
         return self.reader.with_switches(host, readers.values(), deadline=deadline)
 
 
-def plugin_failed(vif: Ready | Wired, error: Exception) -> PluginFailed:
+def plugin_failed(vif: Ready | Wired, error: BaseException) -> PluginFailed:
     """Return the error of a VIF whose plugin raised what no plugin should."""
-    why = f"{type(error).__name__}: {error}"
-    return PluginFailed(vif.vif.id, vif.vif.vif_type, _source(vif.plugin), why)
+    why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return PluginFailed(vif.vif.id, vif.vif.vif_type, source_of(vif.plugin), why)
 
 
 def _asked_for(vif: Ready, others: Others) -> Iterable[str]:
@@ -348,7 +358,7 @@ def _mover(vif: Wired, host: Host, others: Others) -> VIFPlugin:
         for plugin in others.at_switches(vif.plugin)
         if plugin.snapshot
         and (snapshot := host.switches.get(plugin.snapshot.key))
-        and any(True for _ in snapshot.traces(vif.vif.id, vif.vif.interface_id))
+        and traces_of(snapshot, vif.vif.id, vif.vif.interface_id)
     ]
     mover = leaving[0] if leaving else vif.plugin
     strange = [part.kind for part in vif.wiring.parts if type(part) not in mover.kinds]
@@ -359,7 +369,8 @@ def _mover(vif: Wired, host: Host, others: Others) -> VIFPlugin:
     return mover
 
 
-def _source(plugin: VIFPlugin) -> str:
+def source_of(plugin: VIFPlugin) -> str:
+    """Return the package of a plugin."""
     return type(plugin).__module__.partition(".")[0]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from stevedore.named import NamedExtensionManager
 
-from vifplug.errors import NO_VIF, PluginFailed, UnknownVIFType, VifplugError, meant
+from vifplug.errors import NO_VIF, PLUGIN_ERRORS, PluginFailed, UnknownVIFType, VifplugError, meant
 from vifplug.parts import Part
 from vifplug.plugin import API_VERSION, GROUP, SWITCHES, VIFPlugin
+
+SET_ASIDE = "set aside"
+"""The state of a claim on a vif_type that the configuration gives to another distribution."""
 
 EntryPoint = importlib.metadata.EntryPoint
 Options = Callable[[type[VIFPlugin]], Mapping[str, Any]]
@@ -29,7 +33,8 @@ class EntryClaim:
     """One entry point's claim on a vif_type, and what came of it.
 
     ``state`` is ok, failed (it does not import or is no VIFPlugin), duplicate (another claims the
-    same vif_type) or incompatible (written for another version of the contract).
+    same vif_type, and the option ``claims`` does not say which has it), set aside (the option says
+    that another has it) or incompatible (written for another version of the contract).
     """
 
     vif_type: str
@@ -44,6 +49,16 @@ class EntryClaim:
     def source(self) -> str:
         """The distribution with its version."""
         return f"{self.distribution} {self.version}"
+
+    @property
+    def mend(self) -> str:
+        """What mends a claim that is not ok; empty where nothing is to be mended."""
+        if self.state == "duplicate":
+            option = f"[vifplug] claims = {self.vif_type}:{self.distribution}"
+            return f"uninstall it, or have it: {option}"
+        if self.state == "incompatible":
+            return f"install the {self.distribution} that goes with this vifplug"
+        return f"reinstall or remove {self.distribution}" if self.state == "failed" else ""
 
     def to_dict(self) -> dict[str, str | None]:
         """Return the claim as ``vifplug plugins -f json`` prints it."""
@@ -90,13 +105,18 @@ class Registry:
     """The installed plugins. Nothing is imported before it is asked for."""
 
     def __init__(
-        self, *, options: Options = lambda plugin: {}, only: Collection[str] | None = None
+        self,
+        *,
+        options: Options = lambda plugin: {},
+        only: Collection[str] | None = None,
+        pinned: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """``options`` gives the configured values of a plugin's options.
 
-        ``only`` are the vif_types to know, where that is not all.
+        ``only`` are the vif_types to know, where that is not all. ``pinned`` returns, by vif_type,
+        the distribution that has it where several claim it.
         """
-        self._options = options
+        self._options, self._pinned = options, pinned
         self._entries: dict[str, list[EntryPoint]] = {}
         # Asked once, because each call reads all that is installed.
         every = importlib.metadata.entry_points()
@@ -131,7 +151,7 @@ class Registry:
                 options = self._options(presence)
                 self._presences[vif_type] = partial(presence.present, options)
             return bool(self._presences[vif_type]())
-        except Exception:
+        except PLUGIN_ERRORS:
             return True  # its plugin is loaded, and says what is wrong
 
     @property
@@ -171,6 +191,7 @@ class Registry:
             also = meant(vif_type, self.vif_types)
             why = f"no installed distribution has one ({known}){also}"
             raise UnknownVIFType(vif_id, vif_type, why)
+        claims = [claim for claim in claims if claim.state != SET_ASIDE]
         bad = [claim for claim in claims if claim.state != "ok"]
         if bad:
             sources = " and ".join(claim.source for claim in claims)
@@ -181,19 +202,27 @@ class Registry:
             return plugin(self._options(plugin))
         except VifplugError:
             raise
-        except Exception as error:
+        except PLUGIN_ERRORS as error:
             why = f"{type(error).__name__}: {error}"
             raise PluginFailed(vif_id, vif_type, claims[0].source, why) from error
 
     def _claims(self, vif_type: str) -> list[EntryClaim]:
         entries = self._entries.get(vif_type, [])
-        if len(entries) < 2:
+        pinned = self._pinned().get(vif_type)
+        if pinned is None and len(entries) < 2:
             return [_claim(entry) for entry in entries]
         # Sorted, because they come as the folders of distributions are listed.
         entries = sorted(entries, key=_distribution)
         names = " and ".join(_distribution(entry)[0] for entry in entries)
-        error = f"claimed by {len(entries)}: {names}; uninstall all but one"
-        return [_claim(entry, duplicate=error) for entry in entries]
+        if pinned is None:
+            option = f"have one in [vifplug] claims = {vif_type}:NAME"
+            error = f"claimed by {len(entries)}: {names}; uninstall all but one, or {option}"
+            return [_claim(entry, refused=("duplicate", error)) for entry in entries]
+        aside = (SET_ASIDE, f"[vifplug] claims gives {vif_type} to {pinned}")
+        wanted = [entry for entry in entries if _is_named(entry, pinned)]
+        if not wanted:  # another word than a name of these: no VIF is to have the wrong plugin
+            aside = ("duplicate", f"{aside[1]}, which does not claim it: {names} does")
+        return [_claim(e) if e in wanted else _claim(e, refused=aside) for e in entries]
 
 
 def kinds_of(plugins: Iterable[VIFPlugin]) -> tuple[type[Part], ...]:
@@ -201,10 +230,11 @@ def kinds_of(plugins: Iterable[VIFPlugin]) -> tuple[type[Part], ...]:
     return tuple(dict.fromkeys(kind for plugin in plugins for kind in plugin.kinds))
 
 
-def _claim(entry: EntryPoint, *, duplicate: str = "") -> EntryClaim:
+def _claim(entry: EntryPoint, *, refused: tuple[str, str] | None = None) -> EntryClaim:
+    """Return what came of a claim; ``refused`` is its state and error where it is not looked at."""
     plugin: Any = None
-    state, error = ("duplicate", duplicate) if duplicate else ("ok", "")
-    if not duplicate:
+    state, error = refused or ("ok", "")
+    if not refused:
         loader = _Loader(entry)
         plugin = None if loader.error else loader[entry.name].plugin
         state, error = ("failed", loader.error) if loader.error else _judge(plugin)
@@ -229,6 +259,15 @@ def _judge(plugin: Any) -> tuple[str, str]:
     if plugin.__abstractmethods__:
         return "failed", f"does not have {', '.join(sorted(plugin.__abstractmethods__))}()"
     return "ok", ""
+
+
+def _is_named(entry: EntryPoint, distribution: str) -> bool:
+    """Whether a distribution has this name, as pip compares names."""
+    return _plain(_distribution(entry)[0]) == _plain(distribution)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:

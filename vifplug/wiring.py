@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vifplug.fields import Text
 from vifplug.guest.interface import Interface
 from vifplug.parts.part import Part
+
+PROCESS = Text(r"[a-z]{0,16}", "a process' name: at most 16 of a-z")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -153,3 +153,33 @@ def driver(
     """A driver, with the daemons of the example and of vifplug_bridge."""
     with emptied(BridgePlugin, package.RelayPlugin) as driver:
         yield driver
+
+
+WRONG = "vifplug_wrong"
+
+
+@pytest.fixture
+def wrong(
+    distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf: Config
+) -> Iterator[Callable[[Mapping[str, Mapping[str, str]]], None]]:
+    """Install a distribution like the example, for vif_type ``wrong``, whose code differs.
+
+    It gets what to replace, by the module.
+    """
+    folder = tmp_path / "wrong"
+
+    def install(changes: Mapping[str, Mapping[str, str]]) -> None:
+        shutil.copytree(distribution / PACKAGE, folder / WRONG)
+        (metadata,) = distribution.glob("*.dist-info")
+        shutil.copytree(metadata, folder / f"{WRONG}-1.0.dist-info")
+        for path in (*(folder / WRONG).glob("*.py"), *folder.glob("*.dist-info/*")):
+            text = path.read_text().replace("relay", "wrong")
+            for old, new in changes.get(path.name.removesuffix(".py"), {}).items():
+                assert old in text, f"{path.name} has no {old!r}"
+                text = text.replace(old, new)
+            path.write_text(text)
+        monkeypatch.syspath_prepend(str(folder))
+
+    yield install
+    for name in [name for name in sys.modules if name.partition(".")[0] == WRONG]:
+        del sys.modules[name]

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.checks import of_core, of_modules
 from vifplug.cli.command import Command, seconds
 from vifplug.driver import GenericVIFDriver
+from vifplug.errors import NO_VIF, PLUGIN_ERRORS, PluginFailed, shown
 from vifplug.model.host import Host
 from vifplug.plugin import Check
-from vifplug.registry import EntryClaim
+from vifplug.registry import SET_ASIDE, EntryClaim
 
 CORE = "vifplug"
 _PATIENCE = 5.0
@@ -51,18 +52,34 @@ def _found(driver: GenericVIFDriver, host: Host) -> Iterator[tuple[str, Check]]:
     claims = driver.registry.claims()
     for claim in claims:
         yield claim.distribution, _claimed(claim)
-    plugins = {claim.plugin: claim.distribution for claim in claims if claim.plugin}
-    for plugin, distribution in plugins.items():
-        for check in (*plugin().doctor(host), *of_modules(plugin, host)):
-            yield distribution, check
+    plugins = {claim.plugin: claim for claim in claims if claim.plugin}
+    for plugin, claim in plugins.items():
+        for check in (*_of_plugin(driver, claim, host), *of_modules(plugin, host)):
+            yield claim.distribution, check
+
+
+def _of_plugin(driver: GenericVIFDriver, claim: EntryClaim, host: Host) -> Sequence[Check]:
+    """Return a plugin's own checks, with its configured options; or the one that says it fails."""
+    try:
+        checks = [*driver.registry.plugin(claim.vif_type, vif_id=NO_VIF).doctor(host)]
+        strange = [check for check in checks if not isinstance(check, Check)]
+        if not strange:
+            return checks
+        why = f"doctor() returned {shown(strange[0])}, which is no Check"
+    except PluginFailed as error:
+        why = error.why
+    except PLUGIN_ERRORS as error:
+        why = f"{type(error).__name__}: {error}"
+    mend = f"reinstall or remove {claim.distribution}"
+    return [Check(check=f"{_TYPE} {claim.vif_type}", ok=False, detail=why, mend=mend)]
 
 
 def _claimed(claim: EntryClaim) -> Check:
     return Check(
         check=f"{_TYPE} {claim.vif_type}",
-        ok=claim.state == "ok",
+        ok=claim.state in ("ok", SET_ASIDE),
         detail=claim.error or f"{claim.class_name}, {claim.source}",
-        mend="" if claim.state == "ok" else f"reinstall or remove {claim.distribution}",
+        mend=claim.mend,
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import argparse
 
+from oslo_config import cfg
+
+from vifplug import opts
 from vifplug.cli import DONE
 from vifplug.cli.command import Command
 from vifplug.registry import Registry
@@ -14,7 +17,8 @@ class Plugins(Command):
     """Print every installed plugin: vif_type, state, distribution, class, and what is wrong."""
 
     def act(self, arguments: argparse.Namespace) -> int:
-        claims = Registry().claims()
+        group = opts.register(cfg.CONF)
+        claims = Registry(pinned=lambda: group.claims).claims()
         if arguments.format == "json":
             self.print_json([claim.to_dict() for claim in claims])
             return DONE

@@ -31,6 +31,7 @@ from vifplug.fields import (
     declared,
 )
 from vifplug.model.mark import Owner
+from vifplug.wiring import PROCESS
 
 MOST_VIFS = 4096
 """VIFs of a request. A caller with more of them sends several."""
@@ -45,7 +46,6 @@ MOST_PARTS = 64
 """Parts of a VIF, and so its claims. Those that come with vifplug need a dozen at most."""
 
 _MOST_NAMES = 1024
-_PROCESS = Text(r"[a-z]{0,16}", "a process' name")
 _ALTNAME = Text(r"[^\s\x00-\x1f\x7f-\x9f]{1,127}", "a device's name of 1 to 127 characters")
 _WORDS = Text(r"(?s).{0,4096}", "text")
 
@@ -62,7 +62,7 @@ class PlugVIF:
 
     vif_id: str = declared(UUID)
     vif_type: str = declared(WORD)
-    process: str = declared(_PROCESS, default="")
+    process: str = declared(PROCESS, default="")
     parts: tuple[dict[str, Any], ...] = declared(Many(Table(most=MOST_PARTS), most=MOST_PARTS))
     interface_id: str | None = declared(UUID, default=None)
     elsewhere: tuple[str, ...] = declared(Many(_ALTNAME, most=_MOST_NAMES), default=())

@@ -56,6 +56,19 @@ NIC: Uses = (
 """The fields of the guest's side, as :meth:`GuestSide.of` uses them."""
 
 
+TYPES = (
+    "bridge",
+    "direct",
+    "ethernet",
+    "hostdev",
+    "network",
+    "pci",
+    "vdpa",
+    "vhostuser",
+)
+"""The types of an interface: libvirt's, and ``pci`` for a ``<hostdev>`` of a whole function."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VirtualPort:
     """``<virtualport>``: all parameters in one element, since libvirt reads only the first."""
@@ -179,6 +192,10 @@ class Interface:
     filterref: FilterRef | None = None
     pci: str | None = None
     trusted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise ValueError(f"an interface of type {self.type!r}; allowed: {', '.join(TYPES)}")
 
     def to_element(self) -> Any:
         """Return the interface as an lxml element."""

@@ -20,7 +20,7 @@ from vifplug.model.link import TAKES_FRAMES, Link, PciFunction, Vf
 from vifplug.model.links import Links, Planned
 from vifplug.model.mark import Mark
 from vifplug.model.reached import Reached
-from vifplug.model.snapshot import Snapshot, Trace
+from vifplug.model.snapshot import Snapshot, Trace, traces_of
 
 S = TypeVar("S", bound=Snapshot)
 
@@ -144,7 +144,7 @@ class Host:
     def traces(self, vif_id: str, interface_id: str | None = None) -> tuple[Trace, ...]:
         """Return what all switches have of a VIF, whoever made it."""
         every = self.switches.values()
-        return tuple(trace for one in every for trace in one.traces(vif_id, interface_id))
+        return tuple(trace for one in every for trace in traces_of(one, vif_id, interface_id))
 
     def other_holder(self, interface_id: str, vif_id: str) -> str | None:
         """Return the id of another VIF to which a switch gives an interface id.

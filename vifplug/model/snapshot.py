@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import abc
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from vifplug import fields
-from vifplug.errors import NO_VIF, SwitchError
+from vifplug.errors import NO_VIF, PLUGIN_ERRORS, SwitchError
 from vifplug.fields import Refuse
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,19 @@ class Snapshot(abc.ABC):
         None: the VIF that asks, ``vif_id``, has the interface id or may have it.
         """
         return None
+
+
+def traces_of(
+    snapshot: Snapshot, vif_id: str | None = None, interface_id: str | None = None
+) -> tuple[Trace, ...]:
+    """Return what a switch has of one VIF, or of all; one that fails at it has told nothing."""
+    try:
+        return tuple(snapshot.traces(vif_id, interface_id))
+    except PLUGIN_ERRORS as error:
+        kind = type(snapshot)
+        LOG.warning("%s.%s.traces: %s: %s", kind.__module__, kind.__name__,
+                    type(error).__name__, error)  # fmt: skip
+        return ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vifplug.model.host import Host
+from vifplug.model.snapshot import traces_of
 from vifplug.plan.derived import named_after
 from vifplug.plugin import VIFPlugin
 from vifplug.switch import Departure
@@ -50,4 +51,4 @@ def _switch_has(plugin: VIFPlugin, vif: Departure, host: Host, own: VIFPlugin | 
         # Of a VIF of another plugin's type nothing is expected there.
         its_own = own is not None and own.privileged() == plugin.privileged()
         return its_own or (own is None and not snapshot.absent)
-    return any(True for _ in snapshot.traces(vif.vif_id, vif.interface_id))
+    return bool(traces_of(snapshot, vif.vif_id, vif.interface_id))

@@ -10,7 +10,7 @@ from typing import Any
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import Mark
-from vifplug.model.snapshot import Trace
+from vifplug.model.snapshot import Trace, traces_of
 from vifplug.plan.derived import Kinds
 from vifplug.plan.usage import held, own_devices
 
@@ -77,7 +77,7 @@ def plugged(host: Host, kinds: Kinds, *, unbridged: Collection[str] = ()) -> lis
         for claim in host.claims(name):
             vifs.setdefault(claim.vif_id, _Seen()).claims.append((name, claim))
     for snapshot in host.switches.values():
-        for trace in snapshot.traces():
+        for trace in traces_of(snapshot):
             vifs.setdefault(trace.vif_id, _Seen()).traces.append(trace)
     for vif_id, seen in vifs.items():
         if not seen.traces:  # a port that another program made for a VIF that we know

@@ -32,6 +32,10 @@ def operations(part: Part, owner: Owner, host: Host) -> tuple[Operation, ...]:
         found = part.operations(owner, host)
     except Conflict as error:
         raise _other_name(part, owner, host) or error from None
+    if not isinstance(found, tuple):
+        kind = type(part)
+        what = f"{kind.__module__}.{kind.__name__}.operations()"
+        raise TypeError(f"{what} returned {type(found).__name__}, not a tuple")
     return found if host.fixed is None else _without_sysctls(found, host.fixed, owner)
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vifplug.errors import PLUGIN_ERRORS
 from vifplug.model.host import Host
 from vifplug.model.link import Link
 from vifplug.model.mark import Mark, Owner
@@ -15,6 +17,8 @@ from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part
 from vifplug.plan.derived import Kinds, named_after, with_core
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,15 @@ def unused(names: Iterable[str], leaving: Leaving, host: Host, kinds: Kinds) -> 
 
 def lost_marks(host: Host, kinds: Kinds) -> list[RemoveAltname]:
     """Return what removes marks that lead nowhere, whichever VIF left them."""
-    return [each for kind in kinds for each in kind.lost_marks(host)]
+    found: list[RemoveAltname] = []
+    for kind in kinds:
+        try:
+            found += kind.lost_marks(host)
+        except PLUGIN_ERRORS as error:
+            # Of no VIF, so that it fails none.
+            LOG.warning("%s.%s.lost_marks: %s: %s", kind.__module__, kind.__name__,
+                        type(error).__name__, error)  # fmt: skip
+    return found
 
 
 def used(vif_id: str, host: Host, kinds: Kinds) -> tuple[str, ...]:

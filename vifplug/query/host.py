@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vifplug.errors import shown
+from vifplug.errors import PLUGIN_ERRORS, shown
 from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.host import Host
@@ -156,10 +156,14 @@ def _read(reader: SwitchReader, host: Host, deadline: float) -> Snapshot | None:
     try:
         module = importlib.import_module(reader.module)
         snapshot = module.read(reader.options, reader.vifs, host, deadline=deadline)
-        if snapshot is None or (isinstance(snapshot, Snapshot) and snapshot.key == reader.key):
+        if snapshot is None:
+            return None
+        if isinstance(snapshot, Snapshot) and snapshot.key == reader.key:
+            # Asked once here, because a snapshot that can't say what it has would fail every call.
+            tuple(snapshot.planning().traces(reader.vifs[0].id if reader.vifs else None))
             return snapshot
         why = f"read() returned {shown(snapshot)}, not its snapshot {reader.key!r}"
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         why = f"{type(error).__name__}: {error}"
     LOG.warning("the switch %s can't be read by %s: %s", reader.key, reader.module, why)
     return Unread(reader.key, f"{reader.module}: {why}")
