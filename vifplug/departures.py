@@ -214,7 +214,7 @@ class Departures(Planner):
     def _of_the_kernel(self) -> list[VIFPlugin]:
         """Return a plugin whose daemon removes devices of the kernel, of whatever vif_type."""
         able = (plugin for plugin in self._all_plugins() if {*CORE} <= {*plugin.kinds})
-        return sorted(able, key=lambda plugin: plugin.switch)[:1]
+        return sorted(able, key=lambda plugin: (plugin.switch, len(plugin.kinds)))[:1]
 
     def _is_idle(self, vif_id: str, since: int | None) -> bool:
         """Whether no call works on a VIF, or has since the host was read."""

@@ -255,7 +255,9 @@ def _judge(plugin: Any) -> tuple[str, str]:
         return "failed", f"{plugin!r} is not a VIFPlugin"
     version = getattr(plugin, "api_version", None)
     if version != API_VERSION:
-        return "incompatible", f"made for api_version {version}; this vifplug has {API_VERSION}"
+        older = isinstance(version, int) and version < API_VERSION
+        than = f"{'older' if older else 'newer'} than {API_VERSION}, this vifplug's"
+        return "incompatible", f"made for api_version {version}, which is {than}"
     if plugin.__abstractmethods__:
         return "failed", f"does not have {', '.join(sorted(plugin.__abstractmethods__))}()"
     return "ok", ""
