@@ -71,6 +71,7 @@ def entrypoints(
             switch=partial(switch, options) if switch else None,
             snapshots=partial(snapshots, options) if snapshots else None,
             require=partial(require, options) if require else None,
+            remove_unused=bool(options.get("remove_unused")),
         )
 
     def unplug_all(request: Mapping[str, Any]) -> list[dict[str, Any]]:

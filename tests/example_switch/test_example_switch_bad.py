@@ -24,7 +24,7 @@ _WRITE = "    setting.write_text(f"
 _READ = '        return load(options["database"])'
 _SEND = '        with Path(f"{self._path}.lock")'
 _SEEK = "meanwhile: Callable[[], object]) -> Acme:\n"
-_WIRE = "        name = derived_name("
+_WIRE = "        made = own_tap("
 _OPERATIONS = "        if host.link(self.device) is None:\n"
 
 

@@ -9,9 +9,8 @@ from typing import ClassVar
 from oslo_config import cfg
 
 from vifplug import VIF, Host, VIFPlugin, Wiring
-from vifplug.guest import attach
-from vifplug.guest.interface import NIC, GuestSide
-from vifplug.model.mark import derived_name
+from vifplug.guest.attach import own_tap
+from vifplug.guest.interface import NIC
 from vifplug.model.use import Uses
 from vifplug.operations import SwitchOperation
 from vifplug.switch import Departure
@@ -30,7 +29,9 @@ class AcmePlugin(VIFPlugin):
 
     api_version = 1
     required = ("network.bridge",)
-    uses: ClassVar[Mapping[str, Uses]] = {"": (*NIC, "address", "network.bridge", "network.mtu")}
+    uses: ClassVar[Mapping[str, Uses]] = {
+        "": (*NIC, "address", "devname", "network.bridge", "network.mtu")
+    }
     group, opts = GROUP, OPTS
     kinds = KINDS
     switch = "snapshot"
@@ -41,13 +42,10 @@ class AcmePlugin(VIFPlugin):
         if acme is None or acme.error:
             why = acme and acme.error
             raise AcmeError(vif.id, self.options["database"], why or "it was not read")
-        name = derived_name("tap", vif.id)
-        guest, notes = attach.as_its_tap(host, name, GuestSide.of(vif, host))
-        tap = attach.tap(vif, host, name, guest)
-        port = Port(device=name, segment=str(vif.network.bridge))
-        interface = attach.made_beforehand(vif, host, tap, guest, None)
-        parts = (tap, Trunk(device=self.options["trunk"]), port)
-        return Wiring(parts=parts, interface=interface, notes=notes)
+        made = own_tap(vif, host)
+        port = Port(device=made.tap.name, segment=str(vif.network.bridge))
+        parts = (made.tap, Trunk(device=self.options["trunk"]), port)
+        return Wiring(parts=parts, interface=made.interface, notes=made.notes)
 
     def leave(self, vif: Departure, host: Host) -> Sequence[SwitchOperation]:
         return removal(vif.vif_id, host.switch(Acme))
