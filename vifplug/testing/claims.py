@@ -9,6 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from vifplug import opts
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.mark import CLAIMS
 from vifplug.query.links import RunningLinks
@@ -21,7 +22,7 @@ def running_links(lock_path: Path | None = None) -> RunningLinks:
 
     ``lock_path`` is that of another process, where the test has none configured itself.
     """
-    return RunningLinks(ClaimsFolder(str(lock_path or cfg.CONF.vifplug.lock_path)))
+    return RunningLinks(ClaimsFolder(str(lock_path or opts.register(cfg.CONF).lock_path)))
 
 
 def kept_of(device: str, lock_path: Path | None = None) -> list[str]:
