@@ -30,7 +30,6 @@ def links(namespace: NetworkNamespace) -> set[str]:
     return {link["ifname"] for link in namespace.ip_json("link")}
 
 
-@pytest.mark.unit
 def test_the_privileged_module_ends_with_its_entrypoints(package: ModuleType) -> None:
     context = package.context
     assert context.is_entrypoint(package.plug) and context.is_entrypoint(package.unplug)
@@ -155,7 +154,7 @@ def test_a_switch_that_hangs_costs_no_other_vif_its_plug(
     driver: GenericVIFDriver, relayd: Relayd, namespace: NetworkNamespace
 ) -> None:
     relayd.hang()
-    failed, plugged = driver.plug_all([(None, vif()), (None, bridged())], timeout=6)
+    failed, plugged = driver.plug_all([(None, vif()), (None, bridged())], timeout=12)
     relayd.go_on()
     assert isinstance(failed, (SwitchError, DeadlineExceeded, PlugFailed))
     assert failed.vif_id == IDS[0]
@@ -171,7 +170,7 @@ def test_a_switch_that_hangs_costs_no_other_vif_its_unplug(
     pairs = [(None, vif()), (None, bridged())]
     driver.plug_all(pairs)
     relayd.hang()
-    failed, unplugged = driver.unplug_all(pairs, timeout=8)
+    failed, unplugged = driver.unplug_all(pairs, timeout=12)
     relayd.go_on()
     assert isinstance(failed, (SwitchError, DeadlineExceeded, UnplugFailed))
     assert isinstance(unplugged, Result) and unplugged.changed

@@ -6,6 +6,7 @@ caller of the daemon is refused.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +19,9 @@ from vifplug import Conflict, GenericVIFDriver, Host, Result
 from vifplug.kernel.namespace import network_namespace
 from vifplug.model.link import Link
 from vifplug.model.mark import Owner
-from vifplug.operations import SYSCTLS, AddRoute, Operation
+from vifplug.operations import SYSCTLS, AddRoute, Operation, RemoveLink
 from vifplug.parts import CORE, HostRoute, Part, ProxyNeighbour, Sysctl
+from vifplug.switch import Snapshot
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
@@ -242,6 +244,32 @@ def test_a_route_needs_a_way() -> None:
     ):
         with pytest.raises(Conflict, match=words):
             planned(HostRoute(device=TAP, to=IPS[1]), Host(links={TAP: link}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts(Snapshot):
+    """What a plugin of its own knows of devices."""
+
+    key = "facts"
+    known: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+    absent: bool = False
+
+    def planning(self) -> Facts:
+        return replace(self, known=dict(self.known))
+
+    def forget(self, device: str) -> None:
+        self.known.pop(device, None)
+
+
+@pytest.mark.unit
+def test_what_a_plugin_knows_of_a_device_goes_with_it_in_a_plan() -> None:
+    facts = Facts(known={TAP: 1, TAP_1: 2})
+    host = Host(links={TAP: Link(kind="tap")}, switches={"facts": facts}).planning()
+    RemoveLink(device=TAP, kind="tap").foresee(host)
+    noted = host.switch(Facts)
+    assert noted and noted.known == {TAP_1: 2}
+    assert facts.known == {TAP: 1, TAP_1: 2}
 
 
 def test_each_sysctl_that_may_be_set_is_one(namespace: NetworkNamespace) -> None:

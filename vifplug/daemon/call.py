@@ -39,8 +39,13 @@ def call(context: Context, entrypoint: str, request: Request) -> list[Reply]:
         step = f"the start of the privileged daemon ({error})"
         raise DeadlineExceeded(first, step, "failed") from error
     except FailedToDropPrivileges as error:
-        raise PrivilegeError("privileged daemon", f"it can't be started: {error}", MEND) from error
+        raise PrivilegeError(_named(context), f"it can't be started: {error}", MEND) from error
     except OSError as error:
         why = f"it has ended: {error}"
-        raise PrivilegeError("privileged daemon", why, MEND) from error
+        raise PrivilegeError(_named(context), why, MEND) from error
     return [Reply.from_dict(reply).about(request.vif_id(n)) for n, reply in enumerate(replies)]
+
+
+def _named(context: Context) -> str:
+    """Return how an error names the daemon of a plugin: by the plugin's package."""
+    return f"privileged daemon of {context.prefix.partition('.')[0]}"

@@ -38,7 +38,7 @@ class RelayPlugin(VIFPlugin):
     details = RelayDetails
     required = ("network.bridge",)
     uses: ClassVar[Mapping[str, Uses]] = {
-        "": (*NIC, "address", "devname", "network", "details.attach")
+        "": (*NIC, "address", "devname", "network.bridge", "network.mtu", "details.attach")
     }
     group = "vifplug_relay"
     opts = (
