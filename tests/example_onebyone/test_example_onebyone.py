@@ -39,6 +39,16 @@ def test_the_privileged_module_ends_with_its_entrypoints(package: ModuleType) ->
     assert {opt.name for opt in groups["vifplug_relay_privileged"]} >= {"helper_command", "user"}
 
 
+@pytest.mark.parametrize(
+    "name", ["vifplug_relay.privileged.load", "vifplug_bridge.privileged.plug"]
+)
+def test_its_daemon_takes_calls_of_its_own_plug_and_unplug_only(
+    name: str, package: ModuleType, driver: GenericVIFDriver
+) -> None:
+    with pytest.raises(NameError, match="refused: .*; allowed: vifplug_relay.privileged.plug, "):
+        package.context.channel.remote_call(name, ({},), {}, 10.0)
+
+
 @pytest.mark.parametrize("asked", [vif(ips=IPS), by_socket()], ids=["tap", "socket"])
 def test_a_plug_makes_all_and_an_unplug_leaves_nothing(
     asked: object, driver: GenericVIFDriver, relayd: Relayd, namespace: NetworkNamespace
