@@ -120,6 +120,10 @@ PLUG: dict[str, tuple[str, Changes]] = {
         "vifplug_wrong.parts.Port.operations() returned NoneType, not a tuple",
         {"parts": before(ROW, "        return None")},
     ),
+    "a part that is never true": (
+        "(vifplug_wrong.parts.Port asks for this again once it is done: it is wrong)",
+        {"parts": {"        if row == wanted:\n": "        if row is wanted:\n"}},
+    ),
     "a part without a title": (
         "KeyError: 'licence'",
         {"parts": {'        return f"{self.name} -> {self.segment}"\n':

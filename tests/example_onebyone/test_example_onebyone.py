@@ -45,7 +45,7 @@ def test_the_privileged_module_ends_with_its_entrypoints(package: ModuleType) ->
 def test_its_daemon_takes_calls_of_its_own_plug_and_unplug_only(
     name: str, package: ModuleType, driver: GenericVIFDriver
 ) -> None:
-    with pytest.raises(NameError, match="refused: .*; allowed: vifplug_relay.privileged.plug, "):
+    with pytest.raises(NameError, match=r"refused: .*; allowed: vifplug_relay.privileged.plug, "):
         package.context.channel.remote_call(name, ({},), {}, 10.0)
 
 

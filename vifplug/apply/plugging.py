@@ -12,7 +12,7 @@ from vifplug.errors import PlugFailed, VifplugError
 from vifplug.model.host import Host
 from vifplug.operations.links import RemoveLink
 from vifplug.operations.operation import Operation, SwitchOperation
-from vifplug.parts.part import Part
+from vifplug.parts import CORE, Part
 from vifplug.plan.compare import compare
 from vifplug.plan.move import in_order, leave
 from vifplug.plan.place import leaves, require_one_place, strays
@@ -284,12 +284,25 @@ def _verify(vifs: list[Plugging], means: Means) -> None:
                 left = _operations(vif.wanted, replace(host, links=again.links), means)
             if differs := "; ".join(map(str, left)) or _still_there(vif, host, means):
                 reason = f"the host did not keep what was done: {differs}"
+                if wrong := _never_true(vif.wanted, host):
+                    reason += f" ({wrong} asks for this again once it is done: it is wrong)"
                 raise PlugFailed(vif.vif_id, vif.step, reason)
             means.require_time(vif.vif_id, vif.step)
         except Exception as error:
             vif.fail(error, means.take_back)
         else:
             _clear(vif, means)
+
+
+def _never_true(wanted: Wanted, host: Host) -> str:
+    """Return the plugin's kind of part that its own operations don't satisfy; "" if none is so."""
+    for part in (part for part in wanted.parts if type(part) not in CORE):
+        trial = host.trial()
+        for operation in part.operations(wanted.owner, trial):
+            operation.foresee(trial)
+        if part.operations(wanted.owner, trial):
+            return f"{type(part).__module__}.{type(part).__name__}"
+    return ""
 
 
 def _accept(vif: Plugging, means: Means) -> None:
