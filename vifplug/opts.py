@@ -108,7 +108,6 @@ OPTS = [
     ),
     cfg.DictOpt(
         "claims",
-        default={},
         help="Which distribution has a vif_type that several claim, as bridge:vifplug_acme. "
         "Without it, no VIF of that type can be plugged.",
     ),

@@ -76,7 +76,7 @@ class Planner:
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(
-            options=self._options, pinned=lambda: self._group.claims
+            options=self._options, pinned=lambda: self._group.claims or {}
         )
         self._others: dict[tuple[VIFPlugin, ...], Others] = {}
         self.reader = HostReader(self._group, sysfs=sysfs, told=self._told)

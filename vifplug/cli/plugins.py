@@ -18,7 +18,7 @@ class Plugins(Command):
 
     def act(self, arguments: argparse.Namespace) -> int:
         group = opts.register(cfg.CONF)
-        claims = Registry(pinned=lambda: group.claims).claims()
+        claims = Registry(pinned=lambda: group.claims or {}).claims()
         if arguments.format == "json":
             self.print_json([claim.to_dict() for claim in claims])
             return DONE
