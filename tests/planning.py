@@ -27,10 +27,11 @@ def on_a_kernel(cases: list[Case]) -> list[Any]:
     hosts = [(case, case.host) for case in cases]
     shown = [case for case, host in hosts if host.fixed is None
              and all(k.manager is None and not k.naming for k in host.links.values())]  # fmt: skip
-    return [pytest.param(case, id=case.name, marks=_needs(case)) for case in shown]
+    return [pytest.param(case, id=case.name, marks=kernel_marks(case)) for case in shown]
 
 
-def _needs(case: Case) -> list[Any]:
+def kernel_marks(case: Case) -> list[Any]:
+    """Return the marks of a test that makes a case real."""
     links = case.host.links.values()
     features = {
         "8021q": case.vif.network.should_create_vlan,

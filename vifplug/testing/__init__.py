@@ -10,7 +10,8 @@ All are ``fixtures.Fixture`` classes: ``useFixture``, or a with block.
 
 For the tests of a plugin there are, in modules of their own: ``cases`` (planning cases),
 ``realhost`` (a case's host made real), ``configured`` (options and daemons), ``shell`` (the
-command), ``claims`` and ``dumps`` (what is left), and ``faults`` (a fault at every step).
+command), ``claims`` and ``dumps`` (what is left), ``faults`` (a fault at every step), and
+``conformance`` (the suite that has all of these).
 """
 
 from __future__ import annotations
@@ -44,4 +45,5 @@ __all__ = [
 
 if pytest := sys.modules.get("pytest"):
     # Else a failed assert of theirs shows no values. It must come before their import.
-    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in ("cases", "faults", "shell")))
+    asserting = ("cases", "conformance", "faults", "shell")
+    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in asserting))

@@ -67,6 +67,11 @@ class Plugins(Mapping[str, type[VIFPlugin]]):
             found[claim.vif_type] = claim.plugin
         return cls(found)
 
+    @classmethod
+    def usable(cls) -> Plugins:
+        """Return the installed plugins that can be used."""
+        return cls({claim.vif_type: claim.plugin for claim in Registry().claims() if claim.plugin})
+
     def __getitem__(self, vif_type: str) -> type[VIFPlugin]:
         return self.by_type[vif_type]
 

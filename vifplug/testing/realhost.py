@@ -21,11 +21,24 @@ from vifplug.operations import AddClaim
 from vifplug.testing.cases import Case
 from vifplug.testing.namespace import NetworkNamespace
 
-__all__ = ["make_real", "prepare"]
+__all__ = ["can_be_real", "make_real", "prepare"]
 
 _FIREWALL = "nova.virt.libvirt.firewall.IptablesFirewallDriver"
 _SYSCTLS = Path("/proc/sys/net")
 _ON_ANOTHER = ("vlan", "macvtap")
+_KINDS = ("bridge", "tap", "physical", "veth", *_ON_ANOTHER)
+
+
+def can_be_real(host: Host) -> bool:
+    """Whether a namespace can show a host.
+
+    A network service that manages a device is no state of a namespace, nor is a read-only
+    /proc/sys, nor what else names an uplink. A card's functions are none either.
+    """
+    links = host.links.items()
+    known = all(link.kind in _KINDS or name == "lo" for name, link in links)
+    alone = all(link.manager is None and not link.naming for _, link in links)
+    return known and alone and host.fixed is None and not host.pci
 
 
 def prepare(case: Case, conf: Config, namespace: NetworkNamespace) -> GenericVIFDriver:

@@ -38,7 +38,8 @@ class Subject:
     ``prepare`` is called in the namespace and returns a driver; what the host needs besides the
     namespace ends with the stack. ``dump`` returns all that a host has. ``order`` puts the VIF's
     operations in the order of its switch, where it has one. ``move``: the VIF is plugged elsewhere
-    on that host, and a plug brings it over.
+    on that host, and a plug brings it over. ``switch`` returns the switch that runs on the host, as
+    the tests of the plugin have it.
     """
 
     vif: VIF
@@ -47,6 +48,7 @@ class Subject:
     dump: Callable[[NetworkNamespace], dict[str, Any]] = NetworkNamespace.everything
     order: Callable[[Sequence[Operation]], Order] = lambda all: Order(before=tuple(all))
     move: bool = False
+    switch: Callable[[], Any] = lambda: None
 
     @classmethod
     def of(cls, case: Case, conf: Config) -> Subject:
@@ -84,6 +86,20 @@ class Scene:
     def vif(self) -> VIF:
         """The subject's VIF."""
         return self.subject.vif
+
+    @property
+    def switch(self) -> Any:
+        """The switch that runs on the host."""
+        return self.subject.switch()
+
+    def ip(self, *words: str) -> None:
+        """Run ip(8) on the host, as another program would change it."""
+        self.host.ip(*words)
+
+    def devices(self, vif: VIF) -> list[str]:
+        """Return the devices of a VIF's own that the host has, in the order of its parts."""
+        there = {link["ifname"] for link in self.host.ip_json("link")}
+        return [name for name in self.driver.plan(None, vif).devices if name in there]
 
     def call(self, call: str, *, timeout: float | None = None) -> None:
         """Plug, which may move, or unplug the VIF."""
