@@ -43,7 +43,7 @@ VIRT_TYPES = ("kvm", "qemu", "lxc", "parallels")
 
 WISHES: dict[str, Any] = {
     "devname": "wish0",
-    "network.mtu": 1400,
+    "network.mtu": 1387,
     "queues": 3,
     "qos": {"inbound_average": 1000},
 }
@@ -150,8 +150,9 @@ class PlanTests(Given):
         except VifplugError:
             host = Host()
         for of in (host, Host()):
+            plugin = self.configured(case)
             with watched() as seen:
-                found = list(self.configured(case).doctor(of))
+                found = list(plugin.doctor(of))
             assert seen == [], "doctor() may ask nothing but its argument"
             assert all(isinstance(each, Check) for each in found)
             assert all(each.ok or each.mend for each in found), "what is not well needs a remedy"
@@ -235,7 +236,7 @@ class PlanTests(Given):
         before = good_case.wiring
         notes = " ".join((*wiring.notes, *wiring.passed_over))
         changed = (wiring.parts, wiring.interface) != (before.parts, before.interface)
-        assert changed or last in notes, f"{wish} is dropped in silence"
+        assert changed or last.removesuffix("s") in notes, f"{wish} is dropped in silence"
 
     # 7
 
