@@ -24,6 +24,7 @@ from vifplug.errors import meant
 
 COMMANDS = {
     "check": "check:Check",
+    "conformance": "conformance:Conformance",
     "demo": "demo:Demo",
     "doctor": "doctor:Doctor",
     "list": "list:List",

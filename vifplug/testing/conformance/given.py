@@ -161,7 +161,9 @@ class Given:
 
     def all_cases(self) -> Sequence[Case]:
         """Return the cases of the type."""
-        folder = Path(inspect.getfile(type(self))).parent / self.cases
+        folder = Path(self.cases)
+        if not folder.is_absolute():
+            folder = Path(inspect.getfile(type(self))).parent / folder
         return _cases(folder, self.vif_type)
 
     def good_cases(self) -> Sequence[Case]:
