@@ -15,6 +15,7 @@ import pytest
 from tests import parallel
 from tests.kernel import inside
 from vifplug.testing import NetworkNamespace
+from vifplug.testing.conformance import NOT_HERE, PURE, number_of
 
 # The processes of tests share what the test has made. Python 3.14 forks no more by itself.
 multiprocessing.set_start_method("fork", force=True)
@@ -41,14 +42,30 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(inside.Reporter(Path(os.environ[inside.REPORT])))
 
 
+def _is_not_for_its_plugin(item: pytest.Item) -> bool:
+    skipped = item.get_closest_marker("skip")
+    return bool(skipped and str(skipped.kwargs.get("reason", "")).startswith(NOT_HERE))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> parallel.Scheduling:
     """Share the tests out among several processes, if -n asks for them."""
     return parallel.Scheduling(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs another kernel: tests/kernel/test_other_kernel.py runs it there."""
+    """Leave out what needs another kernel: tests/kernel/test_other_kernel.py runs it there.
+
+    And what the conformance suite has no use for: that is no skipped test.
+    """
+    left_out = [item for item in items if _is_not_for_its_plugin(item)]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if number_of(getattr(item, "function", None)) in PURE:
+            item.add_marker("unit")
     # Who may make no namespace to try the kernel in can run none of these tests either.
     root = os.geteuid() == 0
     left_out = inside.elsewhere(items) if root and not inside.is_one() else []

@@ -21,7 +21,7 @@ NOVA = "tests/nova/"
 LONGEST = ("tests/kernel/test_other_kernel.py", NOVA)
 """What takes longest, and begins first."""
 
-SHARE_NOTHING = ("_faults.py", "_uplink.py")
+SHARE_NOTHING = ("_conformance.py", "_faults.py", "_uplink.py")
 """How the files' names end whose tests go to whatever process is free; they are long as well."""
 
 TOLD = "vifplug"

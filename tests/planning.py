@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vifplug.testing.cases import Case, Plugins, cases_in
+from vifplug.testing.cases import Case, Plugins, cases_in, good
 
 _HERE = Path(__file__).parent
 
@@ -17,17 +17,7 @@ BRIDGE = cases_in(_HERE / "bridge" / "cases", PLUGINS)
 OVS = cases_in(_HERE / "ovs" / "cases", PLUGINS)
 VEPA = cases_in(_HERE / "vepa" / "cases", PLUGINS)
 
-
-def on_a_kernel(cases: list[Case]) -> list[Any]:
-    """Return those that a network namespace can show, as parameters, marked for what they need.
-
-    A network service that manages a device is no state of a namespace, nor is a read-only
-    /proc/sys: tests/bridge has them apart. So it has what else names an uplink.
-    """
-    hosts = [(case, case.host) for case in cases]
-    shown = [case for case, host in hosts if host.fixed is None
-             and all(k.manager is None and not k.naming for k in host.links.values())]  # fmt: skip
-    return [pytest.param(case, id=case.name, marks=kernel_marks(case)) for case in shown]
+GOOD = good([*BRIDGE, *OVS, *VEPA])
 
 
 def kernel_marks(case: Case) -> list[Any]:

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from oslo_privsep.comm import Message, Serializer, ServerChannel
 
-from tests.planning import PLUGINS
-from tests.test_planning import GOOD
+from tests.planning import GOOD, PLUGINS
 from vifplug.daemon import frames
 from vifplug.daemon.request import LARGEST, MOST_PARTS, MOST_VIFS, PlugVIF, UnplugVIF, pieces
 from vifplug.errors import InvalidVIF, shown

@@ -12,54 +12,17 @@ from oslo_config.fixture import Config
 
 from tests.bridge.frames import arrives, crosses
 from tests.bridge.vifs import IDS, bridge_vif, tap_of
-from tests.planning import BRIDGE, on_a_kernel
 from vifplug import VIF, Conflict, GenericVIFDriver, InvalidVIF, PlugFailed
 from vifplug.testing import Capture, NetworkNamespace, TapEnd
-from vifplug.testing.cases import Case, mended, moves_as_planned, moving
-from vifplug.testing.claims import every_claim, kept_of
+from vifplug.testing.claims import kept_of
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
-from vifplug.testing.realhost import prepare
 from vifplug_bridge import privileged
 from vifplug_bridge.plugin import BridgePlugin
 
 
 def sysctl(path: str) -> str:
     return Path("/proc/sys/net", path).read_text().strip()
-
-
-@pytest.mark.parametrize("case", on_a_kernel(mended(BRIDGE)))
-def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
-    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
-) -> None:
-    driver = prepare(case, conf, namespace)
-    expected = case.expected()
-    others = {one.id for one in driver.list()} - {case.vif.id}
-
-    assert f"{driver.plan(None, case.vif)}\n" == expected["plan.txt"]
-    assert driver.plug(None, case.vif).changed == bool(case.plan())
-    assert not driver.check(None, case.vif)
-    assert f"{driver.get_config(None, case.vif).to_xml()}\n" == expected["interface.xml"]
-    assert {one.id for one in driver.list()} == {case.vif.id, *others}
-
-    plugged = namespace.everything()
-    again = driver.plug(None, case.vif)
-    assert not again.changed
-    assert differences(plugged, namespace.everything()) == []
-
-    assert driver.unplug(None, case.vif).changed
-    assert case.vif.id not in f"{namespace.everything()}{every_claim()}"
-    assert not namespace.ip_json("link", "show", "type", "tun")
-    assert {one.id for one in driver.list()} == others
-    assert not driver.unplug(None, case.vif).changed
-
-
-@pytest.mark.parametrize("case", moving(BRIDGE))
-def test_every_case_that_is_elsewhere_moves_as_planned(
-    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
-) -> None:
-    moves_as_planned(case, prepare(case, conf, namespace))
-    assert case.vif.id[:11] not in str(namespace.everything())
 
 
 def test_the_bridge_made_on_demand_is_quiet_and_forwards_at_once(

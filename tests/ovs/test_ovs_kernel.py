@@ -10,17 +10,12 @@ from oslo_config.fixture import Config
 
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
-from tests.ovs.planning import by_socket, on_the_kernels_datapath, on_the_userspace_datapath
-from tests.ovs.realhost import make_ovs_real, wait_for_bridges
 from tests.ovs.vifs import IDS, ovs_vif
-from tests.planning import OVS
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.switch import Order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug.testing.cases import Case, moves_as_planned, moving
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
-from vifplug.testing.realhost import prepare
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
 
@@ -32,56 +27,6 @@ def process(request: pytest.FixtureRequest, conf: Config) -> str:
     """Each process in turn, pinned by the option."""
     conf.config(group="vifplug_ovs", process=request.param)
     return str(request.param)
-
-
-ON_THE_KERNELS = [
-    pytest.param(case, id=case.name, marks=pytest.mark.kernel("openvswitch"))
-    for case in on_the_kernels_datapath()
-]
-
-
-@pytest.mark.parametrize(
-    "case", [*(pytest.param(c, id=c.name) for c in on_the_userspace_datapath()), *ON_THE_KERNELS]
-)
-def test_every_case_plugs_as_planned_and_unplugs_without_a_trace(
-    case: Case, namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config,
-    driver: GenericVIFDriver,
-) -> None:  # fmt: skip
-    driver = prepare(case, conf, namespace)
-    if by_socket(case):  # the daemon has the option vhostuser_dir from its own configuration
-        fork(OvsPlugin)
-    make_ovs_real(case.host, ovs)
-    expected = case.expected()
-
-    assert f"{driver.plan(None, case.vif)}\n" == expected["plan.txt"]
-    assert driver.plug(None, case.vif).changed == bool(case.plan())
-    assert not driver.check(None, case.vif)
-    assert f"{driver.get_config(None, case.vif).to_xml()}\n" == expected["interface.xml"]
-    assert [one.id for one in driver.list()] == [case.vif.id]
-
-    plugged = (namespace.everything(), ovs.everything())
-    assert not driver.plug(None, case.vif).changed
-    assert differences(plugged[0], namespace.everything()) == []
-    assert differences(plugged[1], ovs.everything()) == []
-
-    assert driver.unplug(None, case.vif).changed
-    wait_for_bridges(namespace, ovs)
-    left = f"{namespace.everything()}{ovs.everything()}"
-    assert case.vif.id not in left
-    assert case.vif.id[:11] not in left
-    assert driver.list() == []
-    assert not driver.unplug(None, case.vif).changed
-
-
-@pytest.mark.parametrize("case", moving(OVS))
-def test_every_case_that_is_elsewhere_moves_as_planned(
-    case: Case, namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config,
-    driver: GenericVIFDriver,
-) -> None:  # fmt: skip
-    driver = prepare(case, conf, namespace)
-    make_ovs_real(case.host, ovs)
-    moves_as_planned(case, driver)
-    assert case.vif.id[:11] not in f"{namespace.everything()}{ovs.everything()}"
 
 
 @on_both_datapaths

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows and devices that are made at once: what is plugged then, and what if the switch was quicker.
 
-Faults at every step, hung and killed daemons and several callers: see test_ovs_faults,
+Faults at every step, hung and killed daemons and several callers: see test_ovs_conformance,
 test_ovs_daemons and test_ovs_callers, which have manual and hybrid this way, too.
 """
 

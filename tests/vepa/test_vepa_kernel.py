@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 from oslo_config.fixture import Config
 
-from tests.planning import VEPA
 from tests.processes import in_processes
 from tests.vepa.vifs import IDS, card, claims, direct_vif, macvtap, qbg_vif
 from vifplug import VIF, Conflict, GenericVIFDriver, InUse, VifplugError
 from vifplug.testing import NetworkNamespace
-from vifplug.testing.cases import Case, moves_as_planned, moving
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
-from vifplug.testing.realhost import prepare
 from vifplug_vepa import privileged
 from vifplug_vepa.macvtap import MacvtapPlugin
 
@@ -109,14 +106,6 @@ def test_a_vif_moves_to_another_device(
     assert driver.plug(None, moved, move=True).changed
     assert not driver.check(None, moved)
     assert (claims(namespace), len(claims(namespace, "eth2"))) == ([], 1)
-
-
-@pytest.mark.parametrize("case", moving(VEPA))
-def test_every_case_that_is_elsewhere_moves_as_planned(
-    case: Case, namespace: NetworkNamespace, conf: Config, driver: GenericVIFDriver
-) -> None:
-    moves_as_planned(case, prepare(case, conf, namespace))
-    assert case.vif.id not in str(namespace.everything())
 
 
 def test_a_leaked_macvtap_goes_at_the_next_plug(

@@ -21,7 +21,9 @@ class Conformance(Command):
     reads_configuration = False
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("distribution", metavar="DISTRIBUTION", help="the plugin's, as pip has it")
+        parser.add_argument(
+            "distribution", metavar="DISTRIBUTION", help="the plugin's, as pip has it"
+        )
         words = "folder of planning cases (default: the package's folder cases)"
         parser.add_argument("--cases", metavar="DIR", help=words)
         parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")

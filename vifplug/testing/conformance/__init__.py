@@ -7,9 +7,10 @@ A plugin's author subclasses :class:`PluginTests` in a test module, and runs pyt
         vif_type = "acme"
 
 That takes the planning cases of the folder ``cases`` beside the module. A plugin with a switch also
-has a method ``host``. What else may be said is in :class:`~vifplug.testing.conformance.given.Given`.
-What a plugin can do is found out, never asked for. A check that a plugin has no use for is skipped,
-and pytest says why. ``vifplug conformance DISTRIBUTION`` runs the suite on what is installed.
+has a method ``host``. :class:`~vifplug.testing.conformance.given.Given` has the rest that may be
+said. What a plugin can do is found out, never asked for. A check that a plugin has no use for is
+skipped, and pytest says why. ``vifplug conformance DISTRIBUTION`` runs the suite on what is
+installed.
 """
 
 from __future__ import annotations

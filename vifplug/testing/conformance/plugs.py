@@ -9,7 +9,6 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from oslo_config import cfg
@@ -19,7 +18,7 @@ from vifplug.errors import VifplugError
 from vifplug.fields import dump
 from vifplug.testing.cases import Case, moves_as_planned
 from vifplug.testing.conformance.checks import check
-from vifplug.testing.conformance.given import Given, Stage
+from vifplug.testing.conformance.given import Given, Stage, kernel_devices, steady
 from vifplug.testing.dumps import differences, lasting
 from vifplug.testing.faults.scene import SETTLES_WITHIN, Scene
 from vifplug.testing.shell import COMMAND
@@ -78,13 +77,8 @@ class PlugTests(Given):
     def test_a_plug_and_an_unplug_leave_the_host_as_it_was(
         self, chosen_case: Case, stage: Stage
     ) -> None:
-        """A shared device, which may stay for other VIFs, is there before the second time."""
         at, vif = stage(chosen_case), chosen_case.vif
-        if any(part.shared for part in chosen_case.wiring.parts):
-            at.driver.plug(None, vif)
-            at.driver.unplug(None, vif)
-            at.leaves_nothing()
-            at.before = at.everything()
+        steady(at, chosen_case)
         at.driver.plug(None, vif)
         at.driver.unplug(None, vif)
         at.as_before()
@@ -161,9 +155,7 @@ class PlugTests(Given):
     # 11
 
     @check(11)
-    def test_drift_is_seen_and_mended(
-        self, chosen_case: Case, drift: str, stage: Stage
-    ) -> None:
+    def test_drift_is_seen_and_mended(self, chosen_case: Case, drift: str, stage: Stage) -> None:
         at, vif = stage(chosen_case), chosen_case.vif
         at.driver.plug(None, vif)
         assert not at.driver.check(None, vif)
@@ -175,11 +167,9 @@ class PlugTests(Given):
         at.leaves_nothing()
 
     @check(11)
-    def test_a_device_of_another_kind_is_left_alone(
-        self, owning_case: Case, stage: Stage
-    ) -> None:
+    def test_a_device_of_another_kind_is_left_alone(self, owning_case: Case, stage: Stage) -> None:
         at, vif = stage(owning_case), owning_case.vif
-        for name in owning_case.wiring.devices:
+        for name in kernel_devices(owning_case):
             at.ip("link", "add", name, "type", "ifb")
             before = at.everything()
             with pytest.raises(VifplugError) as error:
@@ -196,6 +186,7 @@ class PlugTests(Given):
         self, owning_case: Case, by: str, stage: Stage
     ) -> None:
         at, vif = stage(owning_case), owning_case.vif
+        steady(at, owning_case)
         at.driver.plug(None, vif)
         for name in reversed(at.devices(vif)):
             if name in {link["ifname"] for link in at.host.ip_json("link")}:

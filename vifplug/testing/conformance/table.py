@@ -102,8 +102,9 @@ class Table:
 
     def print(self) -> None:
         """Print what became of each check as Markdown, then each failure."""
-        versions = [f"vifplug {importlib.metadata.version('vifplug')}",
-                    f"Linux {platform.release()}", f"Python {platform.python_version()}"]  # fmt: skip
+        known = (("vifplug", importlib.metadata.version("vifplug")),
+                 ("Linux", platform.release()), ("Python", platform.python_version()))  # fmt: skip
+        versions = [f"{name} {version}" for name, version in known]
         version = importlib.metadata.version(self.distribution)
         print(f"# {self.distribution} {version} ({', '.join(versions)})")
         for name, suite in self._suites.items():

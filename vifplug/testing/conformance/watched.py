@@ -48,7 +48,8 @@ def watched() -> Iterator[list[str]]:
     An import is left out. So is what has no audit event, as os.stat().
     """
     _hooked()
-    _WATCH.seen = seen = []
+    seen: list[str] = []
+    _WATCH.seen = seen
     try:
         yield seen
     finally:
