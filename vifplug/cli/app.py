@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "demo:Demo",
     "doctor": "doctor:Doctor",
     "list": "list:List",
+    "new-plugin": "new_plugin:NewPlugin",
     "plan": "plan:Plan",
     "plug": "plug:Plug",
     "plugins": "plugins:Plugins",
