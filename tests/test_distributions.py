@@ -79,7 +79,7 @@ def sources(folder: Path) -> set[str]:
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".j2") or path.name == "py.typed"
     }
 
 

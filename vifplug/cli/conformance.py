@@ -36,7 +36,7 @@ class Conformance(Command):
             print(f"vifplug: conformance needs {' and '.join(missing)}: {mend}", file=sys.stderr)
             return FAILED
         # Another process, because pytest and the daemons' forks want one of their own.
-        words = [sys.executable, "-P", "-m", "vifplug.testing.conformance", arguments.distribution]
+        words = [sys.executable, "-P", "-m", "vifplug.testing.conform", arguments.distribution]
         for option in ("cases", "junit"):
             value = getattr(arguments, option)
             words += [f"--{option}={value}"] if value else []

@@ -18,11 +18,16 @@ from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import Command
 from vifplug.fields import WORD
 from vifplug.model.vif import ALIASES
+from vifplug.plan.compare import step_lines
 from vifplug.registry import Registry
 
 TEMPLATE = Path(__file__).with_name("template")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _PREFIX = "vifplug_"
+_TAP = "tap0b6a9d0e-7a"
+"""The tap of the VIF in the template's planning case."""
+
+_SUFFIX, _DOT = ".j2", "dot-"
 _PACKAGE = "PACKAGE"
 """The name of the folder that is the package."""
 
@@ -84,16 +89,29 @@ def _words(name: str, vif_type: str | None, *, switch: bool) -> dict[str, Any]:
         if claim.plugin and claim.plugin.snapshot and claim.plugin.snapshot.key == short:
             raise Refused(f"NAME {name} is taken: the switch of {claim.source} has the key {short}")
     major, minor = vifplug.__version__.split(".")[:2]
-    kinds = ("tap", f"{short}-port" if switch else "sysctl")
     return {
         "package": name,
         "short": short,
         "vif_type": vif_type,
         "name": "".join(word.capitalize() for word in short.split("_")),
         "switch": switch,
-        "width": max(6, *map(len, kinds)),
+        "plan": _plan(f"{short}-port" if switch else ""),
         "requirement": f"vifplug>={major}.{minor},<{major}.{int(minor) + 1}",
     }
+
+
+def _plan(port: str) -> list[str]:
+    """Return the steps of the template's planning case; ``port`` is the kind of its port, if any.
+
+    Where the lines break depends on that.
+    """
+    if port:
+        second = ("change", port, f"{_TAP} -> blue", f"add port {_TAP}")
+    else:
+        second = ("change", "sysctl", f"{_TAP} ipv4.proxy_arp", f"set {_TAP} ipv4.proxy_arp 1")
+    steps = (("make", "tap", _TAP, "MTU 1450, IPv6 off"), second)
+    width = max(len(kind) for _, kind, _, _ in steps)
+    return [line for step in steps for line in step_lines(*step, width)]
 
 
 def _require_empty(folder: Path) -> None:
@@ -122,6 +140,7 @@ def _files(words: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     )
     for part in ("common", "switch" if words["switch"] else "plain"):
         top = TEMPLATE / part
-        for path in sorted(path for path in top.rglob("*") if path.is_file()):
-            place = Path(str(path.relative_to(top)).replace(_PACKAGE, words["package"]))
-            yield place, environment.from_string(path.read_text()).render(words)
+        for path in sorted(top.rglob(f"*{_SUFFIX}")):
+            place = str(path.relative_to(top)).removesuffix(_SUFFIX)
+            place = place.replace(_PACKAGE, words["package"]).replace(_DOT, ".")
+            yield Path(place), environment.from_string(path.read_text()).render(words)

@@ -83,9 +83,7 @@ class Plan:
         lines = [self.title]
         width = max((len(step.part.kind) for step in self.steps), default=0)
         for step in self.steps:
-            kind = step.part.kind.ljust(max(width, 6))
-            start = f"  {step.action:6}  {kind}  {step.part.title:15}  "
-            lines += _wrapped(start, step.detail)
+            lines += step_lines(step.action, step.part.kind, step.part.title, step.detail, width)
         for operation in self.leaving:
             lines += _wrapped("  leave   ", str(operation))
         for difference in self.stale:
@@ -93,6 +91,11 @@ class Plan:
         for note in self.notes:
             lines += _wrapped("  note    ", note)
         return "\n".join(lines)
+
+
+def step_lines(action: str, kind: str, title: str, detail: str, width: int) -> list[str]:
+    """Return a step as text; ``width`` is that of the longest kind of the plan."""
+    return _wrapped(f"  {action:6}  {kind:{max(width, 6)}}  {title:15}  ", detail)
 
 
 def _wrapped(start: str, text: str) -> list[str]:

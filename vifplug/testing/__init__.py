@@ -43,7 +43,8 @@ __all__ = [
     "veth",
 ]
 
+ASSERTING = tuple(f"{__name__}.{name}" for name in ("cases", "conformance", "faults", "shell"))
+"""Modules whose failed asserts show values only if pytest knows of them before their import."""
+
 if pytest := sys.modules.get("pytest"):
-    # Else a failed assert of theirs shows no values. It must come before their import.
-    asserting = ("cases", "conformance", "faults", "shell")
-    pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in asserting))
+    pytest.register_assert_rewrite(*ASSERTING)
