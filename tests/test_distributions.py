@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -18,37 +16,18 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.wheels import NOT_COPIED, ROOT, copied, run
+
 PLUGINS = ("vifplug_bridge", "vifplug_ovs", "vifplug_vepa")
 FOLDERS = {"vifplug": ".", **{name: name for name in (*PLUGINS, "vifplug_nova")}}
 TYPES = ("802.1qbg", "802.1qbh", "bridge", "hostdev_physical", "hw_veb", "macvtap", "ovs", "tap",
          "vhostuser")  # fmt: skip
-NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", ".tox", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
-)
-
-
-def run(*words: object, cwd: Path | None = None) -> str:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-    environment |= {name: os.environ[name] for name in os.environ if name.startswith("PIP_")}
-    done = subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, so that building leaves nothing in them."""
-    copy = tmp_path_factory.mktemp("clone") / "vifplug"
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    return copy
+    return copied(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ class Run:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Find out what there is to be tested."""
+        pytest.register_assert_rewrite(*ASSERTING)
         from vifplug.testing.conformance.installed import ASKED, NotTestable, suites
         from vifplug.testing.conformance.table import Table
 
@@ -53,7 +54,6 @@ class Run:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run it; return the exit status."""
-    pytest.register_assert_rewrite(*ASSERTING)
     cases = str(Path(arguments.cases).resolve()) if arguments.cases else None
     run = Run(arguments.distribution, cases)
     with tempfile.TemporaryDirectory(prefix="vifplug-conformance-") as folder:

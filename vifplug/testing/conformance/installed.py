@@ -51,6 +51,8 @@ def suites(distribution: str, cases: str | None) -> dict[str, type[PluginTests]]
     for claim in claims:
         suite = _suite(claim, cases)
         found[suite.__name__] = suite
+    for suite in found.values():
+        _require_json(Path(suite.cases))
     if not any(suite().all_cases() for suite in found.values()):
         types = " and ".join(claim.vif_type for claim in claims)
         where = cases or "it ships none in its package's folder cases; see --cases"
@@ -96,6 +98,15 @@ def _suite(claim: EntryClaim, cases: str | None) -> type[PluginTests]:
         raise NotTestable(f"{claim.distribution}: {folder}: {why}; see --cases")
     name = f"Test_{re.sub(r'[^A-Za-z0-9]', '_', claim.vif_type)}"
     return type(name, (base,), {"vif_type": claim.vif_type, "cases": folder})
+
+
+def _require_json(folder: Path) -> None:
+    """Raise NotTestable for a case with a file that is no JSON."""
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise NotTestable(f"{path} is no JSON: {error}") from None
 
 
 def _own_cases(base: type[PluginTests], package: str) -> Path:

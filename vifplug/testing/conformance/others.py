@@ -200,7 +200,7 @@ class OtherTests(Given):
 
 def seen_by(at: Scene) -> tuple[Any, ...]:
     """Return what a user sees of the VIF: its plan, the drift, the list."""
-    driver = GenericVIFDriver()
+    driver = at.driver  # which has loaded the plugins, also where nobody may not read them
     plan, check = str(driver.plan(None, at.vif)), str(driver.check(None, at.vif))
     return plan, check, [(each.id, each.vif_type, each.bridge) for each in driver.list()]
 
