@@ -169,12 +169,13 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def test_the_tutorial_leads_to_a_plugin_that_passes(wheels: Path, tmp_path: Path) -> None:
-    environment = {
+    links = f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}"
+    environment = {name: os.environ[name] for name in os.environ if name.startswith("PIP_")} | {
         "PATH": f"{sys.base_prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C.UTF-8",
         "HOME": str(tmp_path),
-        "PIP_FIND_LINKS": str(wheels),
-    } | {name: os.environ[name] for name in os.environ if name.startswith("PIP_")}
+        "PIP_FIND_LINKS": links.strip(),
+    }
     number = 0
     for block in blocks((ROOT / "docs/tutorial.md").read_text()):
         if block.file:
