@@ -248,7 +248,7 @@ class GenericVIFDriver(Departures):
             for note in vif.wiring.notes:
                 LOG.warning("VIF %s: %s", vif.vif.id, note)
         filters = {v.vif.id: f.name for v in vifs if (f := v.wiring.interface.filterref)}
-        if not filters:
+        if not filters or not self._asks_libvirt:
             return
         names = tuple(set(filters.values()))
         missing = libvirt.missing_filters(self._group.libvirt_uri, names, wait=wait)

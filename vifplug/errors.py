@@ -291,6 +291,20 @@ class PrivilegeError(VifplugError):
         return f"{self.what}: {self.why}; to mend: {self.mend}"
 
 
+class LibvirtError(VifplugError):
+    """libvirt can't be reached, or refused a change of a guest.
+
+    Args: what was tried, why it failed.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why)
+        self.what, self.why = what, why
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
 class SwitchError(VifplugError):
     """A switch can't be reached, or refused a change. A plugin's own errors extend it.
 

@@ -67,12 +67,20 @@ class Planner:
     """Plans VIFs of every type that an installed plugin claims. Safe to share between threads."""
 
     def __init__(
-        self, conf: Any = None, *, registry: Registry | None = None, sysfs: Path = SYSFS
+        self,
+        conf: Any = None,
+        *,
+        registry: Registry | None = None,
+        sysfs: Path = SYSFS,
+        asks_libvirt: bool = True,
     ) -> None:
         """``conf`` is an oslo.config configuration; the process' own where not given.
 
-        ``sysfs`` is where that is mounted, which tells of PCI functions.
+        ``sysfs`` is where that is mounted, which tells of PCI functions. Without ``asks_libvirt``
+        libvirt is not asked for its filters; a caller that libvirt waits for must also tell
+        libvirt's facts (:meth:`look`).
         """
+        self._asks_libvirt = asks_libvirt
         self._conf = cfg.CONF if conf is None else conf
         self._group = opts.register(self._conf)
         self.registry = registry or Registry(

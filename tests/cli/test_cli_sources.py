@@ -56,7 +56,7 @@ def test_standard_input_and_a_pipe_of_several_kinds_of_document(vifplug: Shell) 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_each_systems_vifs_have_an_interface(case: Case, vifplug: Shell) -> None:
     vifs = case.vifs()
-    words = ("xml", str(case.folder / "data.json"), "--from", case.source)
+    words = ("xml", str(case.path), "--from", case.source)
     done = vifplug(*words)
     if any(vif.vif_type in WITHOUT_A_PLUGIN for vif in vifs):
         assert done.returncode == 2

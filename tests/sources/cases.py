@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases of the sources: folders of data.json, another system's model, and what comes of it.
+"""Cases of the sources: folders of data.json, or data.xml, another system's model, and its VIFs.
 
 vifs.json are the VIFs; a case that must be refused has error.txt instead.
 ``python -m tests.sources.cases`` writes both anew, for review.
@@ -30,8 +30,13 @@ class Case:
         return f"{self.source}-{self.folder.name}"
 
     @property
+    def path(self) -> Path:
+        return self.folder / ("data.json" if SOURCES[self.source].json else "data.xml")
+
+    @property
     def data(self) -> Any:
-        return json.loads((self.folder / "data.json").read_text())
+        text = self.path.read_text()
+        return json.loads(text) if SOURCES[self.source].json else {"domain": text}
 
     def vifs(self) -> list[VIF]:
         source = SOURCES[self.source]

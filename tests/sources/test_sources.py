@@ -57,7 +57,7 @@ NEEDS_NO_FIELDS_OF_OUR_OWN = {
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
 def test_a_systems_own_vif_is_said_in_its_own_words(case: Case) -> None:
-    if case.folder.name not in NEEDS_NO_FIELDS_OF_OUR_OWN[case.source]:
+    if case.folder.name not in NEEDS_NO_FIELDS_OF_OUR_OWN.get(case.source, ()):
         return
     for vif in case.vifs():
         shorn = SOURCES[case.source].data_of(vif)

@@ -23,10 +23,15 @@ from vifplug.cli.streams import printable
 from vifplug.errors import meant
 
 COMMANDS = {
+    "attach": "attach:Attach",
     "check": "check:Check",
     "conformance": "conformance:Conformance",
+    "define": "define:Define",
     "demo": "demo:Demo",
+    "detach": "detach:Detach",
     "doctor": "doctor:Doctor",
+    "export": "export:Export",
+    "libvirt-hook": "libvirt_hook:LibvirtHook",
     "list": "list:List",
     "new-plugin": "new_plugin:NewPlugin",
     "plan": "plan:Plan",

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from vifplug.cli.configuration import Configuration
 from vifplug.driver import GenericVIFDriver
+from vifplug.hook import install
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.model.host import Host
 from vifplug.model.link import is_bridge
@@ -41,6 +42,7 @@ def of_core(driver: GenericVIFDriver, host: Host) -> Iterator[Check]:
         mend="" if version >= (5, 5) else "a newer kernel",
     )
     yield _libvirt(driver, host)
+    yield from install.checks()
     yield _privilege()
     path = Path(cfg.CONF.vifplug.lock_path)
     yield _locks(path)

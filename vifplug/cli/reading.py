@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,9 @@ from vifplug.sources import SOURCES
 T = TypeVar("T")
 
 STDIN = "-"
+DOMAIN = "libvirt"
+"""The source that is a libvirt domain."""
+
 _MOST = 64 << 20
 """Bytes of a file: 100,000 VIFs have room in that, and /dev/zero does not fill the memory."""
 
@@ -58,18 +62,34 @@ def read_vifs(
     ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
     with every error in the input, so that one look mends them all.
     """
+    named = [
+        (name, partial(_file, name, source, again=name == STDIN and name in files[:position]))
+        for position, name in enumerate(files)
+    ]
+    return _checked(named, check, source)
+
+
+def read_domain(text: bytes, name: str, check: Callable[[VIF], T]) -> list[Given[T]]:
+    """Return the VIFs of a libvirt domain, as :func:`read_vifs` returns those of files."""
+    return _checked([(name, partial(SOURCES[DOMAIN].parts, text))], check, DOMAIN)
+
+
+def _checked(
+    named: Sequence[tuple[str, Callable[[], Sequence[tuple[str, Any]]]]],
+    check: Callable[[VIF], T],
+    source: str | None,
+) -> list[Given[T]]:
+    """Return the VIFs of some inputs, each of which has a name. Raises Invalid."""
     vifs: list[Given[T]] = []
     errors: list[Rejected] = []
     seen: set[str] = set()
-    for position, name in enumerate(files):
+    for name, documents in named:
         try:
-            if name == STDIN and STDIN in files[:position]:
-                raise _unreadable("standard input", "given twice")
-            documents = _documents(name, source)
+            found = documents()
         except InvalidVIF as error:
             errors.append(Rejected(error=error, file=name))
             continue
-        for place, document in documents:
+        for place, document in found:
             try:
                 vif = _vif(document, place, source)
                 if vif.id in seen:
@@ -81,6 +101,12 @@ def read_vifs(
     if errors:
         raise Invalid(errors, [given.vif for given in vifs])
     return vifs
+
+
+def _file(name: str, source: str | None, *, again: bool) -> Sequence[tuple[str, Any]]:
+    if again:
+        raise _unreadable("standard input", "given twice")
+    return _documents(name, source)
 
 
 def _vif(document: Any, place: str, source: str | None) -> VIF:
@@ -95,6 +121,8 @@ def _vif(document: Any, place: str, source: str | None) -> VIF:
 def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
     where = "standard input" if name == STDIN else name or "''"
     text = _text(name, where)
+    if source and not SOURCES[source].json:
+        return [*SOURCES[source].parts(text)]
     try:
         data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -109,6 +137,11 @@ def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
     if isinstance(data, list):
         return [(f"{where}[{position}]", item) for position, item in enumerate(data)]
     return [(where, data)]
+
+
+def read_raw(name: str) -> bytes:
+    """Return the text of a file that is no list of VIFs. Raises InvalidVIF."""
+    return _text(name, "standard input" if name == STDIN else name or "''").encode()
 
 
 def _text(name: str, where: str) -> str:

@@ -12,7 +12,7 @@ from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import BLANK, Command, failed, problem, seconds
-from vifplug.cli.reading import Invalid, Rejected, read_vifs
+from vifplug.cli.reading import Given, Invalid, Rejected, read_vifs
 from vifplug.driver import GenericVIFDriver, Result, View
 from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
 from vifplug.model.host import VIRT_TYPES
@@ -43,6 +43,7 @@ class VIFCommand(Command):
     files: Mapping[str, str]
     view: View
     wired: list[Wired | VifplugError]
+    instance: Mapping[str, Any] | None = None
     tells_host: ClassVar[bool] = True
     everywhere: ClassVar[bool] = True
     needs_files: ClassVar[str] = "+"
@@ -65,7 +66,7 @@ class VIFCommand(Command):
         self.driver = GenericVIFDriver()
         self.files = {}
         try:
-            found = read_vifs(arguments.files, self._ready, source=arguments.source)
+            found = self.read(arguments)
             vifs = [given.vif for given in found]
             self.ready = [given.checked for given in found]
             self.files = {given.vif.id: given.file for given in found}
@@ -79,6 +80,10 @@ class VIFCommand(Command):
             return REFUSED
         finally:
             self.driver.close()
+
+    def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
+        """Return the VIFs that the command is about. Raises Invalid."""
+        return read_vifs(arguments.files, self.checked, source=arguments.source)
 
     def _require_valid(self, vifs: Sequence[VIF]) -> None:
         """Raise Invalid where VIFs can't be wired for this host as they are."""
@@ -101,10 +106,10 @@ class VIFCommand(Command):
             rows += [row(vif, None) for vif in invalid.vifs]
             self.print_rows([each | self.more(None) for each in rows])
 
-    def _ready(self, vif: VIF) -> Ready | VifplugError:
+    def checked(self, vif: VIF) -> Ready | VifplugError:
         """Return a VIF checked by its plugin; a broken plugin's error comes later, with its VIF."""
         try:
-            return self.driver.ready(None, vif)
+            return self.driver.ready(self.instance, vif)
         except PluginFailed as error:
             # An option with no good value concerns the whole configuration.
             if isinstance(error.__cause__, cfg.Error):

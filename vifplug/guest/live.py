@@ -18,10 +18,14 @@ _CHOSEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("target", ("dev", "managed")),
     ("virtualport", ("type",)),
     ("vlan/tag", ("id",)),
+)
+"""The elements that say where a NIC is attached, and their attributes."""
+
+_SEEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("model", ("type",)),
     ("driver", ("name", "queues")),
 )
-"""The elements that a plugin chooses, and their attributes."""
+"""The elements that say how the guest sees its NIC, and their attributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +73,13 @@ def _only(wanted: Interface, known: Iterable[GuestInterface]) -> GuestInterface 
     return same_mac[0] if len(same_mac) == 1 else None
 
 
-def differences(wanted: Interface, attached: GuestInterface) -> Iterator[str]:
-    """Yield each difference between a guest's interface and the one that its VIF would get."""
+def differences(
+    wanted: Interface, attached: GuestInterface, *, guests_side: bool = True
+) -> Iterator[str]:
+    """Yield each difference between a guest's interface and the one that its VIF would get.
+
+    Without ``guests_side``, the guest may see its NIC in its own way, and have a filter of its own.
+    """
     rendered = wanted.to_element()
     if attached.mac != wanted.mac.lower():
         yield f"{attached.title} has the address {attached.mac}, not {wanted.mac.lower()}"
@@ -80,7 +89,7 @@ def differences(wanted: Interface, attached: GuestInterface) -> Iterator[str]:
         return  # all else follows from the type
     if wanted.trusted and attached.element.get(TRUST) != "yes":
         yield f"{attached.title} has no {TRUST}"
-    for path, attributes in _CHOSEN:
+    for path, attributes in (*_CHOSEN, *(_SEEN if guests_side else ())):
         for attribute in attributes:
             needed = _value(rendered, path, attribute)
             current = _value(attached.element, path, attribute)
@@ -90,7 +99,7 @@ def differences(wanted: Interface, attached: GuestInterface) -> Iterator[str]:
     for needed, current in _parameters(rendered, attached.element):
         yield f"{attached.title} has {current}, not {needed}"
     filters = [_value(each, "filterref", "filter") for each in (attached.element, rendered)]
-    if filters[0] != filters[1]:
+    if filters[0] != filters[1] and (guests_side or filters[1]):
         yield f"{attached.title} has the filter {filters[0]}, not {filters[1]}"
 
 

@@ -95,6 +95,15 @@ def libvirt(uri: str, *, wait: float = LIBVIRT_WAIT) -> Libvirt:
     return dataclasses.replace(question.answer, error=error, cause=SILENT)
 
 
+def library_version() -> str | None:
+    """Return the version of libvirt's library here; libvirt itself is not asked."""
+    try:
+        import libvirt as binding
+    except ImportError:
+        return None
+    return _version(binding.getVersion())
+
+
 def missing_filters(
     uri: str, names: tuple[str, ...], *, wait: float = LIBVIRT_WAIT
 ) -> tuple[str, ...]:

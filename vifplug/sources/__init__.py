@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vifplug.model.vif import VIF
-from vifplug.sources import neutron, nova, os_vif
+from vifplug.sources import libvirt, neutron, nova, os_vif
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,20 @@ class Source:
     """One system's model.
 
     ``parts`` returns which parts of a document are a VIF, each with its place in it; ``vif_of``
-    returns a part's VIF, or raises InvalidVIF; ``data_of`` returns a VIF as such a part.
+    returns a part's VIF, or raises InvalidVIF; ``data_of`` returns a VIF as such a part. ``json``:
+    a document is JSON; else its text is handed on as it is.
     """
 
     parts: Callable[[Any], Sequence[tuple[str, Any]]]
     vif_of: Callable[[Any], VIF]
     data_of: Callable[[VIF], dict[str, Any]]
+    json: bool = True
 
 
 SOURCES: Mapping[str, Source] = {
+    "libvirt": Source(
+        parts=libvirt.parts, vif_of=libvirt.vif_of, data_of=libvirt.data_of, json=False
+    ),
     "neutron": Source(parts=neutron.parts, vif_of=neutron.vif_of, data_of=neutron.data_of),
     "nova": Source(parts=nova.parts, vif_of=nova.vif_of, data_of=nova.data_of),
     "os-vif": Source(parts=os_vif.parts, vif_of=os_vif.vif_of, data_of=os_vif.data_of),

@@ -19,8 +19,9 @@ from __future__ import annotations
 import sys
 
 from vifplug.testing.capture import Capture, Predicate, TapEnd, dhcp_discover_from
+from vifplug.testing.domain import validate
 from vifplug.testing.indexes import IndexRange
-from vifplug.testing.libvirt import Guest, Libvirt, LibvirtRefused, validate
+from vifplug.testing.libvirt import Guest, Libvirt, LibvirtRefused
 from vifplug.testing.lldpad import Lldpad, edge_wire
 from vifplug.testing.namespace import CommandFailed, NetworkNamespace, veth
 from vifplug.testing.openvswitch import OpenVSwitch

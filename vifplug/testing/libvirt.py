@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A libvirtd of a test's own, guests with or without KVM, and libvirt's schema."""
+"""A libvirtd of a test's own, guests with or without KVM."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import select
@@ -16,17 +15,13 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from typing import Any
 
 from vifplug.testing import netlink_port
+from vifplug.testing.domain import domain_xml
 from vifplug.testing.fixture import PlainFixture
 from vifplug.testing.namespace import NetworkNamespace
 
-if TYPE_CHECKING:
-    from lxml import etree
-
-_SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 _PACKAGES = "libvirt-daemon-system, qemu-system-x86, ipxe-qemu, tini"
 _NEEDED = {
     "libvirtd": "libvirt-daemon-system",
@@ -60,7 +55,8 @@ if [ "$3" = qemu ] && [ -e /dev/kvm ]; then
 fi
 shift 3
 echo "$pid"
-exec tini -s -- "$@" >&2
+# Again after a restart: the guests are tini's then, and go on.
+exec tini -s -- sh -c 'while "$@"; do :; done' sh "$@" >&2
 """
 
 _QEMU_CONF = """\
@@ -81,82 +77,9 @@ log_level = 3
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log 4:stderr"
 """
 
-_DOMAIN = """\
-<domain type='{virt_type}'{namespace}>
-  <name>{name}</name>
-  <memory unit='MiB'>{memory_mib}</memory>{backing}
-  <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='network'/></os>
-  <features><acpi/></features>
-  <devices>
-    <emulator>{emulator}</emulator>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-{interface}
-  </devices>{override}
-</domain>
-"""
-
-_SHARED = """
-  <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"""
-_NAMESPACE = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
-_LYING = """
-  <qemu:override><qemu:device alias='net0'><qemu:frontend>
-    <qemu:property name='mac' type='string' value='{mac}'/>
-  </qemu:frontend></qemu:device></qemu:override>"""
-
 
 class LibvirtRefused(RuntimeError):
     """virsh ended with an error; the text is libvirt's own message."""
-
-
-def _domain(
-    interface_xml: str,
-    name: str,
-    memory_mib: int,
-    lying_mac: str | None = None,
-    *,
-    shared_memory: bool = False,
-    virt_type: str = "qemu",
-) -> str:
-    emulator = shutil.which("qemu-system-x86_64") or "/usr/bin/qemu-system-x86_64"
-    return _DOMAIN.format(
-        virt_type=virt_type,
-        name=escape(name),
-        memory_mib=memory_mib,
-        backing=_SHARED if shared_memory else "",
-        emulator=emulator,
-        interface=interface_xml,
-        namespace=_NAMESPACE if lying_mac else "",
-        override=_LYING.format(mac=lying_mac) if lying_mac else "",
-    )
-
-
-@functools.cache
-def _schema() -> etree.RelaxNG:
-    from lxml import etree
-
-    if not _SCHEMA.exists():
-        raise RuntimeError(f"{_SCHEMA} is missing: install libvirt0 (Debian)")
-    return etree.RelaxNG(etree.parse(str(_SCHEMA)))
-
-
-def validate(interface_xml: str) -> None:
-    """Check one ``<interface>`` with libvirt's RELAX NG schema; needs lxml and libvirt0.
-
-    ValueError with the schema's errors, or with the parser's if it is not XML. The schema knows
-    less than libvirt: see :meth:`Libvirt.define`.
-    """
-    from lxml import etree
-
-    schema = _schema()
-    try:
-        domain = etree.fromstring(_domain(interface_xml, "validate", 64))
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"not XML: {error}: {interface_xml}") from error
-    if not schema.validate(domain):
-        lines = "\n".join(f"  {entry.message}" for entry in schema.error_log)
-        raise ValueError(f"libvirt's schema refuses it:\n{lines}\n{interface_xml}")
 
 
 class Guest:
@@ -336,7 +259,7 @@ class Libvirt(PlainFixture):
         LibvirtRefused with libvirt's message; then nothing is left defined.
         """
         name = name or next(self._names)
-        domain = _domain(
+        domain = domain_xml(
             interface_xml, name, memory_mib, lying_mac,
             shared_memory=shared_memory, virt_type=self._virt_type,
         )  # fmt: skip
@@ -348,6 +271,37 @@ class Libvirt(PlainFixture):
             raise
         return Guest(self, name)
 
+    def define_guest(
+        self, devices_xml: str = "", *, name: str | None = None, machine: str = "pc"
+    ) -> Guest:
+        """Define a guest, with validation, and leave it off. LibvirtRefused if it is refused."""
+        name = name or next(self._names)
+        domain = domain_xml(devices_xml, name, 64, virt_type=self._virt_type, machine=machine)
+        self.virsh("define", "--validate", "/dev/stdin", input=domain)
+        return Guest(self, name)
+
+    def restart(self) -> None:
+        """End libvirtd and start it again, while the guests run on."""
+        before = self._daemon()
+        self.run("kill", before)
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while time.monotonic() < deadline:
+            if self._daemon() not in ("", before) and self._answers():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"libvirtd did not start again: {self.log}")
+
+    def reload(self) -> None:
+        """Have libvirtd read its configuration and its hooks again."""
+        self.run("kill", "-HUP", self._daemon())
+
+    def _daemon(self) -> str:
+        """Return the pid of libvirtd as its own namespace has it; empty where it has none."""
+        try:
+            return (self.root / "run/libvirtd.pid").read_text().strip()
+        except FileNotFoundError:
+            return ""
+
     def define(self, interface_xml: str) -> str:
         """Define a guest that has one ``<interface>``, with validation, and undefine it again.
 
@@ -357,7 +311,9 @@ class Libvirt(PlainFixture):
         """
         name = next(self._names)
         shared = "vhostuser" in interface_xml
-        domain = _domain(interface_xml, name, 64, shared_memory=shared, virt_type=self._virt_type)
+        domain = domain_xml(
+            interface_xml, name, 64, shared_memory=shared, virt_type=self._virt_type
+        )
         self.virsh("define", "--validate", "/dev/stdin", input=domain)
         try:
             return self.virsh("dumpxml", "--inactive", name)
