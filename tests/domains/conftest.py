@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,23 @@ def libvirtd() -> Iterator[tuple[NetworkNamespace, Libvirt]]:
 
 @pytest.fixture
 def host(libvirtd: tuple[NetworkNamespace, Libvirt], tmp_path: Path) -> Iterator[Host]:
-    net, libvirt = libvirtd
-    yield Host(net, libvirt, tmp_path)
+    with tidied(*libvirtd, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def tidied(
+    net: NetworkNamespace, libvirt: Libvirt, folder: Path, *, keep: tuple[str, ...] = ()
+) -> Iterator[Host]:
+    """Lend a host, and take away what a test has left there, but for some devices."""
+    host = Host(net, libvirt, folder)
+    yield host
+    libvirt.run("rm", "-rf", "/etc/libvirt/hooks")
     for name in libvirt.virsh("list", "--name").split():
         libvirt.virsh("destroy", name)
     for name in libvirt.virsh("list", "--all", "--name").split():
         libvirt.virsh("undefine", "--managed-save", name)
-    libvirt.run("rm", "-rf", "/etc/libvirt/hooks", "/run/vifplug", "/run/vifplug.hook")
-    for name in Host(net, libvirt, tmp_path).devices():
-        net.run("ip", "link", "del", name, check=False)
+    libvirt.run("rm", "-rf", "/run/vifplug", "/run/vifplug.hook")
+    for name in host.devices():
+        if name not in keep:
+            net.run("ip", "link", "del", name, check=False)

@@ -37,7 +37,7 @@ DOMAIN = """\
     <interface  type = 'bridge' >
 {children}
     </interface>
-    <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
+    <interface type='network'><source network='default'/></interface>
     <memballoon model='none'/>
   </devices>
   <qemu:commandline><qemu:arg value='-d'/></qemu:commandline>

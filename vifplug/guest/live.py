@@ -93,7 +93,9 @@ def differences(
         for attribute in attributes:
             needed = _value(rendered, path, attribute)
             current = _value(attached.element, path, attribute)
-            if needed is not None and current != needed:
+            # Without a name libvirt chooses the driver by itself.
+            chosen = path == "driver" and attribute == "name" and current is None
+            if needed is not None and current != needed and not chosen:
                 name = path.partition("/")[0]
                 yield f"{attached.title} has {name} {attribute} {current}, not {needed}"
     for needed, current in _parameters(rendered, attached.element):

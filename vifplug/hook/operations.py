@@ -31,8 +31,8 @@ AUTOSTART = Path("/etc/libvirt/qemu/autostart")
 _STARTED = Path("/run/libvirt/qemu/autostarted")
 """libvirt makes this file when it has started the guests, and starts none again until a reboot."""
 
-_LONGEST = 25.0
-"""Seconds: the script ends vifplug after 30, and then no one says why."""
+_LONGEST = 45.0
+"""Seconds: the script ends vifplug after 60, and then the error says less."""
 
 
 @dataclass(frozen=True, kw_only=True)
