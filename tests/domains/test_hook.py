@@ -345,13 +345,13 @@ def test_many_guests_at_once(host: Host) -> None:
     host.configure("vifplug", timeout=300)
     script(host).write_text(script(host).read_text().replace("DEADLINE=60", "DEADLINE=600"))
     with ThreadPoolExecutor(20) as pool:
-        for operation in ("prepare", "release"):
+        for operation, some in (("prepare", 20), ("release", 5)):
             calls = [pool.submit(hook, host, name, operation, "begin", "-", input=text)
-                     for name, text in texts.items()]  # fmt: skip
+                     for name, text in [*texts.items()][:some]]  # fmt: skip
             for call in calls:
                 call.result()
             taps = [name for name in host.devices() if name.startswith("tap")]
-            assert len(taps) == (20 if operation == "prepare" else 0)
+            assert len(taps) == (20 if operation == "prepare" else 15)
 
 
 def test_more_than_a_megabyte_of_xml(host: Host) -> None:

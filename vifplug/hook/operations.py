@@ -15,7 +15,7 @@ from typing import Any
 from vifplug.driver import GenericVIFDriver, View
 from vifplug.errors import NO_VIF, Conflict, InUse, InvalidVIF, VifplugError
 from vifplug.guest import live, splice
-from vifplug.model.host import ASSUMED_LIBVIRT
+from vifplug.model.host import ASSUMED_LIBVIRT, VIRT_TYPES
 from vifplug.model.vif import VIF
 from vifplug.plan.usage import held_by_guest
 from vifplug.plan.wired import Ready, Wired
@@ -144,7 +144,7 @@ class Hook:
     def _told(self, virt_type: str | None) -> Mapping[str, Any]:
         """Return libvirt's facts, for which it is not asked."""
         version = self._conf.libvirt_version or library_version() or ASSUMED_LIBVIRT
-        kind = {"hvf": "qemu"}.get(virt_type or "", virt_type) or "kvm"
+        kind = virt_type if virt_type in VIRT_TYPES else "kvm"
         return {"libvirt_version": version, "virt_type": kind}
 
     def _against(self, vif: Wired, view: View, domain: Domain) -> Iterator[str]:
