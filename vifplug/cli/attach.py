@@ -71,15 +71,17 @@ class Attach(GuestCommand):
         domain = self.guest.read(kind)
         vif, old = each.vif, list(metadata.entries(domain))
         new = splice.merged(old, [vif])
-        if new != old:
-            self.guest.write(new, kind)
-            undo.callback(self._quietly, "metadata", partial(self.guest.write, old, kind))
-        if libvirt.interface_of(domain, vif.id, vif.address) is not None:
-            return new != old
-        nic = splice.element(each)
-        self.guest.attach(nic, kind)
+        there = libvirt.interface_of(domain, vif.id, vif.address) is not None
+        if there and new == old:
+            return False
         if kind == PERSISTENT:
-            undo.callback(self._quietly, "detach", partial(self.guest.detach, nic, kind))
+            # As a whole, because libvirt may add a controller for the NIC.
+            undo.callback(self._quietly, "define", partial(self.guest.define, domain.data))
+        else:
+            undo.callback(self._quietly, "metadata", partial(self.guest.write, old, kind))
+        self.guest.write(new, kind)
+        if not there:
+            self.guest.attach(splice.element(each), kind)
         return True
 
     @staticmethod

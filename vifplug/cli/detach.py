@@ -89,9 +89,9 @@ class Detach(VIFCommand):
             self.guest.detach(nic, kind)
         except LibvirtError:
             # An earlier request may still wait for the guest. libvirt takes no second one then.
-            if not kind.live or self._is_gone(vif_id, address):
+            if not kind.live:
                 raise
-        if kind != LIVE:
+        if not kind.live:
             return
         if not self.domains.wait_for(lambda: self._is_gone(vif_id, address)):
             words = f"{self.guest.name} does not let go; still plugged"

@@ -90,7 +90,7 @@ def entry(vif: VIF) -> Entry:
 
 def bare(found: Sequence[Entry]) -> str:
     """Return the element without its namespace, which virDomainSetMetadata adds by itself."""
-    text = element(found, b"\n").decode("ascii")
+    text = element(found).decode("ascii")
     return (
         text.replace(f' xmlns:{KEY}="{NAMESPACE}"', "", 1)
         .replace(f"<{KEY}:", "<")
