@@ -59,6 +59,7 @@ def sources(folder: Path) -> set[str]:
         str(path.relative_to(folder))
         for path in folder.rglob("*")
         if path.suffix in (".py", ".j2") or path.name == "py.typed"
+        if path.suffix == ".py" or path.name in ("py.typed", "50-vifplug")
     }
 
 
