@@ -25,6 +25,7 @@ from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.parts import CORE
+from vifplug.operations.operation import Operation
 from vifplug.parts.roles import require_own_id
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import Removal, lost_marks, removal
@@ -128,8 +129,12 @@ class Departures(Planner):
         departure = leaving.departure
         # Of all that are loaded, because another vif_type's plugin may have plugged the VIF.
         asked = [each for each in self.registry.loaded if each.privileged() in leaving.modules]
-        switches = {plugin.reader(): plugin for plugin in asked if plugin.switch}
-        operations = [o for each in switches.values() for o in each.remove(departure, host)]
+        # Several plugins may share a switch, and only one may know how a VIF leaves it.
+        in_switch: dict[str | None, Sequence[Operation]] = {}
+        for plugin in (each for each in asked if each.switch):
+            if removed := plugin.remove(departure, host):
+                in_switch.setdefault(plugin.reader(), removed)
+        operations = [operation for each in in_switch.values() for operation in each]
         unused = any(plugin.options.get("remove_unused") for plugin in asked)
         units = removal(departure.vif_id, host, kinds_of(asked), remove_unused=unused)
         operations += [operation for unit in units for operation in unit if asked]

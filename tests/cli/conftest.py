@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.folders import Folder
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.shell import Shell
 
@@ -25,6 +26,13 @@ def namespace() -> Iterator[NetworkNamespace]:
 @pytest.fixture
 def vifplug(namespace: NetworkNamespace, tmp_path: Path) -> Shell:
     return Shell(namespace, tmp_path)
+
+
+@pytest.fixture
+def folder(vifplug: Shell, tmp_path: Path) -> Folder:
+    """The folder that declares a host's VIFs; vifplug makes their taps."""
+    vifplug.configure("vifplug_bridge", create_tap=True, remove_unused=True)
+    return Folder(vifplug, tmp_path / "vifs.d")
 
 
 def vif(vif_id: str = ID, **more: Any) -> dict[str, Any]:

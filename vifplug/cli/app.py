@@ -23,6 +23,7 @@ from vifplug.cli.streams import printable
 from vifplug.errors import meant
 
 COMMANDS = {
+    "apply": "apply:Apply",
     "attach": "attach:Attach",
     "check": "check:Check",
     "conformance": "conformance:Conformance",

@@ -81,14 +81,18 @@ def no_vif(words: str, kind: str) -> str:
     return json.dumps([{**BLANK, "error": words, "warnings": [], "problem": named}], indent=2)
 
 
+LONGEST = 3600.0
+"""Seconds that a command may be given."""
+
+
 def seconds(text: str) -> float:
     """Return a time-out in seconds. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 3600")
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to {LONGEST:.0f}")
     return value
 
 

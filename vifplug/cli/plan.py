@@ -12,6 +12,7 @@ from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.driver import Result
 from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF
+from vifplug.operations.operation import Operation
 from vifplug.plan.compare import Plan as VIFPlan
 from vifplug.plan.removal import Removal
 
@@ -39,14 +40,22 @@ class Plan(VIFCommand):
             print(outcome)
 
     def more(self, outcome: VIFPlan | Removal | Result | VifplugError | None) -> dict[str, Any]:
-        if not isinstance(outcome, VIFPlan):
-            return {"steps": [], "stale": []}
-        steps = [step.to_dict() for step in outcome.steps]
-        steps += [
-            {"action": "leave", "part": "", "name": "", "detail": str(operation)}
-            for operation in outcome.leaving
-        ]
-        return {"steps": steps, "stale": list(outcome.stale)}
+        return steps_of(outcome)
+
+
+def steps_of(outcome: VIFPlan | Removal | Result | VifplugError | None) -> dict[str, Any]:
+    """Return the steps of a plan, or of a removal, for programs."""
+    steps: list[dict[str, str]] = []
+    if isinstance(outcome, VIFPlan):
+        steps += [step.to_dict() for step in outcome.steps]
+        steps += [_line("leave", operation) for operation in outcome.leaving]
+    elif isinstance(outcome, Removal):
+        steps += [_line("remove", operation) for operation in outcome.operations]
+    return {"steps": steps, "stale": list(outcome.stale) if isinstance(outcome, VIFPlan) else []}
+
+
+def _line(action: str, operation: Operation) -> dict[str, str]:
+    return {"action": action, "part": "", "name": "", "detail": str(operation)}
 
 
 def _draw(plan: VIFPlan) -> None:

@@ -25,7 +25,7 @@ STDIN = "-"
 DOMAIN = "libvirt"
 """The source that is a libvirt domain."""
 
-_MOST = 64 << 20
+MOST = 64 << 20
 """Bytes of a file: 100,000 VIFs have room in that, and /dev/zero does not fill the memory."""
 
 
@@ -54,68 +54,84 @@ class Invalid(Exception):
         self.errors, self.vifs = tuple(errors), tuple(vifs)
 
 
+class Input(Generic[T]):
+    """The VIFs of an input, each with what ``check`` returned for it, and every error."""
+
+    def __init__(self, check: Callable[[VIF], T]) -> None:
+        self._check = check
+        self._seen: set[str] = set()
+        self.vifs: list[Given[T]] = []
+        self.errors: list[Rejected] = []
+
+    def add(self, file: str, place: str, read: Callable[[], VIF]) -> None:
+        """Add the VIF that ``read`` returns, or its error; ``place`` is where its file has it."""
+        try:
+            vif = _named(read, place)
+            if vif.id in self._seen:
+                raise vif.refuse("id", vif.id, "one VIF of an id in the input")
+            self._seen.add(vif.id)
+            self.vifs.append(Given(vif=vif, file=file, checked=self._check(vif)))
+        except VifplugError as error:
+            self.refuse(file, error)
+
+    def refuse(self, file: str, error: VifplugError) -> None:
+        """Add an error that concerns a whole file."""
+        self.errors.append(Rejected(error=error, file=file))
+
+    def whole(self) -> list[Given[T]]:
+        """Return the VIFs. Raises Invalid with every error, so that one look mends them all."""
+        if self.errors:
+            raise Invalid(self.errors, [given.vif for given in self.vifs])
+        return self.vifs
+
+
 def read_vifs(
     files: Sequence[str], check: Callable[[VIF], T], *, source: str | None = None
 ) -> list[Given[T]]:
     """Return the VIFs of all files, each with what ``check`` returns for it.
 
     ``source`` names the system whose model the files hold, where that is not ours. Raises Invalid
-    with every error in the input, so that one look mends them all.
+    with every error in the input.
     """
-    named = [
-        (name, partial(_file, name, source, again=name == STDIN and name in files[:position]))
-        for position, name in enumerate(files)
-    ]
-    return _checked(named, check, source)
+    found = Input(check)
+    for position, name in enumerate(files):
+        try:
+            if name == STDIN and STDIN in files[:position]:
+                raise _unreadable("standard input", "given twice")
+            documents = _documents(name, source)
+        except InvalidVIF as error:
+            found.refuse(name, error)
+            continue
+        for place, document in documents:
+            found.add(name, place, partial(_vif, document, source))
+    return found.whole()
 
 
 def read_domain(text: bytes, name: str, check: Callable[[VIF], T]) -> list[Given[T]]:
     """Return the VIFs of a libvirt domain, as :func:`read_vifs` returns those of files."""
-    return _checked([(name, partial(SOURCES[DOMAIN].parts, text))], check, DOMAIN)
-
-
-def _checked(
-    named: Sequence[tuple[str, Callable[[], Sequence[tuple[str, Any]]]]],
-    check: Callable[[VIF], T],
-    source: str | None,
-) -> list[Given[T]]:
-    """Return the VIFs of some inputs, each of which has a name. Raises Invalid."""
-    vifs: list[Given[T]] = []
-    errors: list[Rejected] = []
-    seen: set[str] = set()
-    for name, documents in named:
-        try:
-            found = documents()
-        except InvalidVIF as error:
-            errors.append(Rejected(error=error, file=name))
-            continue
-        for place, document in found:
-            try:
-                vif = _vif(document, place, source)
-                if vif.id in seen:
-                    raise vif.refuse("id", vif.id, "one VIF of an id in the input")
-                seen.add(vif.id)
-                vifs.append(Given(vif=vif, file=name, checked=check(vif)))
-            except VifplugError as error:
-                errors.append(Rejected(error=error, file=name))
-    if errors:
-        raise Invalid(errors, [given.vif for given in vifs])
-    return vifs
-
-
-def _file(name: str, source: str | None, *, again: bool) -> Sequence[tuple[str, Any]]:
-    if again:
-        raise _unreadable("standard input", "given twice")
-    return _documents(name, source)
-
-
-def _vif(document: Any, place: str, source: str | None) -> VIF:
+    found = Input(check)
     try:
-        return SOURCES[source].vif_of(document) if source else VIF.from_dict(document)
+        documents = SOURCES[DOMAIN].parts(text)
+    except InvalidVIF as error:
+        found.refuse(name, error)
+        return found.whole()
+    for place, document in documents:
+        found.add(name, place, partial(_vif, document, DOMAIN))
+    return found.whole()
+
+
+def _named(read: Callable[[], VIF], place: str) -> VIF:
+    """Return a VIF; an error that names no VIF names its place instead."""
+    try:
+        return read()
     except InvalidVIF as error:
         if error.vif_id != NO_VIF:
             raise
         raise InvalidVIF(place, error.field, error.value, error.allowed) from None
+
+
+def _vif(document: Any, source: str | None) -> VIF:
+    return SOURCES[source].vif_of(document) if source else VIF.from_dict(document)
 
 
 def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
@@ -124,12 +140,7 @@ def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
     if source and not SOURCES[source].json:
         return [*SOURCES[source].parts(text)]
     try:
-        data = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        found = f"broken at line {error.lineno}, column {error.colno}: {error.msg}"
-        raise _unreadable(where, found) from None
-    except RecursionError:
-        raise _unreadable(where, "nested too deep") from None
+        data = plain_json(text)
     except ValueError as error:
         raise _unreadable(where, str(error)) from None
     if source:
@@ -137,11 +148,6 @@ def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
     if isinstance(data, list):
         return [(f"{where}[{position}]", item) for position, item in enumerate(data)]
     return [(where, data)]
-
-
-def read_raw(name: str) -> bytes:
-    """Return the text of a file that is no list of VIFs. Raises InvalidVIF."""
-    return _text(name, "standard input" if name == STDIN else name or "''").encode()
 
 
 def _text(name: str, where: str) -> str:
@@ -152,15 +158,18 @@ def _text(name: str, where: str) -> str:
             source = (
                 sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
             )
-            raw = source.read(_MOST + 1)
-        if len(raw) > _MOST:
-            raise _unreadable(where, f"larger than {_MOST >> 20} MiB")
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _unreadable(where, f"not UTF-8 at byte {error.start}") from None
+            raw = source.read(MOST + 1)
+        return decoded(raw)
+    except UnreadableText as error:
+        raise _unreadable(where, str(error)) from None
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         raise _unreadable(where, f"unreadable ({words})") from None
+
+
+def read_raw(name: str) -> bytes:
+    """Return the text of a file that is no list of VIFs. Raises InvalidVIF."""
+    return _text(name, "standard input" if name == STDIN else name or "''").encode()
 
 
 def _unreadable(where: str, found: str) -> InvalidVIF:
@@ -170,6 +179,31 @@ def _unreadable(where: str, found: str) -> InvalidVIF:
     elif found == f"unreadable ({os.strerror(errno.EISDIR)})":
         allowed += f", as {Path(where) / '*.json'}"
     return InvalidVIF(NO_VIF, f"file {where}", found, allowed)
+
+
+class UnreadableText(ValueError):
+    """The octets of a file are no text, or too many."""
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a file. Raises UnreadableText."""
+    if len(raw) > MOST:
+        raise UnreadableText(f"larger than {MOST >> 20} MiB")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableText(f"not UTF-8 at byte {error.start}") from None
+
+
+def plain_json(text: str) -> Any:
+    """Return the data of a JSON text. Raises ValueError, which says where the text is broken."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        found = f"broken at line {error.lineno}, column {error.colno}: {error.msg}"
+        raise ValueError(found) from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

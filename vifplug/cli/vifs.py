@@ -35,6 +35,21 @@ def add_move(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--move", action="store_true", help=words)
 
 
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that take their time."""
+    words = "how long it may take, instead of the configured timeout"
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+
+
+def add_host(parser: argparse.ArgumentParser) -> None:
+    """Add the options that tell facts of the host, which are looked up otherwise."""
+    parser.add_argument("--libvirt-version", metavar="X.Y.Z", help="take this as found")
+    parser.add_argument("--virt-type", choices=VIRT_TYPES, help="take this as found")
+    words = "whether this host must apply a firewall"
+    action = argparse.BooleanOptionalAction
+    parser.add_argument("--firewall", action=action, default=None, help=words)
+
+
 class VIFCommand(Command):
     """A command on the VIFs of some files."""
 
@@ -53,14 +68,13 @@ class VIFCommand(Command):
         parser.add_argument("files", nargs=self.needs_files, metavar="FILE", help=words)
         words = "whose model FILE holds, if not ours"
         parser.add_argument("--from", dest="source", choices=tuple(SOURCES), help=words)
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
         if self.tells_host:
-            parser.add_argument("--libvirt-version", metavar="X.Y.Z", help="take this as found")
-            parser.add_argument("--virt-type", choices=VIRT_TYPES, help="take this as found")
-            words = "whether this host must apply a firewall"
-            action = argparse.BooleanOptionalAction
-            parser.add_argument("--firewall", action=action, default=None, help=words)
+            add_host(parser)
+
+    def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
+        """Return the VIFs of the input, each as its plugin checked it. Raises Invalid."""
+        return read_vifs(arguments.files, self._ready, source=arguments.source)
 
     def act(self, arguments: argparse.Namespace) -> int:
         self.driver = GenericVIFDriver()
