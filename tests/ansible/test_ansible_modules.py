@@ -15,7 +15,7 @@ from tests.ansible.fleet import Fleet
 from vifplug.testing import NetworkNamespace, TapEnd
 from vifplug.testing.dumps import differences
 
-HOSTS = int(os.environ.get("VIFPLUG_ANSIBLE_HOSTS") or 6)
+HOSTS = int(os.environ.get("VIFPLUG_ANSIBLE_HOSTS") or 5)
 """How many hosts the fleet has. The time of the test grows with it."""
 
 ID = "0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11"
