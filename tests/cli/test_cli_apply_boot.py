@@ -164,16 +164,20 @@ def test_the_units_privileges_are_enough(
     named = service["CapabilityBoundingSet"].lower().replace("cap_", "+").replace(" ", ",")
     folder.apply("--dry-run")  # writes the configuration
     trace = folder.vifplug.folder / "calls"
-    words = (
-        "strace", "-f", "-qq", "-e", "signal=none", "-o", str(trace),
-        "setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{named}",
-        COMMAND, "--config-file", str(folder.vifplug.folder / "vifplug.conf"),
-        "apply", str(folder.path),
-    )  # fmt: skip
-    with namespace.entered():
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "nothing to do: 4 as declared" in folder.apply()
+    config = str(folder.vifplug.folder / "vifplug.conf")
+
+    def run(*before: str) -> str:
+        words = (*before, COMMAND, "--config-file", config, "apply", str(folder.path))
+        with namespace.entered():
+            done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    limits = ("setpriv", "--no-new-privs", "--inh-caps=-all")
+    traced = ("strace", "-f", "-qq", "-e", "signal=none", "-o", str(trace))
+    assert "4 to plug" in run(*traced, *limits, f"--bounding-set=-all,{named}")
+    # A run that has nothing to do needs no privilege at all.
+    assert run(*limits, "--bounding-set=-all") == "nothing to do: 4 as declared\n"
 
     began = trace.read_text().partition(f'execve("{COMMAND}')[2]
     called = set(re.findall(r"^\d+ +([a-z0-9_]+)\(", began, re.M))

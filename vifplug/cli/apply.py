@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,57 +81,60 @@ class Apply(VIFCommand):
         add_host(parser)
 
     def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
+        self._began = time.monotonic()
         names: dict[str, str] = {}
         self.names = names
         return read_folder(arguments.folder, self._ready, names)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        timeout = arguments.timeout or self._time_for(len(vifs))
-        removals = self._removals(vifs, timeout) if arguments.prune else []
-        plans = self._plans(removals, timeout, move=arguments.move)
+        # One deadline for all steps, and as much time as plug has for its batches.
+        self._until = self._began + (arguments.timeout or self._time_for(len(vifs)))
+        removals = self._removals(vifs) if arguments.prune else []
+        plans = self._plans(removals, move=arguments.move)
         changes = [*removals, *map(self._change, vifs, plans)]
         if arguments.format == "text":
             self._print_changes(changes)
         if arguments.dry_run:
             return self._end(changes, [each.planned for each in changes], arguments)
-        outcomes = self._unplug(removals, timeout) + self._plug(
-            timeout, again=bool(removals), move=arguments.move
-        )
+        outcomes = self._unplug(removals)
+        outcomes += self._plug(again=bool(removals), move=arguments.move)
         return self._end(changes, outcomes, arguments)
 
     @staticmethod
     def _time_for(number: int) -> float:
-        """Return the seconds for so many VIFs: as many as ``plug`` takes for its batches."""
         one = float(cfg.CONF.vifplug.timeout)
         return min(one * max(1, math.ceil(number / MANY)), max(one, LONGEST))
 
+    @property
+    def _left(self) -> float:
+        """The seconds that are left."""
+        return max(self._until - time.monotonic(), 0.0)
+
     # The plan.
 
-    def _removals(self, vifs: Sequence[VIF], timeout: float) -> list[Change]:
+    def _removals(self, vifs: Sequence[VIF]) -> list[Change]:
         """Return what unplugs the VIFs that are not declared. Raises SwitchError.
 
         A switch that can't be read may have VIFs that are declared under another id.
         """
-        listed, failures = self.driver.listing(timeout=timeout)
+        listed, failures = self.driver.listing(timeout=self._left)
         if failures:
             raise failures[0]
         wanted = {vif.id for vif in vifs}
         ids = [one.id for one in listed if one.id not in wanted]
-        removals = self.driver.plan_unplug(ids, timeout=timeout) if ids else ()
+        removals = self.driver.plan_unplug(ids, timeout=self._left) if ids else ()
         return [
             Change(vif=vif_id, action="unplug", planned=planned)
             for vif_id, planned in zip(ids, removals, strict=True)
             if planned or isinstance(planned, VifplugError)
         ]
 
-    def _plans(
-        self, removals: Sequence[Change], timeout: float, *, move: bool
-    ) -> Sequence[Plan | VifplugError]:
+    def _plans(self, removals: Sequence[Change], *, move: bool) -> Sequence[Plan | VifplugError]:
         """Return a plan for each VIF, on the host as it will be without those that go."""
         if not removals:
             return self.driver.plans(self.wired, self.view, move=move)
         # All of the host, because the view has what the declared VIFs ask for.
-        whole = self.driver.whole_host(deadline=self.driver.deadline(timeout))
+        whole = self.driver.whole_host(deadline=self._until)
         told = replace(self.view.host, links=whole.links, switches=whole.switches)
         host = told.planning()
         for each in removals:
@@ -153,18 +157,18 @@ class Apply(VIFCommand):
 
     # The changes.
 
-    def _unplug(self, removals: Sequence[Change], timeout: float) -> Outcomes:
+    def _unplug(self, removals: Sequence[Change]) -> Outcomes:
         """Unplug first: this frees names, addresses and functions of cards for other VIFs."""
         ids = [each.vif_id for each in removals]
-        return self.driver.unplug_ids(ids, timeout=timeout) if ids else []
+        return self.driver.unplug_ids(ids, timeout=self._left) if ids else []
 
-    def _plug(self, timeout: float, *, again: bool, move: bool) -> Outcomes:
-        deadline, view, wired = self.driver.deadline(timeout), self.view, self.wired
+    def _plug(self, *, again: bool, move: bool) -> Outcomes:
+        view, wired = self.view, self.wired
         if again:
             good = [each for each in self.ready if isinstance(each, Ready)]
-            view = self.driver.look_again(good, view, deadline=deadline)
+            view = self.driver.look_again(good, view, deadline=self._until)
             wired = self.driver.all_wired(self.ready, view.host)
-        return self.driver.plug_wired(wired, view, deadline, move=move)
+        return self.driver.plug_wired(wired, view, self._until, move=move)
 
     # The output.
 
