@@ -24,8 +24,8 @@ from vifplug.errors import (
 from vifplug.model.host import BATCH, Host
 from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
-from vifplug.parts import CORE
 from vifplug.operations.operation import Operation
+from vifplug.parts import CORE
 from vifplug.parts.roles import require_own_id
 from vifplug.plan.owners import owners, types_of
 from vifplug.plan.removal import Removal, lost_marks, removal
