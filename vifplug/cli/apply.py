@@ -84,7 +84,7 @@ class Apply(VIFCommand):
         self._began = time.monotonic()
         names: dict[str, str] = {}
         self.names = names
-        return read_folder(arguments.folder, self._ready, names)
+        return read_folder(arguments.folder, self.checked, names)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         # One deadline for all steps, and as much time as plug has for its batches.

@@ -72,10 +72,6 @@ class VIFCommand(Command):
         if self.tells_host:
             add_host(parser)
 
-    def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
-        """Return the VIFs of the input, each as its plugin checked it. Raises Invalid."""
-        return read_vifs(arguments.files, self._ready, source=arguments.source)
-
     def act(self, arguments: argparse.Namespace) -> int:
         self.driver = GenericVIFDriver()
         self.files = {}
@@ -96,7 +92,7 @@ class VIFCommand(Command):
             self.driver.close()
 
     def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
-        """Return the VIFs that the command is about. Raises Invalid."""
+        """Return the VIFs of the input, each as its plugin checked it. Raises Invalid."""
         return read_vifs(arguments.files, self.checked, source=arguments.source)
 
     def _require_valid(self, vifs: Sequence[VIF]) -> None:

@@ -27,7 +27,7 @@ from vifplug.testing.cases import Case
 from vifplug.testing.conformance.checks import check
 from vifplug.testing.conformance.given import Given
 from vifplug.testing.conformance.watched import watched
-from vifplug.testing.libvirt import validate
+from vifplug.testing.domain import validate
 from vifplug.wiring import Wiring
 
 __all__ = ["PlanTests"]
