@@ -10,8 +10,6 @@ import contextlib
 import importlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
+from tests.thirdparty import installed
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.cases import Plugins
@@ -32,8 +31,6 @@ PACKAGE = "vifplug_acme"
 TRUNK = "acme0"
 IDS = ("0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11", "1c7bae1f-8b4d-4b7f-8e66-4a2a1b4d3c22")
 BRIDGED = "2d8cbf20-9c5e-4c80-9f77-5b3b2c5e4d33"
-
-_INSTALL = ("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target")
 
 
 @dataclass(frozen=True)
@@ -75,14 +72,7 @@ def bridged(vif_id: str = BRIDGED) -> VIF:
 @pytest.fixture(scope="session")
 def distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which pip has installed the example."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
-    shutil.copytree(HERE / PACKAGE, source / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(HERE / name, source)
-    command = (sys.executable, *_INSTALL, str(target), str(source))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    return installed(HERE, PACKAGE, tmp_path_factory.mktemp(PACKAGE))
 
 
 @pytest.fixture
