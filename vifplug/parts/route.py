@@ -23,27 +23,38 @@ from vifplug.parts.roles import ROUTES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sysctl(Part):
+class _OfDevice(Part):
+    """A thing of a device's that a plan tells in the few words of its ``detail``."""
+
+    device: str = declared(DEVICE)
+
+    @property
+    def title(self) -> str:
+        return self.device
+
+    def step(self, operations: tuple[Operation, ...], host: Host) -> tuple[str, str]:
+        return "change" if operations else "keep", self.detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sysctl(_OfDevice):
     """A sysctl of the VIF's own device: ``name`` is one of ``vifplug.operations.SYSCTLS``."""
 
     kind: ClassVar[str] = "sysctl"
 
-    device: str = declared(DEVICE)
     name: str = declared(Choice(*ALLOWED))
     value: int = declared(Integer(0, max(ALLOWED.values())))
 
     @property
-    def title(self) -> str:
-        return f"{self.device} {self.name}"
-
-    @property
     def detail(self) -> str:
-        return str(self.value)
+        return f"{self.name} {self.value}"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         if self.value > ALLOWED[self.name]:
             needed = f"0 to {ALLOWED[self.name]}"
-            raise Conflict(owner.vif_id, self.title, f"can't be {self.value}", needed)
+            raise Conflict(
+                owner.vif_id, f"{self.device} {self.name}", f"can't be {self.value}", needed
+            )
         now = host.sysctl(self.device, self.name)
         # A kernel without IPv6 has none of it on. But a container's namespace tells nothing of the
         # neighbours' settings of a device that is still to be made.
@@ -61,7 +72,7 @@ class Sysctl(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostRoute(Part):
+class HostRoute(_OfDevice):
     """The host reaches the VIF's IP address ``to`` through the VIF's own device, which is up.
 
     For an IPv6 address, the device has IPv6 on. The address is no host's own, and no other device's
@@ -70,12 +81,11 @@ class HostRoute(Part):
 
     kind: ClassVar[str] = "host-route"
 
-    device: str = declared(DEVICE)
     to: str = declared(IP)
 
     @property
-    def title(self) -> str:
-        return f"{self.to} -> {self.device}"
+    def detail(self) -> str:
+        return f"route to {self.to}"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         _require_guests(self.to, owner)
@@ -110,7 +120,7 @@ class HostRoute(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyNeighbour(Part):
+class ProxyNeighbour(_OfDevice):
     """The host answers for an IP address on the VIF's own device: by ARP, or by NDP.
 
     For IPv6 it does so once the device's ``ipv6.proxy_ndp`` is 1.
@@ -118,12 +128,11 @@ class ProxyNeighbour(Part):
 
     kind: ClassVar[str] = "proxy-neighbour"
 
-    device: str = declared(DEVICE)
     address: str = declared(IP)
 
     @property
-    def title(self) -> str:
-        return f"{self.device} answers for {self.address}"
+    def detail(self) -> str:
+        return f"answers for {self.address}"
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         _require_guests(self.address, owner)

@@ -28,6 +28,7 @@ from vifplug.fields import (
 from vifplug.switch import Snapshot, Trace
 
 _ID = Text(f"|{UUID.pattern.pattern}", "a UUID, or nothing")
+NOBODYS = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +113,10 @@ def read(
 ) -> Agent:
     """Return the ports of some VIFs. This module is the plugin's ``vifplug.switch.Reader``.
 
-    The agent has no call that lists its ports. So a list of all VIFs has those with a tap. A host
-    of the vRouter's has the device vhost0.
+    The agent has no call that lists its ports. So a list of all VIFs has those with a tap, and the
+    agent is asked for a port of nobody's. A host of the vRouter's has the device vhost0.
     """
-    ids = [vif.id for vif in vifs] if vifs is not None else host.asked or ()
+    ids = [vif.id for vif in vifs] if vifs is not None else host.asked or (NOBODYS,)
     try:
         return ports(options["agent"], ids, deadline)
     except SwitchError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from oslo_config import cfg
 from oslo_config.fixture import Config
 
 from vifplug import VIF, GenericVIFDriver
@@ -293,6 +294,13 @@ class Given:
         """A saboteur, at rest, whose steps are the switch's too."""
         return Saboteur(monkeypatch, switch=self.switch_class())
 
+    def _write(self, options: Mapping[str, Any]) -> None:
+        """Write options to the configuration file, for a daemon that is no fork of the test."""
+        lines = [f"[{self.plugin.group}]", *(f"{name} = {value}" for name, value in options.items())]
+        if options:
+            with Path(cfg.CONF.config_file[0]).open("a") as file:
+                file.write("\n".join(lines) + "\n")
+
     def subject(self, case: Case, conf: Config) -> Subject:
         """Return a case's VIF with what makes its host real."""
         running: list[RunningSwitch] = []
@@ -302,6 +310,7 @@ class Given:
                 running[:] = [stack.enter_context(self.host(namespace, case))]
                 for name, value in running[0].options.items():
                     conf.config(group=self.plugin.group, **{name: value})
+                self._write(running[0].options)
             return prepare(case, conf, namespace)
 
         def dump(namespace: NetworkNamespace) -> dict[str, Any]:
