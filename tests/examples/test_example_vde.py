@@ -18,7 +18,6 @@ from oslo_config.fixture import Config
 
 from tests.example_switch.conftest import bridged
 from tests.examples.conftest import Example
-from tests.examples.vde_switch import VdeSwitch
 from tests.guests import DISCOVERED
 from vifplug import (
     VIF,
@@ -91,7 +90,7 @@ class Hosted:
     """A host with the switch."""
 
     namespace: NetworkNamespace
-    switch: VdeSwitch
+    switch: Any
     driver: GenericVIFDriver
 
     def everything(self) -> tuple[dict[str, Any], list[str]]:
@@ -121,13 +120,13 @@ def ends(device: str) -> list[int]:
 
 
 @pytest.fixture
-def switch(namespace: NetworkNamespace, tmp_path: Path) -> Iterator[VdeSwitch]:
-    with VdeSwitch(tmp_path) as switch:
+def switch(namespace: NetworkNamespace, tmp_path: Path, example: Example) -> Iterator[Any]:
+    with example.conformance.VdeSwitch(tmp_path) as switch:
         yield switch
 
 
 @pytest.fixture
-def conf(tmp_path: Path, switch: VdeSwitch, example: Example) -> Iterator[Config]:
+def conf(tmp_path: Path, switch: Any, example: Example) -> Iterator[Config]:
     with configured(tmp_path, BridgePlugin, example.kind) as config:
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         config.config(group="vifplug_vde", management=str(switch.management))
@@ -137,7 +136,7 @@ def conf(tmp_path: Path, switch: VdeSwitch, example: Example) -> Iterator[Config
 
 @pytest.fixture
 def host(
-    namespace: NetworkNamespace, switch: VdeSwitch, conf: Config, example: Example
+    namespace: NetworkNamespace, switch: Any, conf: Config, example: Example
 ) -> Iterator[Hosted]:
     with emptied(BridgePlugin, example.kind) as driver:
         yield Hosted(namespace, switch, driver)
@@ -317,7 +316,7 @@ def test_a_qemu_guests_frames_cross_the_switch(
 
 
 def test_the_command_plugs_lists_and_unplugs(
-    example: Example, switch: VdeSwitch, namespace: NetworkNamespace, tmp_path: Path
+    example: Example, switch: Any, namespace: NetworkNamespace, tmp_path: Path
 ) -> None:
     vifplug = Shell(namespace, tmp_path)
     sockets = {"management": switch.management, "control": switch.control}

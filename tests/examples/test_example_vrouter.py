@@ -12,7 +12,6 @@ import pytest
 
 from tests.example_switch.conftest import bridged
 from tests.examples.conftest import Example
-from tests.examples.stand_in_agent import StandInAgent
 from vifplug import VIF, DeadlineExceeded, GenericVIFDriver, Result, SwitchError, VifplugError
 from vifplug.testing import NetworkNamespace, TapEnd
 from vifplug.testing.configured import configured, emptied
@@ -47,7 +46,7 @@ class Hosted:
     """A host of the vRouter's."""
 
     namespace: NetworkNamespace
-    agent: StandInAgent
+    agent: Any
     driver: GenericVIFDriver
 
     def require_served(self) -> None:
@@ -61,7 +60,10 @@ class Hosted:
 def host(namespace: NetworkNamespace, tmp_path: Path, example: Example) -> Iterator[Hosted]:
     namespace.ip("link", "add", "vhost0", "type", "veth", "peer", "name", "fabric")
     kinds = (BridgePlugin, example.kind)
-    with StandInAgent(namespace) as agent, configured(tmp_path, *kinds) as config:
+    with (
+        example.stand_in_agent.StandInAgent(namespace) as agent,
+        configured(tmp_path, *kinds) as config,
+    ):
         config.config(group="vifplug", libvirt_version="9.0.0", virt_type="qemu")
         config.config(group="vifplug_vrouter", agent=agent.address)
         with emptied(*kinds) as driver:

@@ -292,9 +292,11 @@ class Planned(Links):
         return self._base.sysctls(name)
 
     def sysctl(self, name: str, setting: str) -> int | None:
-        """Return a sysctl that the device has, or will have."""
-        found = self._sysctls.get((name, setting))
-        return self._base.sysctl(name, setting) if found is None else found
+        """Return a sysctl that the device has, or will have; None of one that is to be made."""
+        made = self._changed.get(name)
+        if (name, setting) in self._sysctls or (made and made.index == 0):
+            return self._sysctls.get((name, setting))
+        return self._base.sysctl(name, setting)
 
     def reached(self, to: str) -> Reached | None:
         """Return how the host reaches, or will reach, an IP address."""

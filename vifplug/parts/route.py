@@ -55,10 +55,9 @@ class Sysctl(_OfDevice):
             raise Conflict(
                 owner.vif_id, f"{self.device} {self.name}", f"can't be {self.value}", needed
             )
-        now = host.sysctl(self.device, self.name)
-        # A kernel without IPv6 has none of it on. But a container's namespace tells nothing of the
-        # neighbours' settings of a device that is still to be made.
-        off = now is None and not self.value and ".neigh." not in self.name
+        now, fresh = host.sysctl(self.device, self.name), _is_made_now(self.device, host)
+        # A kernel without IPv6 has none of it on. What a new device will have, nothing tells.
+        off = now is None and not self.value and not fresh
         if now == self.value or off:
             return ()
         set_ = SetSysctl(
@@ -66,7 +65,7 @@ class Sysctl(_OfDevice):
             name=self.name,
             value=self.value,
             before=now,
-            fresh=_is_made_now(self.device, host),
+            fresh=fresh,
         )
         return (set_,)
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from vifplug import VIF
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.cases import Case
-from vifplug.testing.conformance import Drift, PluginTests, RunningSwitch, Scene
+from vifplug.testing.conformance import Drift, PluginTests, RunningSwitch, Scene, Stage
+from vifplug.testing.conformance.checks import check
 from vifplug_routed.guard import load
 
 _ANSWERS_WITHIN = 30.0
@@ -43,6 +45,9 @@ class TestRouted(PluginTests):
 
         yield RunningSwitch(state=guards)
 
-    def test_an_ordinary_user_plans_checks_and_lists(self, **_: Any) -> None:
-        """Leave this one out: an ordinary user can't read nftables."""
-        pytest.skip("an ordinary user can't read nftables, so the plans differ")
+    @check(15)
+    @pytest.mark.skip(reason="an ordinary user can't read nftables, so the plans differ")
+    def test_an_ordinary_user_plans_checks_and_lists(
+        self, chosen_case: Case, readable: Path, stage: Stage
+    ) -> None:
+        """Leave this one out."""

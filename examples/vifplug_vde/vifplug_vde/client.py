@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vifplug.errors import NO_VIF, SwitchError
+from vifplug.errors import NO_VIF, DeadlineExceeded, SwitchError
 
 _PROMPT = b"\nvde$ "
 _SUCCESS = 1000
@@ -129,7 +129,7 @@ class Management:
 def connect(control: str, device: str, label: str, until: float) -> Iterator[Callable[[], None]]:
     """Connect a device to a new port, for a with block; then it stays if it was told to go.
 
-    Yields what tells the program to pass frames. Raises VdeError.
+    Yields what tells the program to pass frames. Raises VdeError, DeadlineExceeded.
     """
     command = (sys.executable, "-I", str(_ENDPOINT_PROGRAM), control, device, label)
     process = subprocess.Popen(  # noqa: S603 - no shell, and fields that were checked
@@ -142,8 +142,9 @@ def connect(control: str, device: str, label: str, until: float) -> Iterator[Cal
         process.stdin.write(word)
         process.stdin.flush()
         left = max(until - time.monotonic(), 0)
-        ready = select.select([process.stdout], [], [], left)[0]
-        said = process.stdout.readline().strip() if ready else b"its endpoint did not answer"
+        if not select.select([process.stdout], [], [], left)[0]:
+            raise DeadlineExceeded(NO_VIF, f"the connection of {device}", "failed")
+        said = process.stdout.readline().strip()
         if said != expected:
             raise VdeError(NO_VIF, control, said.decode(errors="replace") or "its endpoint failed")
 

@@ -32,7 +32,12 @@ def _set(operation: SetSysctl, kernel: Kernel) -> None:
         file = path(operation.device, operation.name)
     except ValueError as error:
         raise WrongDevice(str(error)) from None
-    _write(file, operation.value)
+    try:
+        _write(file, operation.value)
+    except FileNotFoundError:
+        # A kernel without IPv6 has it off already.
+        if operation.value:
+            raise
 
 
 def _write(file: str, value: int) -> None:

@@ -296,7 +296,10 @@ class Given:
 
     def _write(self, options: Mapping[str, Any]) -> None:
         """Write options to the configuration file, for a daemon that is no fork of the test."""
-        lines = [f"[{self.plugin.group}]", *(f"{name} = {value}" for name, value in options.items())]
+        lines = [
+            f"[{self.plugin.group}]",
+            *(f"{name} = {value}" for name, value in options.items()),
+        ]
         if options:
             with Path(cfg.CONF.config_file[0]).open("a") as file:
                 file.write("\n".join(lines) + "\n")
