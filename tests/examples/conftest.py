@@ -7,7 +7,8 @@ Other tests don't see them: one is on sys.path, with its entry points, while a t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,6 @@ from vifplug.plugin import VIFPlugin
 from vifplug.testing.cases import Plugins
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = ("routed", "vde", "vrouter")
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,20 @@ class Example:
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Install an example at its first use; return its folder."""
+def folders() -> Iterator[Callable[[str], Path]]:
+    """Install an example at its first use; return its folder, which every user may read."""
     found: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory(prefix="vifplug-") as space:
+        Path(space).chmod(0o755)
 
-    def folder(name: str) -> Path:
-        if name not in found:
-            package = f"vifplug_{name}"
-            found[name] = installed(EXAMPLES / package, package, tmp_path_factory.mktemp(package))
-        return found[name]
+        def folder(name: str) -> Path:
+            if name not in found:
+                package = f"vifplug_{name}"
+                (Path(space) / name).mkdir()
+                found[name] = installed(EXAMPLES / package, package, Path(space) / name)
+            return found[name]
 
-    return folder
+        yield folder
 
 
 @pytest.fixture
