@@ -5,7 +5,7 @@
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint fuzz bench clean
+.PHONY: demo test unit lint lowest fuzz bench clean
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -26,6 +26,10 @@ unit:
 lint:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e lint
+
+lowest:
+	@tools/install .tox/tox tox
+	@.tox/tox/bin/tox run -e lowest
 
 fuzz:
 	@tools/needs
