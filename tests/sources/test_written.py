@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 
 from tests.documents import json_values
 from vifplug import VIF, InvalidVIF
@@ -103,6 +103,7 @@ def test_what_no_person_means_is_refused_with_its_place(text: str, said: str) ->
 @given(json_values)
 def test_yaml_says_what_json_says(data: Any) -> None:
     """A document that the library writes, with all text quoted, is read back."""
+    assume("Infinity" not in json.dumps(data))  # JSON has none
     text = yaml.dump(data, default_style='"', Dumper=_Quoting, allow_unicode=True)
     assert load(text) == json.loads(json.dumps(data))
 
