@@ -113,7 +113,8 @@ def test_every_command_warns_in_one_line_and_doctor_fails(tmp_path: Path) -> Non
 
 
 def test_the_daemons_options_are_oslo_privseps() -> None:
-    assert {opt.dest for opt in priv_context.OPTS} == DAEMONS
+    # Not equal, because a release before the newest has fewer.
+    assert {opt.dest for opt in priv_context.OPTS} <= DAEMONS
 
 
 BAD = {
