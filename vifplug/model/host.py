@@ -187,7 +187,7 @@ class Host:
     def sysctl(self, name: str, setting: str) -> int | None:
         """Return one of ``vifplug.operations.sysctls.ALLOWED``: of the device, or of a new one.
 
-        None: the kernel has none of this name.
+        None: the kernel has none of this name, or the plan makes the device and has not set it.
         """
         return self._links.sysctl(name, setting)
 
