@@ -149,6 +149,9 @@ def test_what_is_not_installed_is_named(
 # The tutorial.
 
 
+FILE = re.compile(r"# ([\w./-]+\.(?:py|json))")
+
+
 @dataclass(frozen=True)
 class Block:
     """A block of the tutorial: a file, or commands with words of what they print."""
@@ -158,14 +161,22 @@ class Block:
     @property
     def file(self) -> str | None:
         """The path of the file that this is, or None."""
-        found = re.fullmatch(r"# ([\w./-]+\.(?:py|json))", self.lines[0])
+        found = FILE.fullmatch(self.lines[0])
         return found[1] if found else None
 
 
 def blocks(text: str) -> Iterator[Block]:
     """Yield the blocks of a page."""
     for found in re.findall(r"(?:^ {4}.*\n|^\n(?=(?:\n)*^ {4}))+", text, re.MULTILINE):
-        yield Block(tuple(textwrap.dedent(found).strip("\n").splitlines()))
+        lines: list[str] = []
+        # Only blank lines are between a file, the next file, and the commands that use them.
+        for line in textwrap.dedent(found).strip("\n").splitlines():
+            begins = FILE.fullmatch(line) or (line.startswith("$ ") and lines[-1:] == [""])
+            if lines and begins:
+                yield Block(tuple(lines))
+                lines = []
+            lines.append(line)
+        yield Block(tuple(lines))
 
 
 def test_the_tutorial_leads_to_a_plugin_that_passes(wheels: Path, tmp_path: Path) -> None:
@@ -181,7 +192,7 @@ def test_the_tutorial_leads_to_a_plugin_that_passes(wheels: Path, tmp_path: Path
         if block.file:
             path = tmp_path / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(block.lines[1:]) + "\n")
+            path.write_text("\n".join(block.lines[1:]).rstrip("\n") + "\n")
             continue
         printed = ""
         for line in block.lines:

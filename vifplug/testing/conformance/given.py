@@ -89,6 +89,12 @@ def _cases(folder: Path, vif_type: str) -> tuple[Case, ...]:
     return tuple(found)
 
 
+@functools.cache
+def _mended(folder: Path, vif_type: str) -> tuple[Case, ...]:
+    """Return the cases of which a plug leaves nothing that differs: each is planned once."""
+    return tuple(mended(_cases(folder, vif_type)))
+
+
 class Given:
     """What is said of a plugin.
 
@@ -163,12 +169,16 @@ class Given:
                  and issubclass(each, Switch) and not inspect.isabstract(each)]  # fmt: skip
         return found[-1] if found and self.plugin.switch else None
 
+    def folder(self) -> Path:
+        """Return the folder of planning cases."""
+        folder = Path(self.cases)
+        if folder.is_absolute():
+            return folder
+        return Path(inspect.getfile(type(self))).parent / folder
+
     def all_cases(self) -> Sequence[Case]:
         """Return the cases of the type."""
-        folder = Path(self.cases)
-        if not folder.is_absolute():
-            folder = Path(inspect.getfile(type(self))).parent / folder
-        return _cases(folder, self.vif_type)
+        return _cases(self.folder(), self.vif_type)
 
     def good_cases(self) -> Sequence[Case]:
         """Return the cases that can be plugged."""
@@ -176,7 +186,7 @@ class Given:
 
     def real_cases(self) -> Sequence[Case]:
         """Return the cases that are plugged on a real kernel."""
-        return [case for case in mended(self.all_cases()) if self.is_real(case)]
+        return [case for case in _mended(self.folder(), self.vif_type) if self.is_real(case)]
 
     def moving_cases(self) -> Sequence[Case]:
         """Return the cases of a VIF that is elsewhere."""
@@ -186,6 +196,7 @@ class Given:
     def chosen_cases(self) -> Sequence[Case]:
         """Return the case by which is tried what takes long: the one that changes the most."""
         new = [c for c in self.real_cases() if c.vif.id not in str(c.read("host.json"))]
+        new = [case for case in new if not self.marks(case)] or new
         return sorted(new, key=lambda case: -len(case.plan().operations))[:1]
 
     def fault_cases(self) -> Sequence[Case]:
