@@ -111,7 +111,7 @@ class OvsPlugin(VIFPlugin):
     group = opts.GROUP
     opts = opts.OPTS
     kinds = KINDS
-    processes = PROCESSES
+    processes = (*PROCESSES, "")
     switch = "reader"
     snapshot = Ovs
     modules: ClassVar[Mapping[str, str]] = {"openvswitch": "bridges with the datapath system"}

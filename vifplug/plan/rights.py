@@ -76,8 +76,9 @@ def _require_bridge_kept(
         return
     if bridge.marks or shared_mark("bridge", str(name)) in bridge.altnames:
         return
-    # A device of this plan without an address gets a random one.
-    if joins and (port.address is None or takes_address(bridge, port)):
+    # A pair that the same plan makes gets random addresses.
+    random = port.kind == "veth" and port.index == 0 and port.address is None
+    if joins and bridge.address and (random or takes_address(bridge, port)):
         has = f"the MAC address {port.address}" if port.address else "a random MAC address"
         found = f"has {has}, which {name} would take"
         raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")

@@ -188,6 +188,8 @@ class _Builder:
         self._here(self._parser.CurrentByteIndex)
 
     def _declared(self, version: str, encoding: str | None, standalone: int) -> None:
+        if version != "1.0":  # libxml2, which is libvirt's parser, takes no other
+            raise ValueError(f"of the XML version {shown(version)}, not 1.0")
         if encoding and encoding.lower() not in _ENCODINGS:
             raise ValueError(f"of the encoding {shown(encoding)}, not UTF-8")
 
