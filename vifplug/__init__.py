@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InUse,
         InvalidHost,
         InvalidVIF,
+        LibvirtError,
         OVSDBError,
         PlugFailed,
         PluginFailed,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from vifplug.model.link import Link
     from vifplug.model.vif import VIF, Instance, Network, QoS, Subnet
     from vifplug.plan.compare import Plan
+    from vifplug.plan.inventory import Checked, Collected, Inventory
     from vifplug.plan.plugged import Plugged
     from vifplug.plugin import VIFPlugin
     from vifplug.result import Check, Result
@@ -46,6 +48,7 @@ _FROM = {
         "InUse",
         "InvalidHost",
         "InvalidVIF",
+        "LibvirtError",
         "OVSDBError",
         "PlugFailed",
         "PluginFailed",
@@ -60,6 +63,7 @@ _FROM = {
     "model.link": ("Link",),
     "model.vif": ("VIF", "Instance", "Network", "QoS", "Subnet"),
     "plan.compare": ("Plan",),
+    "plan.inventory": ("Checked", "Collected", "Inventory"),
     "plan.plugged": ("Plugged",),
     "plugin": ("VIFPlugin",),
     "result": ("Check", "Result"),
@@ -70,6 +74,8 @@ _MODULES = {name: module for module, names in _FROM.items() for name in names}
 __all__ = [
     "VIF",
     "Check",
+    "Checked",
+    "Collected",
     "Conflict",
     "DeadlineExceeded",
     "GenericVIFDriver",
@@ -79,6 +85,8 @@ __all__ = [
     "Interface",
     "InvalidHost",
     "InvalidVIF",
+    "Inventory",
+    "LibvirtError",
     "Link",
     "Network",
     "OVSDBError",

@@ -20,6 +20,7 @@ from vifplug.errors import (
     VifplugError,
 )
 from vifplug.kernel.namespace import network_namespace
+from vifplug.model.note import note_of
 from vifplug.model.vif import VIF
 from vifplug.plan.wired import Wired
 from vifplug.result import Result
@@ -101,6 +102,7 @@ def _plug_request(vif: Wired) -> PlugVIF:
         elsewhere=vif.elsewhere,
         guest=_guest(vif.vif),
         move=vif.move,
+        note=note_of(vif.vif),
     )
 
 
@@ -129,6 +131,7 @@ class Leaving:
             interface_id=departure.interface_id,
             guest=_guest(self.vif),
             force=departure.force,
+            unused=departure.unused,
         )
 
     @property

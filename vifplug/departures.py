@@ -72,10 +72,15 @@ class Departures(Planner):
         pairs: list[tuple[str, VIF | None]] = [
             (_uuid(vif), None) if isinstance(vif, str) else (vif.id, vif) for vif in vifs
         ]
-        deadline = self.deadline(timeout)
-        leaving, host = self._all_leaving(pairs, deadline, force=force)
+        return self._plan_unplug(pairs, self.deadline(timeout), force=force)[0]
+
+    def _plan_unplug(
+        self, vifs: Sequence[tuple[str, VIF | None]], deadline: float, *, force: bool
+    ) -> tuple[Sequence[Removal | VifplugError], Host]:
+        """Return what an unplug of each VIF would remove, and the host as it would be then."""
+        leaving, host = self._all_leaving(vifs, deadline, force=force)
         host = host.planning()
-        return [self._removal(each, host) for each in leaving]
+        return [self._removal(each, host) for each in leaving], host
 
     def _unplug(
         self, vifs: Sequence[tuple[str, VIF | None]], timeout: float | None, *, force: bool

@@ -13,30 +13,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vifplug.daemon import locks
-from vifplug.departures import Departures, failures
-from vifplug.errors import NO_VIF, PLUGIN_ERRORS, PluginFailed, SwitchError, VifplugError
+from vifplug.errors import PLUGIN_ERRORS, VifplugError
 from vifplug.guest.interface import Interface
 from vifplug.model.host import Host
-from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.wired import Ready, Wired
-from vifplug.planner import Pair, View, plugin_failed, source_of
+from vifplug.planner import Pair, View, plugin_failed
 from vifplug.query import libvirt
-from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
+from vifplug.upkeep import Upkeep
 
 # What only a plug, an unplug or a list needs is imported there: other commands start sooner.
 if TYPE_CHECKING:
     from vifplug.daemon.request import Reply
-    from vifplug.plan.plugged import Plugged
 
 __all__ = ["GenericVIFDriver", "Outcomes", "Pair", "Result", "View"]
 
 LOG = logging.getLogger(__name__)
 
 
-class GenericVIFDriver(Departures):
+class GenericVIFDriver(Upkeep):
     """Plugs VIFs of every type that an installed plugin claims. Safe to share between threads."""
 
     # The API (docs/api.md).
@@ -133,50 +130,6 @@ class GenericVIFDriver(Departures):
         vifs = self.all_ready(pairs)
         view = self.look(_good(vifs), deadline=deadline)
         return self.plug_wired(self.all_wired(vifs, view.host), view, deadline, move=move)
-
-    def list(self) -> list[Plugged]:
-        """Return what this host has plugged, as its marks, claims and switches tell.
-
-        Raises SwitchError where there is a switch that can't be read.
-        """
-        vifs, unread = self.listing()
-        # A plugin that fails hides no other's VIFs.
-        for failure in (each for each in unread if isinstance(each, SwitchError)):
-            raise failure
-        return [*vifs]
-
-    def listing(
-        self, *, timeout: float | None = None
-    ) -> tuple[Sequence[Plugged], Sequence[VifplugError]]:
-        """Return what this host has plugged, and the errors of switches that can't be read.
-
-        A PluginFailed is the error of one whose plugin fails.
-
-        Of a VIF on such a switch, only the devices of the kernel are known.
-        """
-        from vifplug.plan.plugged import plugged
-
-        plugins = self._all_plugins()
-        host = self.reader.devices(batch=True)
-        host = self._with_switches(host, None, plugins, self.deadline(timeout))
-        unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
-        vifs = plugged(host, kinds_of(plugins), unbridged=unbridged)
-        self.reader.warn_of_claims(host)
-        return vifs, (*failures(host), *self._unreadable(host))
-
-    def _unreadable(self, host: Host) -> Sequence[PluginFailed]:
-        """Return the errors of plugins that can't tell what their switch has."""
-        found = []
-        for vif_type in self.registry.switch_types:
-            try:
-                plugin = self.registry.plugin(vif_type, vif_id=NO_VIF)
-            except PluginFailed as error:
-                found.append(error)
-                continue
-            read = host.switches.get(plugin.snapshot.key) if plugin.snapshot else None
-            if isinstance(read, Unread):
-                found.append(PluginFailed(NO_VIF, vif_type, source_of(plugin), read.error))
-        return found
 
     # Plugging.
 

@@ -109,12 +109,14 @@ class Wanted:
 class Departure:
     """A VIF that is to be unplugged; ``interface_id`` is None where only the id is known.
 
-    ``force``: it goes although a guest holds it.
+    ``force``: it goes although a guest holds it. ``unused``: what plugs have made to share, and no
+    VIF uses, goes as well.
     """
 
     vif_id: str
     interface_id: str | None = None
     force: bool = False
+    unused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

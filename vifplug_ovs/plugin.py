@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,10 +15,8 @@ from vifplug.model.host import Host
 from vifplug.model.mark import derived_name
 from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
-from vifplug.operations import Operation
 from vifplug.parts import BridgePort, Part
-from vifplug.plugin import Check, VIFPlugin
-from vifplug.switch import Departure
+from vifplug.plugin import Check
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts, ownbridge, passthrough
 from vifplug_ovs import ports as switch
@@ -30,11 +28,10 @@ from vifplug_ovs.parts import (
     Claim,
     FilterBridge,
     Veth,
-    leaving,
-    removal,
 )
 from vifplug_ovs.process import choose
 from vifplug_ovs.snapshot import Ovs
+from vifplug_ovs.switched import Switched
 
 Way = tuple[tuple[Part, ...], Interface, tuple[str, ...]]
 """The parts of a VIF besides its bridge, the guest's interface, and notes."""
@@ -89,7 +86,7 @@ _NORMAL: Uses = (
 _FUNCTION: Uses = (*_ON_THE_SWITCH, "details.pci_slot")
 
 
-class OvsPlugin(VIFPlugin):
+class OvsPlugin(Switched):
     """vif_type ``ovs``: the guest on a shared Open vSwitch bridge.
 
     manual: plug makes a tap and its port before the guest starts. automatic: libvirt makes both.
@@ -112,17 +109,7 @@ class OvsPlugin(VIFPlugin):
     opts = opts.OPTS
     kinds = KINDS
     processes = (*PROCESSES, "")
-    switch = "reader"
-    snapshot = Ovs
     modules: ClassVar[Mapping[str, str]] = {"openvswitch": "bridges with the datapath system"}
-
-    def leave(self, vif: Departure, host: Host) -> Sequence[Operation]:
-        ovs = host.switch(Ovs)
-        return leaving(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
-
-    def remove(self, vif: Departure, host: Host) -> Sequence[Operation]:
-        ovs = host.switch(Ovs)
-        return removal(vif.vif_id, vif.interface_id, ovs) if ovs and not ovs.error else ()
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details = self.details_of(vif)

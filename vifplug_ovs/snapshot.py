@@ -21,6 +21,7 @@ from vifplug_ovs.index import IFACE_ID as IFACE_ID
 from vifplug_ovs.index import MARK as MARK
 from vifplug_ovs.index import VIF_ID as VIF_ID
 from vifplug_ovs.index import Index, interface_id_in
+from vifplug_ovs.left import left
 from vifplug_ovs.names import DEAD_VLAN, OWN_BRIDGE
 
 VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
@@ -66,6 +67,11 @@ class OvsPort:
     def by_libvirt(self) -> bool:
         """Whether libvirt made the port: it notes the guest's uuid under a key of its own."""
         return "vm-id" in self.external_ids
+
+    @property
+    def instance(self) -> str | None:
+        """The uuid of the guest that the port was made for."""
+        return self.external_ids.get("vm-uuid") or self.external_ids.get("vm-id")
 
     @property
     def vhost_user(self) -> bool:
@@ -197,6 +203,9 @@ class Ovs(Snapshot):
     def _index(self) -> Index:
         return Index(self.bridges)
 
+    def has_port(self, name: str) -> bool:
+        return self.port(name) is not None
+
     def bearing(self, interface_id: str) -> dict[str, tuple[str, OvsPort]]:
         """Return by name the ports with this iface-id, whoever made them, and their bridges."""
         return dict(self._index.bearing.get(interface_id, {}))
@@ -236,10 +245,13 @@ class Ovs(Snapshot):
         return name
 
     def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterator[Trace]:
-        for each in self._ours() if vif_id is None else (vif_id,):
+        for each in self.ours() if vif_id is None else (vif_id,):
             yield from self._traces_of(each, interface_id)
 
-    def _ours(self) -> Iterable[str]:
+    def left(self, host: Host) -> Iterator[Trace]:
+        return left(self, host)
+
+    def ours(self) -> Iterable[str]:
         """Return the ids of the VIFs of which we made something."""
         own = (bridge.marks.get(VIF_ID) for bridge in self.bridges.values())
         vif_ids = (*self._index.marked, *self._index.claims, *own, *self.qos)
@@ -284,6 +296,10 @@ def _trace_of_port(vif_id: str, bridge: str, name: str, port: OvsPort) -> Trace:
         main=IFACE_ID in port.external_ids,
         dead=VIF_ID not in port.marks and bool(port.error),
         unwired=f"dead VLAN {DEAD_VLAN}" if port.tag == DEAD_VLAN else "",
+        address=port.external_ids.get("attached-mac"),
+        instance=port.instance,
+        vlan=port.tag,
+        drift=(f"{name}: {port.error}",) if VIF_ID in port.marks and port.error else (),
     )
 
 

@@ -19,7 +19,7 @@ from vifplug.model.mark import derived_name
 from vifplug.model.use import Use, Uses
 from vifplug.model.vif import VIF
 from vifplug.parts import Part
-from vifplug.plugin import Check, VIFPlugin
+from vifplug.plugin import Check
 from vifplug.wiring import Wiring
 from vifplug_ovs import opts
 from vifplug_ovs import ports as switch
@@ -27,6 +27,7 @@ from vifplug_ovs.names import DRIVERS, VHOST_USER, within
 from vifplug_ovs.parts import DATAPATHS, KINDS, SOCKET
 from vifplug_ovs.snapshot import VHOST_USER as PORT_TYPES
 from vifplug_ovs.snapshot import Ovs
+from vifplug_ovs.switched import Switched
 
 _SERVER, _CLIENT = "server", "client"
 _TYPES = dict(zip((_CLIENT, _SERVER), PORT_TYPES, strict=True))
@@ -58,7 +59,7 @@ def _switched(vif: VIF) -> bool:
     return bool(vif.network.bridge) if plugged is None else bool(plugged)
 
 
-class VhostUserPlugin(VIFPlugin):
+class VhostUserPlugin(Switched):
     """vif_type ``vhostuser``: a socket and the guest's memory; the kernel has no device."""
 
     api_version = 1
@@ -95,8 +96,6 @@ class VhostUserPlugin(VIFPlugin):
     group = opts.GROUP
     opts = opts.OPTS
     kinds = KINDS
-    switch = "reader"
-    snapshot = Ovs
 
     def wire(self, vif: VIF, host: Host) -> Wiring:
         details: VhostUserDetails = self.details_of(vif)

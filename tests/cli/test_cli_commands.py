@@ -35,23 +35,21 @@ def test_the_whole_way_with_a_tap_made_beforehand(vifplug: Shell) -> None:
     ]
     assert vifplug("check", name).returncode == 0
     assert vifplug("plug", name).stdout.splitlines()[0] == f"{ID}  bridge  unchanged"
-    assert vifplug("list").stdout.splitlines() == [
+    assert vifplug("list", "--tree").stdout.splitlines() == [
         "br100",
-        f"├─ {ID}  bridge  not in use",
+        f"├─ {ID}  bridge  unattached",
         f"│  └─ {TAP}",
-        f"└─ {OTHER}  bridge  not in use",
+        f"└─ {OTHER}  bridge  unattached",
         "   └─ tap1c7bae1f-8b",
     ]
-    assert vifplug.json("list")[0] == {
+    told = {"guest": None, "address": "fa:16:3e:11:22:33", "vlan": None, "unwired": None}
+    assert vifplug.json("list")[0] == told | {
         "id": ID,
         "vif_type": "bridge",
         "process": None,
         "devices": [TAP],
         "bridge": "br100",
-        "in_use": False,
-        "state": "unattached",
-        "drift": [],
-        "unwired": None,
+        **{"in_use": False, "state": "unattached", "drift": []},
     }
 
     vifplug.namespace.ip("link", "set", TAP, "mtu", "1300")
@@ -320,7 +318,7 @@ def test_a_vif_that_its_guest_holds_is_unplugged_only_by_force(vifplug: Shell) -
             assert len(refused.stderr.splitlines()) == 1
         vifplug.namespace.ip("link", "set", TAP, "nomaster")
         listed = vifplug("list")
-        assert f"bridge  in use  drift: {TAP} is in no bridge" in listed.stdout
+        assert f"DRIFT: {TAP} is in no bridge" in listed.stdout
         (shown,) = vifplug.json("list")
         assert (shown["state"], shown["drift"]) == ("drift", [f"{TAP} is in no bridge"])
         done = vifplug("unplug", "--force", name)

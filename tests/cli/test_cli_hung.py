@@ -68,8 +68,9 @@ def test_what_can_be_read_is_shown_and_unplugged(endpoint: str, vifplug: Shell) 
     done = run(1, "list", "-f", "json")
     assert done.returncode == 1
     assert ID in [found["id"] for found in json.loads(done.stdout)]
-    (line,) = done.stderr.splitlines()
+    line, guests = done.stderr.splitlines()
     assert line.startswith(said)
+    assert guests.startswith("warning: libvirt tells no guests")
 
     done = run(1, "doctor", "-f", "json")
     (found,) = [each for each in json.loads(done.stdout) if each["check"] == "OVSDB"]

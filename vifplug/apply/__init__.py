@@ -8,6 +8,7 @@ from vifplug.apply.clearing import unmake_unused
 from vifplug.apply.means import Means
 from vifplug.apply.outcome import Applied, Outcome, words
 from vifplug.apply.plugging import Plugging, plug
+from vifplug.apply.tidying import tidy, unused_devices
 from vifplug.apply.unplugging import clear, unplug, used_by
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "Plugging",
     "clear",
     "plug",
+    "tidy",
     "unmake_unused",
     "unplug",
+    "unused_devices",
     "used_by",
     "words",
 ]

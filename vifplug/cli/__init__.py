@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup's stays ignored
                 signal.signal(number, _end)
-        status = _run(list(sys.argv[1:] if argv is None else argv))
+        status = _run([*(sys.argv[1:] if argv is None else argv)])
     except streams.OutputLost as lost:
         streams.drop_output()
         if lost.told:

@@ -32,6 +32,7 @@ COMMANDS = {
     "detach": "detach:Detach",
     "doctor": "doctor:Doctor",
     "export": "export:Export",
+    "gc": "gc:Gc",
     "libvirt-hook": "libvirt_hook:LibvirtHook",
     "list": "list:List",
     "new-plugin": "new_plugin:NewPlugin",
@@ -39,6 +40,7 @@ COMMANDS = {
     "plug": "plug:Plug",
     "plugins": "plugins:Plugins",
     "schema": "schema:Schema",
+    "show": "show:Show",
     "unplug": "unplug:Unplug",
     "xml": "xml:Xml",
 }

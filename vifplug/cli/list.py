@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vifplug list``: what this host has plugged."""
+"""``vifplug list``: what this host has plugged, and whose it is."""
 
 from __future__ import annotations
 
@@ -10,30 +10,100 @@ from collections.abc import Sequence
 
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command, seconds
+from vifplug.cli.streams import printable
 from vifplug.driver import GenericVIFDriver
+from vifplug.plan.inventory import Inventory
 from vifplug.plan.plugged import Plugged
 
 LOG = logging.getLogger(__name__)
 
 _ASCII = str.maketrans("└├│─", "`||-")
+_HEAD = ("GUEST", "VIF", "MAC", "TYPE", "BRIDGE", "VLAN", "DEVICE", "STATE")
+_SHORT = 8
+"""Characters of an id in the table, unless several VIFs begin alike."""
 
 
 class List(Command):
-    """Print what this host has plugged, as a tree of bridges, VIFs and their devices."""
+    """Print what this host has plugged: a table of VIFs, then unused devices of ours."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "how long it may take, instead of the configured timeout"
         parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        words = "print a tree of bridges, VIFs and their devices"
+        parser.add_argument("--tree", action="store_true", help=words)
+        parser.add_argument("--guest", help="only the VIFs of this guest, by its name or uuid")
+        parser.add_argument("--bridge", help="only the VIFs on this bridge")
+        words = "only VIFs that no guest has"
+        parser.add_argument("--orphaned", action="store_true", help=words)
+        words = "only VIFs that another program has changed"
+        parser.add_argument("--drift", action="store_true", help=words)
 
     def act(self, arguments: argparse.Namespace) -> int:
-        found, failures = GenericVIFDriver().listing(timeout=arguments.timeout)
-        for failure in failures:
-            LOG.warning("%s: what it has is missing here", failure)
+        found = GenericVIFDriver().inventory(timeout=arguments.timeout)
+        warn_of(found)
+        vifs = [one for one in found.vifs if _is_asked_for(one, arguments)]
         if arguments.format == "json":
-            self.print_json([one.to_dict() for one in found])
+            self.print_json([one.to_dict() for one in vifs])
+        elif arguments.tree:
+            print_tree(vifs)
         else:
-            print_tree(found)
-        return FAILED if failures else DONE
+            print_table(vifs)
+        narrowed = len(vifs) < len(found.vifs)
+        if arguments.format == "text" and found.unused and not narrowed:
+            print(f"also made here, unused: {', '.join(found.unused)} (vifplug gc removes it)")
+        return FAILED if found.failures else DONE
+
+
+def warn_of(found: Inventory) -> None:
+    """Warn of what an inventory lacks."""
+    for failure in found.failures:
+        LOG.warning("%s: what it has is missing here", failure)
+    if found.unasked and found.vifs:
+        LOG.warning("libvirt tells no guests: orphans are not told: %s", found.unasked)
+
+
+def _is_asked_for(one: Plugged, arguments: argparse.Namespace) -> bool:
+    states = {
+        state
+        for state, asked in (("orphan", arguments.orphaned), ("drift", arguments.drift))
+        if asked
+    }
+    instance = one.vif.instance.uuid if one.vif else None
+    uuid = one.interface.uuid if one.interface else instance
+    return (
+        (not states or one.state in states)
+        and (arguments.guest is None or arguments.guest in (one.guest, uuid))
+        and (arguments.bridge is None or one.bridge == arguments.bridge)
+    )
+
+
+def print_table(plugged: Sequence[Plugged]) -> None:
+    """Print a row for each VIF, those of one guest together."""
+    if not plugged:
+        return
+    short = short_ids([one.id for one in plugged])
+    ordered = sorted(plugged, key=lambda one: (one.guest is None, one.guest or "", one.id))
+    rows = [_HEAD, *(_row(one, short[one.id]) for one in ordered)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _row(one: Plugged, short: str) -> tuple[str, ...]:
+    vlan = "" if one.vlan is None else str(one.vlan)
+    device = one.devices[0] if one.devices else ""
+    cells = (one.guest, short, one.address, one.vif_type, one.bridge, vlan, device, one.words)
+    # A guest's name may be anything.
+    return tuple(printable(cell or "-") for cell in cells)
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return the start of each id, long enough to name it among these."""
+    length = _SHORT
+    while len({vif_id[:length] for vif_id in ids}) < len(set(ids)):
+        length += 1
+    return {vif_id: vif_id[:length] for vif_id in ids}
 
 
 def print_tree(plugged: Sequence[Plugged]) -> None:
@@ -55,9 +125,8 @@ def tree(plugged: Sequence[Plugged]) -> str:
         for one in on:
             last = one is on[-1]
             process = f"  {one.process}" if one.process else ""
-            use = "in use" if one.in_use else "not in use"
-            drift = "".join(f"  drift: {each}" for each in one.drift)
-            words = f"{one.id}  {one.vif_type}{process}  {use}{drift}"
+            guest = f"  {printable(one.guest)}" if one.guest else ""
+            words = f"{one.id}  {one.vif_type}{process}{guest}  {one.words}"
             lines.append(f"{'└─' if last else '├─'} {words}")
             bar = "   " if last else "│  "
             lines += [f"{bar}{'└─' if d == one.devices[-1] else '├─'} {d}" for d in one.devices]

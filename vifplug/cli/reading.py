@@ -66,7 +66,7 @@ class Input(Generic[T]):
     def add(self, file: str, place: str, read: Callable[[], VIF]) -> None:
         """Add the VIF that ``read`` returns, or its error; ``place`` is where its file has it."""
         try:
-            vif = _named(read, place)
+            vif = named(read, place)
             if vif.id in self._seen:
                 raise vif.refuse("id", vif.id, "one VIF of an id in the input")
             self._seen.add(vif.id)
@@ -98,12 +98,12 @@ def read_vifs(
         try:
             if name == STDIN and STDIN in files[:position]:
                 raise _unreadable("standard input", "given twice")
-            documents = _documents(name, source)
+            documents = documents_in(name, source)
         except InvalidVIF as error:
             found.refuse(name, error)
             continue
         for place, document in documents:
-            found.add(name, place, partial(_vif, document, source))
+            found.add(name, place, partial(vif_in, document, source))
     return found.whole()
 
 
@@ -116,11 +116,11 @@ def read_domain(text: bytes, name: str, check: Callable[[VIF], T]) -> list[Given
         found.refuse(name, error)
         return found.whole()
     for place, document in documents:
-        found.add(name, place, partial(_vif, document, DOMAIN))
+        found.add(name, place, partial(vif_in, document, DOMAIN))
     return found.whole()
 
 
-def _named(read: Callable[[], VIF], place: str) -> VIF:
+def named(read: Callable[[], VIF], place: str) -> VIF:
     """Return a VIF; an error that names no VIF names its place instead."""
     try:
         return read()
@@ -130,11 +130,13 @@ def _named(read: Callable[[], VIF], place: str) -> VIF:
         raise InvalidVIF(place, error.field, error.value, error.allowed) from None
 
 
-def _vif(document: Any, source: str | None) -> VIF:
+def vif_in(document: Any, source: str | None) -> VIF:
+    """Return the VIF that a document of a source is. Raises InvalidVIF."""
     return SOURCES[source].vif_of(document) if source else VIF.from_dict(document)
 
 
-def _documents(name: str, source: str | None) -> list[tuple[str, Any]]:
+def documents_in(name: str, source: str | None) -> list[tuple[str, Any]]:
+    """Return the documents in a file, each with its place there. Raises InvalidVIF."""
     where = "standard input" if name == STDIN else name or "''"
     text = _text(name, where)
     if source and not SOURCES[source].json:

@@ -7,15 +7,11 @@ import argparse
 from collections.abc import Sequence
 
 from vifplug.cli import REFUSED
+from vifplug.cli.ids import whole
 from vifplug.cli.plug import batches
 from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import Outcomes
-from vifplug.errors import NO_VIF, InvalidVIF, shown
-from vifplug.fields import UUID
 from vifplug.model.vif import VIF
-
-_SHORTEST = 4
-_ALLOWED = f"{UUID.allowed}, or its first {_SHORTEST} or more characters, which one VIF has"
 
 
 class Unplug(VIFCommand):
@@ -42,7 +38,7 @@ class Unplug(VIFCommand):
         return super().act(arguments)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
-        ids = self._whole(arguments.ids, arguments.timeout)
+        ids = whole(arguments.ids, self.driver, arguments.timeout)
         names = [*ids, *(vif.id for vif in vifs)]
         if arguments.dry_run:
             plans = self.driver.plan_unplug(
@@ -60,22 +56,3 @@ class Unplug(VIFCommand):
                 pairs, timeout=arguments.timeout, force=arguments.force
             )
         return self.show(names, outcomes, arguments)
-
-    def _whole(self, ids: Sequence[str], timeout: float | None) -> Sequence[str]:
-        """Return ids; one that is shortened is completed by what the host has.
-
-        Raises InvalidVIF for a short id that no VIF here has, or several have.
-        """
-        if all(UUID.pattern.fullmatch(vif_id) for vif_id in ids):
-            return ids
-        known = [one.id for one in self.driver.listing(timeout=timeout)[0]]
-        return [vif_id if UUID.pattern.fullmatch(vif_id) else _only(vif_id, known)
-                for vif_id in ids]  # fmt: skip
-
-
-def _only(start: str, known: Sequence[str]) -> str:
-    """Return the one id with this start. Raises InvalidVIF where there is none, or several."""
-    found = [vif_id for vif_id in known if vif_id.startswith(start.lower())]
-    if len(start) < _SHORTEST or len(found) != 1:
-        raise InvalidVIF(NO_VIF, "id", shown(start), _ALLOWED)
-    return found[0]

@@ -48,6 +48,7 @@ MOST_PARTS = 64
 _MOST_NAMES = 1024
 _ALTNAME = Text(r"[^\s\x00-\x1f\x7f-\x9f]{1,127}", "a device's name of 1 to 127 characters")
 _WORDS = Text(r"(?s).{0,4096}", "text")
+_NOTE = Text(r"\{[\x20-\x7e]{0,4094}\}", "a VIF as JSON, of at most 4096 characters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class PlugVIF:
     ``parts`` are plain data: the daemon builds them with the kinds that its plugin allows.
     ``elsewhere`` are names of devices by which the VIF may be found where another vif_type left
     it: they are looked at, never changed. ``move``: bring it over from there. ``guest`` is for the
-    log.
+    log. ``note`` tells the VIF as it was asked for, to who lists it later.
     """
 
     vif_id: str = declared(UUID)
@@ -68,6 +69,7 @@ class PlugVIF:
     elsewhere: tuple[str, ...] = declared(Many(_ALTNAME, most=_MOST_NAMES), default=())
     guest: str | None = declared(LINE, default=None)
     move: bool = declared(BOOLEAN, default=False)
+    note: str | None = declared(_NOTE, default=None)
 
     @property
     def owner(self) -> Owner:
@@ -79,13 +81,15 @@ class PlugVIF:
 class UnplugVIF:
     """One VIF to unplug; ``interface_id`` where the caller knows it; ``guest`` is for the log.
 
-    ``force``: unplug it although a guest holds it.
+    ``force``: unplug it although a guest holds it. ``unused``: remove also the shared devices of
+    ours that no VIF uses.
     """
 
     vif_id: str = declared(UUID)
     interface_id: str | None = declared(UUID, default=None)
     guest: str | None = declared(LINE, default=None)
     force: bool = declared(BOOLEAN, default=False)
+    unused: bool = declared(BOOLEAN, default=False)
 
 
 V = TypeVar("V", bound=PlugVIF | UnplugVIF)

@@ -21,8 +21,10 @@ from vifplug.errors import NO_VIF, DeadlineExceeded, PlugFailed, VifplugError
 from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
 from vifplug.kernel.netlink import Netlink
+from vifplug.kernel.notes import NotesFolder
 from vifplug.kernel.perform import Kernel
 from vifplug.model.mark import CLAIMS, SharedMark
+from vifplug.model.note import note_of, noted
 from vifplug.model.snapshot import Snapshot
 from vifplug.parts.part import Part, build
 from vifplug.plan.place import Lookup
@@ -60,9 +62,12 @@ def plug(
     known = tuple(kinds)
     derived = Lookup.of(known, ())
     dropping = _Firewall()
+    notes: dict[str, str] = {}
 
     def one(request: Request, position: int) -> apply.Plugging:
         vif = request.plug(position)
+        if vif.note and (note := note_of(noted(vif.note, vif.vif_id))):
+            notes[vif.vif_id] = note
         parts = tuple(build(part, known) for part in vif.parts)
         require_used(parts)
         if require:
@@ -89,6 +94,7 @@ def plug(
                     outcomes = apply.plug(vifs, means)
                     if moving and remove_unused:
                         outcomes = apply.unmake_unused(vifs, outcomes, leaves, means)
+                    _note(ids, outcomes, notes)
                     break
         changed = any(isinstance(o, apply.Applied) and o.changed for o in outcomes)
         if changed and time.monotonic() < means.deadline:
@@ -128,7 +134,12 @@ def unplug(
 
     def one(request: Request, position: int) -> Departure:
         vif = request.unplug(position)
-        return Departure(vif_id=vif.vif_id, interface_id=vif.interface_id, force=vif.force)
+        return Departure(
+            vif_id=vif.vif_id,
+            interface_id=vif.interface_id,
+            force=vif.force,
+            unused=vif.unused,
+        )
 
     def several(vifs: Sequence[Departure], call: _Call) -> Sequence[apply.Outcome]:
         ids = [vif.vif_id for vif in vifs]
@@ -141,12 +152,31 @@ def unplug(
                     now = look() if shared else shared
                     if now <= shared:
                         outcomes = apply.unplug(vifs, call.means, remove_unused=remove_unused)
+                        _note(ids, outcomes, {})
                         break
                 shared = now  # another plug has joined an uplink meanwhile
-            return _cleared(outcomes, call, ids[0])
+            return _tidied(vifs, _cleared(outcomes, call, ids[0]), call)
 
     replies = _each(data, one, several, tuple(kinds), switch, None, "unplug")
     return [reply.to_dict() for reply in replies]
+
+
+def _note(ids: Sequence[str], outcomes: Sequence[apply.Outcome], notes: Mapping[str, str]) -> None:
+    """Write the notes of VIFs that are plugged, or remove those of VIFs that are gone.
+
+    A note that can't be written hurts no VIF: it only describes.
+    """
+    folder = NotesFolder(_lock_path())
+    for vif_id, outcome in zip(ids, outcomes, strict=True):
+        if not isinstance(outcome, apply.Applied):
+            continue
+        try:
+            if vif_id in notes:
+                folder.put(vif_id, notes[vif_id])
+            else:
+                folder.remove(vif_id)
+        except OSError as error:
+            LOG.warning("note %s: %s", folder.title(vif_id), apply.words(error))
 
 
 def _cleared(
@@ -162,6 +192,33 @@ def _cleared(
     if not cleared or not isinstance(first, apply.Applied):
         return outcomes
     return [replace(first, changed=True), *outcomes[1:]]
+
+
+def _tidied(
+    vifs: Sequence[Departure], outcomes: Sequence[apply.Outcome], call: _Call
+) -> Sequence[apply.Outcome]:
+    """Un-make unused devices where a VIF's request asks for it; its outcome tells them."""
+    found = list(outcomes)
+    for position, vif in enumerate(vifs):
+        before = outcomes[position]
+        if not vif.unused or not isinstance(before, apply.Applied):
+            continue
+        devices = apply.unused_devices(call.means)
+        while devices:
+            with call.held(locks.several((), devices), vif.vif_id):
+                now = apply.unused_devices(call.means)
+                if now <= devices:
+                    found[position] = _both(before, apply.tidy(vif.vif_id, call.means))
+                    break
+            devices = now  # another plug has joined an uplink meanwhile
+    return found
+
+
+def _both(before: apply.Applied, after: apply.Outcome) -> apply.Outcome:
+    if not isinstance(after, apply.Applied):
+        return after
+    removed = dict.fromkeys((*before.removed, *after.removed))
+    return replace(before, changed=before.changed or after.changed, removed=tuple(removed))
 
 
 @dataclass

@@ -7,7 +7,7 @@ Source: https://libvirt.org/formatdomain.html#network-interfaces.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vifplug.guest.interface import TRUST, Interface
@@ -28,6 +28,10 @@ _SEEN: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The elements that say how the guest sees its NIC, and their attributes."""
 
 
+_ALIAS = "ua-"
+"""How an alias begins that is a user's, and not libvirt's own choice."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuestInterface:
     """One ``<interface>`` of a guest, as libvirt describes it."""
@@ -35,6 +39,7 @@ class GuestInterface:
     guest: str
     element: Any
     runs: bool = True
+    uuid: str = ""
 
     @property
     def title(self) -> str:
@@ -48,9 +53,52 @@ class GuestInterface:
         return address.lower() if address else None
 
     @property
+    def vif_id(self) -> str | None:
+        """The id that the interface's alias or virtual port has: a VIF's id or interface id."""
+        alias = _value(self.element, "alias", "name") or ""
+        if alias.startswith(_ALIAS):
+            return alias.removeprefix(_ALIAS).lower()
+        port = _value(self.element, "virtualport/parameters", "interfaceid")
+        return port.lower() if port else None
+
+    @property
+    def xml(self) -> str:
+        """The interface as text."""
+        from lxml import etree  # whoever has the element has it imported
+
+        # Anew, because the domain's own indentation is in the element.
+        element = etree.fromstring(etree.tostring(self.element, with_tail=False))
+        etree.indent(element)
+        return etree.tostring(element, encoding="unicode")
+
+    @property
+    def makes_device(self) -> bool:
+        """Whether the guest has a device of the kernel for it while it runs."""
+        return self.element.get("type") in ("bridge", "direct", "ethernet", "network")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the guest sees a carrier."""
+        return _value(self.element, "link", "state") != "down"
+
+    @property
     def target(self) -> str | None:
         """The host's device."""
         return _value(self.element, "target", "dev")
+
+
+@dataclass
+class Guests:
+    """The interfaces of all guests; ``error`` says why libvirt could not be asked.
+
+    ``names`` are those of the guests, by uuid. ``stored`` are interfaces that a guest will have
+    once it starts anew or is restored, if that was asked for.
+    """
+
+    interfaces: list[GuestInterface] = field(default_factory=list)
+    stored: list[GuestInterface] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    error: str = ""
 
 
 def of_vif(wanted: Interface, known: Sequence[GuestInterface]) -> GuestInterface | None:

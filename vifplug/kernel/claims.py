@@ -12,28 +12,22 @@ The token of a switch's bridge begins with the switch's key and names the bridge
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vifplug.errors import PrivilegeError
 from vifplug.fields import UUID, NotAllowed
-from vifplug.kernel import flock, namespace
+from vifplug.kernel import files, flock, namespace
 from vifplug.model.mark import Mark, is_namesake, is_token
 
-_FOLDER, _FILE = 0o755, 0o644
 _LOCK_WAIT = 5.0
 """Seconds for which a daemon waits for another one that writes a claim."""
 
 _PAUSE = 0.002
 """Seconds between two tries: to write a claim takes less."""
-
-_LARGEST = 1 << 16
-"""Bytes of a file: the few claims of one VIF on one device take some hundred."""
 
 _MOST = 64
 """Claims of one VIF on one device: further ones would make its file too large to be read."""
@@ -64,7 +58,9 @@ class ClaimsFolder:
 
     def claimants(self, token: str) -> set[str]:
         """Return the ids of the VIFs that have a claim under a token."""
-        return {name for name in self._names(self.folder / token) if not _hidden(name)}
+        return {
+            name for name in self._names(self.folder / token) if not files.is_half_written(name)
+        }
 
     def namesakes(self, vif_id: str) -> frozenset[str]:
         """Return the other VIFs with claims whose devices would have the same names."""
@@ -84,7 +80,7 @@ class ClaimsFolder:
         The folder is looked at no further than to the first: it may hold thousands.
         """
         with os.scandir(self.folder / token) as entries:
-            return any(not _hidden(e.name) and e.name != but for e in entries)
+            return any(not files.is_half_written(e.name) and e.name != but for e in entries)
 
     def on(self, token: str) -> tuple[Mark, ...]:
         """Return the claims under a token."""
@@ -111,14 +107,7 @@ class ClaimsFolder:
         path = self.folder / token / vif_id
         try:
             UUID.check(vif_id, lenient=False)
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise ValueError("not a file")
-                raw = os.read(descriptor, _LARGEST)
-            finally:
-                os.close(descriptor)
-            return _parsed(raw, vif_id)
+            return _parsed(files.read(path), vif_id)
         except FileNotFoundError:
             return ()
         except NotAllowed:
@@ -217,7 +206,7 @@ class ClaimsFolder:
     def _open(self) -> int:
         try:
             namespace.make(self.folder.parent)
-            namespace.make_folder(self.folder, _FOLDER)
+            namespace.make_folder(self.folder, files.FOLDER)
             return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             raise _unusable(self.folder, error.strerror or str(error)) from error
@@ -275,37 +264,16 @@ class ClaimsFolder:
                 self.clear(token)
 
     def _write(self, token: str, vif_id: str, claims: list[Mark]) -> None:
-        folder = self.folder / token
-        new = folder / f".{vif_id}"
-        text = json.dumps({"claims": [str(claim) for claim in claims]})
+        path = self.folder / token / vif_id
         try:
-            namespace.make_folder(folder, _FOLDER)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(new, flags, _FILE)
-            try:
-                os.fchmod(descriptor, _FILE)
-                raw = f"{text}\n".encode()
-                if os.write(descriptor, raw) != len(raw):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(descriptor)
-            new.rename(folder / vif_id)
+            files.write(path, json.dumps({"claims": [str(claim) for claim in claims]}))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # only where it is empty
-            raise _unusable(folder / vif_id, error.strerror or str(error)) from error
+            raise _unusable(path, error.strerror or str(error)) from error
 
 
 def _is_a_token(name: str) -> bool:
     """Whether a name is the token of a device, or of a switch's bridge."""
     return is_token(name) or is_token(name, "")
-
-
-def _hidden(name: str) -> bool:
-    """Whether a name is that of a file half written, by a daemon that was killed."""
-    return name.startswith(".")
 
 
 def _parsed(raw: bytes, vif_id: str) -> tuple[Mark, ...]:

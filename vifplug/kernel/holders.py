@@ -23,6 +23,7 @@ _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 _PROC = Path("/proc")
 # In another mount namespace the path may begin otherwise.
 _TAP = re.compile(r"(?:.*/)?tap([0-9]+)(?: \(deleted\))?")
+_TUN = re.compile(r"^iff:\t(\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,25 @@ def look() -> Holders:
                 # Some machines show nobody their first process. It runs no guests.
                 whole = whole and process.name == "1"
     return Holders(frozenset(found), whole)
+
+
+def held_taps() -> frozenset[str]:
+    """Return the names of taps that processes have open, as far as the caller may look.
+
+    A tap that is down shows no carrier although it is held.
+    """
+    here, found = network_namespace(), set[str]()
+    for process in _PROC.iterdir():
+        if process.name.isdecimal():
+            try:
+                if (process / "ns/net").stat().st_ino == here:
+                    for descriptor in (process / "fd").iterdir():
+                        if str(descriptor.readlink()).endswith("/net/tun"):
+                            info = process / "fdinfo" / descriptor.name
+                            found.update(_TUN.findall(info.read_text()))
+            except OSError:
+                continue
+    return frozenset(found)
 
 
 def name_of_holder(device: str) -> str:

@@ -141,6 +141,7 @@ class Planned(Links):
         super().__init__({})
         self._base = base
         self._changed: dict[str, Link | None] = {}
+        self._there: dict[str, Link] = {}
         self._altnames: dict[str, str] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._routes: dict[str, tuple[str, ...]] = {}
@@ -193,6 +194,9 @@ class Planned(Links):
         self._changed[name] = after
         if after is None:
             self._forget(name)
+        self._there.pop(name, None)
+        if after:
+            self._there[name] = after
         # The usual change adds one name to thousands: only what differs is walked through.
         grown = new[: len(old)] == old
         for altname in () if grown else old:
@@ -266,7 +270,7 @@ class Planned(Links):
         """Return the devices that carry, or will carry, a mark of the VIF."""
         base = self._base.marked(vif_id)
         kept = {name: link for name, link in base.items() if name not in self._changed}
-        there = ((name, link) for name, link in self._changed.items() if link)
+        there = self._there.items()
         return kept | {n: k for n, k in there if any(m.vif_id == vif_id for m in k.marks)}
 
     def addresses(self, name: str) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ class Trace:
     ``ports`` those that have none, such as a vhost-user socket's. ``in_use``: a guest is attached.
     ``main``: the port that bears the VIF's ids, where a VIF has several. ``dead``: the port of
     another program has no device any more, so the VIF is not there. ``unwired`` says why the port
-    passes no frame until another program lets it, such as Neutron's agent.
+    passes no frame until another program lets it, such as Neutron's agent. ``address``,
+    ``instance`` and ``vlan`` are the guest's MAC address, its uuid and the port's VLAN, where the
+    switch notes them. ``drift`` says how the port is not as it was plugged, as the switch tells.
     """
 
     vif_id: str
@@ -38,6 +40,10 @@ class Trace:
     main: bool = True
     dead: bool = False
     unwired: str = ""
+    address: str | None = None
+    instance: str | None = None
+    vlan: int | None = None
+    drift: tuple[str, ...] = ()
 
 
 class Snapshot(abc.ABC):
@@ -76,6 +82,18 @@ class Snapshot(abc.ABC):
         ``interface_id`` is the VIF's own, where the caller knows it.
         """
         return ()
+
+    def left(self, host: Any) -> Iterable[Trace]:
+        """Return what other programs left of VIFs that are gone, by exact shapes only.
+
+        ``host`` is the Host: it tells of the ports' devices. A VIF of which we made something is
+        none of these.
+        """
+        return ()
+
+    def has_port(self, name: str) -> bool:
+        """Whether a port of the switch has this name, whoever made it."""
+        return False
 
     def other_holder(self, interface_id: str, vif_id: str) -> str | None:
         """Return the id of another VIF to which the switch gives an interface id.

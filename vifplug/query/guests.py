@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
-from vifplug.guest.live import GuestInterface
+from vifplug.guest.live import GuestInterface, Guests
 from vifplug.query.libvirt import LIBVIRT_WAIT, answers, connected
 
 
-@dataclass
-class Guests:
-    """The interfaces of all guests; ``error`` says why libvirt could not be asked."""
-
-    interfaces: list[GuestInterface] = field(default_factory=list)
-    error: str = ""
-
-
-def known(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
+def known(uri: str, *, wait: float = LIBVIRT_WAIT, stored: bool = False) -> Guests:
     """Return the interfaces of the guests that the libvirt at a URI knows.
 
     Those of a guest that is shut off are as it will start with them. Never raises. A libvirtd that
@@ -26,28 +19,46 @@ def known(uri: str, *, wait: float = LIBVIRT_WAIT) -> Guests:
     at once if it has not answered another question.
     """
     answer = Guests()
-    if answers(uri, partial(_ask, uri), answer, wait=wait):
+    if answers(uri, partial(_ask, uri, stored), answer, wait=wait):
         return answer
     return Guests(error=f"no answer from {uri}")
 
 
-def _ask(uri: str, answer: Guests) -> None:
+def _ask(uri: str, stored: bool, answer: Guests) -> None:
     try:
         import libvirt as binding
     except ImportError as error:
         answer.error = str(error)
         return
-    from lxml import etree
-
     try:
         with connected(binding, uri) as connection:
             for domain in connection.listAllDomains():
                 try:
-                    name, runs, text = domain.name(), domain.isActive(), domain.XMLDesc(0)
-                except binding.libvirtError:
-                    continue  # the guest is gone meanwhile
-                for element in etree.fromstring(text).iterfind("devices/interface"):
-                    one = GuestInterface(guest=name, runs=bool(runs), element=element)
-                    answer.interfaces.append(one)
+                    _ask_guest(binding, domain, stored, answer)
+                except binding.libvirtError as error:
+                    # The guest may be gone meanwhile; any other error leaves one out.
+                    if error.get_error_code() != binding.VIR_ERR_NO_DOMAIN:
+                        raise
     except binding.libvirtError as error:
         answer.error = str(error)
+
+
+def _ask_guest(binding: Any, domain: Any, stored: bool, answer: Guests) -> None:
+    name, uuid, runs = domain.name(), domain.UUIDString(), bool(domain.isActive())
+    answer.interfaces += _interfaces(domain.XMLDesc(0), name, uuid, runs=runs)
+    answer.names[uuid] = name
+    if not stored:
+        return
+    texts = []
+    if runs and domain.isPersistent():
+        texts.append(domain.XMLDesc(binding.VIR_DOMAIN_XML_INACTIVE))
+    if domain.hasManagedSaveImage():
+        texts.append(domain.managedSaveGetXMLDesc())
+    answer.stored += [each for text in texts for each in _interfaces(text, name, uuid, runs=False)]
+
+
+def _interfaces(text: str, name: str, uuid: str, *, runs: bool) -> Iterator[GuestInterface]:
+    from lxml import etree
+
+    for element in etree.fromstring(text).iterfind("devices/interface"):
+        yield GuestInterface(guest=name, runs=runs, element=element, uuid=uuid)

@@ -15,6 +15,7 @@ from typing import Any
 from vifplug.errors import PLUGIN_ERRORS, shown
 from vifplug.kernel import namespace
 from vifplug.kernel.claims import ClaimsFolder
+from vifplug.kernel.notes import NotesFolder
 from vifplug.model.host import Host
 from vifplug.model.snapshot import Snapshot, Unread
 from vifplug.model.vif import VIF
@@ -132,10 +133,15 @@ class HostReader:
             for path, why in host.links.new_problems().items():
                 LOG.warning("claims %s: %s", path, why)
 
-    @staticmethod
-    def left_over(vif_id: str, host: Host) -> bool:
-        """Whether a VIF has claims that can't be read, or claims on a device that is gone."""
-        return isinstance(host.links, RunningLinks) and host.links.left_over(vif_id)
+    def left_over(self, vif_id: str, host: Host) -> bool:
+        """Whether a VIF has a note, claims that can't be read, or claims on a lost device."""
+        if not isinstance(host.links, RunningLinks):
+            return False
+        return host.links.left_over(vif_id) or self.notes().has(vif_id)
+
+    def notes(self) -> NotesFolder:
+        """Return the notes on the VIFs of this network namespace."""
+        return NotesFolder(self._group.lock_path)
 
     def folder(self) -> Path:
         """Return the folder of this network namespace's locks."""

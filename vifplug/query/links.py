@@ -72,12 +72,13 @@ class RunningLinks(Links):
         self._expected: dict[str, None] = {}
         self._complete = False
         self._by_altname: Mapping[str, str] | None = None
+        self._by_owner: dict[str, dict[str, Link]] | None = None
         self._holders: holders.Holders | None = None
 
     def read_all(self) -> None:
         """Read every device in one dump, as a batch does."""
         self._kept = dict(self._netlink.links())
-        self._by_altname = None
+        self._by_altname = self._by_owner = None
         self._complete = True
 
     def expect(self, names: Iterable[str]) -> None:
@@ -127,6 +128,15 @@ class RunningLinks(Links):
             links = ((name, link) for name, link in self._kept.items() if link)
             self._by_altname = {alt: name for name, link in links for alt in link.altnames}
         return self._by_altname
+
+    def _every_marked(self) -> Mapping[str, dict[str, Link]]:
+        """Return the devices with marks by VIF, once all devices are read."""
+        if self._by_owner is None:
+            self._by_owner = {}
+            for name, link in self.items():
+                for vif_id in link.owners:
+                    self._by_owner.setdefault(vif_id, {})[name] = link
+        return self._by_owner
 
     def carrying(self, altname: str) -> tuple[str, Link] | None:
         """Return the device that has this alternative name: one look-up, no dump."""
@@ -200,7 +210,7 @@ class RunningLinks(Links):
     def marked(self, vif_id: str) -> dict[str, Link]:
         """Return the devices that carry a mark of the VIF: one raw dump."""
         if self._complete:
-            return super().marked(vif_id)
+            return dict(self._every_marked().get(vif_id, {}))
         if vif_id not in self._marked:
             # Both of one dump, because an unplug asks for both and a dump is long.
             found = Links(self._netlink.links_naming(f"{PREFIX}{vif_id}:", _UPLINKS))

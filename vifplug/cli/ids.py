@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VIFs named on the command line: by an id, or by its start where one VIF of this host has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vifplug.driver import GenericVIFDriver
+from vifplug.errors import NO_VIF, InvalidVIF, shown
+from vifplug.fields import UUID
+
+_SHORTEST = 4
+_NAMED = 8
+"""Candidates that an error names."""
+
+_ALLOWED = f"{UUID.allowed}, or its first {_SHORTEST} or more characters, which one VIF has"
+
+
+def whole(ids: Sequence[str], driver: GenericVIFDriver, timeout: float | None) -> Sequence[str]:
+    """Return ids; one that is shortened is completed by what the host has.
+
+    Raises InvalidVIF for a short id that no VIF here has, or several have.
+    """
+    if all(UUID.pattern.fullmatch(vif_id) for vif_id in ids):
+        return ids
+    known = [one.id for one in driver.listing(timeout=timeout)[0]]
+    return [vif_id if UUID.pattern.fullmatch(vif_id) else the_one(vif_id, known) for vif_id in ids]
+
+
+def the_one(start: str, known: Sequence[str]) -> str:
+    """Return the one id with this start. Raises InvalidVIF where there is none, or several."""
+    found = sorted({vif_id for vif_id in known if vif_id.startswith(start.lower())})
+    if len(start) >= _SHORTEST and len(found) == 1:
+        return found[0]
+    words = shown(start)
+    if len(start) >= _SHORTEST and found:
+        more = ", ..." if len(found) > _NAMED else ""
+        words += f", the start of {', '.join(found[:_NAMED])}{more}"
+    raise InvalidVIF(NO_VIF, "id", words, _ALLOWED)
