@@ -15,7 +15,7 @@ from vifplug.testing import Libvirt, NetworkNamespace
 from vifplug.testing.shell import Shell
 
 ADDRESS = "fa:16:3e:11:22:0{}"
-NAMES = ("running", "off", "orphan", "unattached", "saved")
+NAMES = ("running", "off", "orphan", "unattached", "saved", "declared")
 IDS = {name: f"0b6a9d0{n}-7a3c-4a6e-9d55-3f1f0a3c2b11" for n, name in enumerate(NAMES)}
 
 
@@ -48,7 +48,7 @@ def states(shell: Shell) -> dict[str, str]:
 def test_each_state_is_told_apart_and_gc_takes_the_orphan_only(
     vifplug: Shell, libvirt: Libvirt
 ) -> None:
-    file = vifplug.file([vif(name) for name in ("running", "off", "saved", "orphan")])
+    file = vifplug.file([vif(name) for name in NAMES if name != "unattached"])
     assert vifplug("plug", file).returncode == 0
     guests = {
         name: libvirt.start_guest(vifplug("xml", vifplug.file(vif(name))).stdout, name=name)
@@ -67,15 +67,24 @@ def test_each_state_is_told_apart_and_gc_takes_the_orphan_only(
     )
     libvirt.virsh("define", "/dev/stdin", input=bare)
 
+    # Another has a VIF in its metadata only.
+    vifs = f"<vifs><vif id='{IDS['declared']}'/></vifs>"
+    where = ("--uri", "urn:vifplug:domain:1", "--key", "vifplug")
+    libvirt.virsh("metadata", "off", *where, "--set", vifs, "--config")
+
     told = {"running": "up", "off": "off", "orphan": "orphan", "unattached": "unattached",
-            "saved": "unattached"}  # fmt: skip
+            "saved": "unattached", "declared": "unattached"}  # fmt: skip
     assert states(vifplug) == {IDS[name]: state for name, state in told.items()}
     table = vifplug("list").stdout
     assert "fa:16:3e:11:22:01  bridge  br100   -     -               guest is off" in table
     assert "ORPHAN: no guest has it" in table
     assert [one["id"] for one in vifplug.json("list", "--orphaned")] == [IDS["orphan"]]
     found = {one["id"]: one["guest"] for one in vifplug.json("list")}
-    assert (found[IDS["off"]], found[IDS["unattached"]]) == ("off", "running")
+    assert [found[IDS[name]] for name in ("off", "unattached", "declared")] == [
+        "off",
+        "running",
+        "off",
+    ]
     shown = vifplug.json("show", IDS["running"])[0]
     assert '<target dev="tap0b6a9d00-7a"' in shown["live_xml"].replace("'", '"')
     assert shown["guest"] == "running" and shown["error"] is None
@@ -90,7 +99,7 @@ def test_each_state_is_told_apart_and_gc_takes_the_orphan_only(
     assert (done.returncode, "source bridge br200, not br100" in done.stdout) == (3, True)
 
     assert dry_and_real(vifplug, "--libvirt") == [f"{IDS['orphan']}  bridge", "  unclaim br100"]
-    assert IDS["orphan"] not in states(vifplug) and len(states(vifplug)) == 4
+    assert IDS["orphan"] not in states(vifplug) and len(states(vifplug)) == 5
     guests["running"].destroy()
 
 

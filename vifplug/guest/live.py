@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vifplug.guest.interface import TRUST, Interface
+from vifplug.sources.metadata import ALIAS
 
 _CHOSEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("source", ("bridge", "dev", "mode", "type", "path")),
@@ -26,10 +27,6 @@ _SEEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("driver", ("name", "queues")),
 )
 """The elements that say how the guest sees its NIC, and their attributes."""
-
-
-_ALIAS = "ua-"
-"""How an alias begins that is a user's, and not libvirt's own choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +53,8 @@ class GuestInterface:
     def vif_id(self) -> str | None:
         """The id that the interface's alias or virtual port has: a VIF's id or interface id."""
         alias = _value(self.element, "alias", "name") or ""
-        if alias.startswith(_ALIAS):
-            return alias.removeprefix(_ALIAS).lower()
+        if alias.startswith(ALIAS):
+            return alias.removeprefix(ALIAS).lower()
         port = _value(self.element, "virtualport/parameters", "interfaceid")
         return port.lower() if port else None
 
@@ -91,13 +88,15 @@ class GuestInterface:
 class Guests:
     """The interfaces of all guests; ``error`` says why libvirt could not be asked.
 
-    ``names`` are those of the guests, by uuid. ``stored`` are interfaces that a guest will have
+    ``names`` are those of the guests, by uuid. ``declared`` are those of the guests whose metadata
+    have a VIF, by the VIF's id. ``stored`` are interfaces that a guest will have
     once it starts anew or is restored, if that was asked for.
     """
 
     interfaces: list[GuestInterface] = field(default_factory=list)
     stored: list[GuestInterface] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
 

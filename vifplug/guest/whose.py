@@ -17,11 +17,14 @@ class Whose:
         rests = [each for each in guests.interfaces if not each.runs]
         self._now = _Table((*runs, *rests))
         self._stored = _Table(guests.stored)
-        self._names = guests.names
+        self._names, self._declared = guests.names, guests.declared
 
-    def guest(self, uuid: str | None) -> str | None:
-        """Return the name of the guest of a uuid; None where libvirt knows none."""
-        return self._names.get(uuid) if uuid else None
+    def guest(self, vif_id: str, uuid: str | None) -> str | None:
+        """Return the name of the guest that a VIF is for; None where libvirt knows none.
+
+        Its metadata have the VIF, or it has the uuid.
+        """
+        return self._declared.get(vif_id) or (self._names.get(uuid) if uuid else None)
 
     def interface(
         self, ids: Iterable[str], devices: Iterable[str], address: str | None

@@ -95,7 +95,7 @@ def _vif(vif_id: str, links: dict[str, Link], traces: list[Trace], told: Told) -
     instance = next((trace.instance for trace in traces if trace.instance), None)
     whose = told.whose
     guest = whose.interface((vif_id,), names, address) if whose else None
-    name = whose.guest(instance) if whose else None
+    name = whose.guest(vif_id, instance) if whose else None
     stored = whose is not None and whose.is_stored((vif_id,), names, address)
     return Plugged(
         id=vif_id,

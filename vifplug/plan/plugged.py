@@ -183,7 +183,7 @@ class _Look:
         whose = self.told.whose
         instance = vif.instance.uuid if vif else None
         uuid = next((t.instance for t in traces if t.instance), instance)
-        known = whose.guest(uuid) if whose else None
+        known = whose.guest(vif_id, uuid) if whose else None
         noted = (vif.instance.name if vif else None) or uuid
         ids = (vif_id, vif.interface_id or vif_id) if vif else (vif_id,)
         stored = whose is not None and whose.is_stored(ids, own, address)

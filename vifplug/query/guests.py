@@ -9,6 +9,7 @@ from typing import Any
 
 from vifplug.guest.live import GuestInterface, Guests
 from vifplug.query.libvirt import LIBVIRT_WAIT, answers, connected
+from vifplug.sources.metadata import PREFIX
 
 
 def known(uri: str, *, wait: float = LIBVIRT_WAIT, stored: bool = False) -> Guests:
@@ -44,8 +45,11 @@ def _ask(uri: str, stored: bool, answer: Guests) -> None:
 
 
 def _ask_guest(binding: Any, domain: Any, stored: bool, answer: Guests) -> None:
+    from lxml import etree
+
     name, uuid, runs = domain.name(), domain.UUIDString(), bool(domain.isActive())
-    answer.interfaces += _interfaces(domain.XMLDesc(0), name, uuid, runs=runs)
+    now = etree.fromstring(domain.XMLDesc(0))
+    answer.interfaces += _interfaces(now, name, uuid, runs=runs)
     answer.names[uuid] = name
     if not stored:
         return
@@ -54,11 +58,20 @@ def _ask_guest(binding: Any, domain: Any, stored: bool, answer: Guests) -> None:
         texts.append(domain.XMLDesc(binding.VIR_DOMAIN_XML_INACTIVE))
     if domain.hasManagedSaveImage():
         texts.append(domain.managedSaveGetXMLDesc())
-    answer.stored += [each for text in texts for each in _interfaces(text, name, uuid, runs=False)]
+    later = [etree.fromstring(text) for text in texts]
+    for root in later:
+        answer.stored += _interfaces(root, name, uuid, runs=False)
+    for root in (now, *later):
+        answer.declared |= dict.fromkeys(_declared(root), name)
 
 
-def _interfaces(text: str, name: str, uuid: str, *, runs: bool) -> Iterator[GuestInterface]:
-    from lxml import etree
-
-    for element in etree.fromstring(text).iterfind("devices/interface"):
+def _interfaces(root: Any, name: str, uuid: str, *, runs: bool) -> Iterator[GuestInterface]:
+    for element in root.iterfind("devices/interface"):
         yield GuestInterface(guest=name, runs=runs, element=element, uuid=uuid)
+
+
+def _declared(root: Any) -> Iterator[str]:
+    """Yield the ids of the VIFs in a domain's metadata, whatever version wrote them."""
+    for element in root.iterfind("metadata/*"):
+        if str(element.tag).startswith(f"{{{PREFIX}"):
+            yield from (vif_id.lower() for child in element if (vif_id := child.get("id")))
