@@ -279,7 +279,8 @@ def test_the_command_plugs_lists_and_unplugs_it_by_file_and_by_id(
         (listed,) = vifplug.json("list")
         assert listed == {"id": IDS[0], "vif_type": "acme", "process": None, "devices": [TAP],
                           "bridge": "blue", "in_use": False, "state": "unattached",
-                          "drift": [], "unwired": None}  # fmt: skip
+                          "drift": [], "unwired": None, "guest": "instance-00000001",
+                          "address": vif_data()["address"], "vlan": None}  # fmt: skip
         assert "unchanged" in ended(vifplug("plug", file))
         assert "changed" in ended(vifplug("unplug", *by))
         assert vifplug.json("list") == []

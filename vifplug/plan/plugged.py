@@ -92,7 +92,7 @@ class Plugged:
             case "off":
                 return "guest is off"
             case state:
-                return state
+                return f"{state}, not wired: {self.unwired}" if self.unwired else state
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``vifplug list -f json`` prints it."""
