@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vifplug.daemon.call import call
+from vifplug.daemon.call import call, start_daemon
 from vifplug.daemon.request import PlugVIF, Reply, Request, UnplugVIF, pieces
 from vifplug.errors import (
     NO_VIF,
@@ -25,6 +25,15 @@ from vifplug.model.vif import VIF
 from vifplug.plan.wired import Wired
 from vifplug.result import Result
 from vifplug.switch import Departure
+
+
+def start(module: str, deadline: float) -> None:
+    """Start a plugin's daemon before it is needed. Raises PrivilegeError, PluginFailed."""
+    try:
+        context = importlib.import_module(module).context
+    except ImportError as error:
+        raise PluginFailed(NO_VIF, module, module, str(error)) from error
+    start_daemon(context, deadline)
 
 
 def plug(module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]:

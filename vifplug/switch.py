@@ -38,6 +38,7 @@ __all__ = [
     "Switch",
     "Trace",
     "Wanted",
+    "Watch",
     "claims_apart",
 ]
 
@@ -49,7 +50,11 @@ _UNDO = 1.0
 
 
 class Reader(Protocol):
-    """Reads a switch for the caller. A module with this function is one."""
+    """Reads a switch for the caller. A module with this function is one.
+
+    It may have a second function, ``watch(options, *, deadline) -> Watch | None``. Then
+    ``vifplug watch`` hears of changes of the switch. None: this host has no such switch.
+    """
 
     def read(
         self,
@@ -65,6 +70,27 @@ class Reader(Protocol):
         ``options`` are the plugin's own. ``deadline`` is absolute CLOCK_MONOTONIC. Never raises:
         the snapshot's ``error`` says why the switch can't be read. None: there is nothing to read.
         """
+
+
+class Watch(Protocol):
+    """Hears of changes of a switch, for a caller that waits for them without asking again.
+
+    The caller waits until the descriptor is readable, then asks for the changes. A switch that
+    is gone is watched anew: then the caller closes this, and reads the whole switch.
+    """
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when something has come."""
+
+    def changed(self) -> Collection[str] | None:
+        """Return the names of the bridges and ports that have changed; None: any may have.
+
+        Does not wait. What has not changed for a VIF's part may be left out, and a name that no
+        VIF has is passed over. Raises SwitchError where the switch can't be heard any more.
+        """
+
+    def close(self) -> None:
+        """Stop listening."""
 
 
 class Presence(Protocol):

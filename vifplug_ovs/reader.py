@@ -12,15 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vifplug.errors import OVSDBError
+from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.model.host import Host
 from vifplug.model.vif import VIF
 from vifplug_ovs import ovn, passthrough, process
 from vifplug_ovs.claims import Claims
 from vifplug_ovs.names import OVS, VHOSTUSER, port_names
 from vifplug_ovs.ovsdb import pool, queries
-from vifplug_ovs.ovsdb.connection import Lost, Unanswered
+from vifplug_ovs.ovsdb.connection import Connection, Lost, Unanswered
 from vifplug_ovs.ovsdb.endpoint import Endpoint, Keys
+from vifplug_ovs.ovsdb.monitor import Monitor
 from vifplug_ovs.ovsdb.queries import Reading, Sought
 from vifplug_ovs.snapshot import Ovs
 
@@ -71,6 +72,21 @@ def read(
         return Ovs(endpoint=endpoint, error=why, mend=_admitted(endpoint))
     except (Lost, Unanswered) as error:
         return Ovs(endpoint=endpoint, error=str(error), mend=_SEE_WHY)
+
+
+def watch(options: Mapping[str, Any], *, deadline: float) -> Monitor:
+    """Return what hears of changes of this host's Open vSwitch. Raises OVSDBError."""
+    endpoint = options["ovsdb_connection"]
+    connection: Connection | None = None
+    try:
+        connection = Connection(endpoint, deadline=deadline, keys=keys(options), patience=0)
+        return Monitor(connection, deadline=deadline)
+    except BaseException as error:
+        if connection:
+            connection.close()
+        if isinstance(error, OSError):
+            raise OVSDBError(NO_VIF, endpoint, error.strerror or str(error)) from error
+        raise
 
 
 def _admitted(endpoint: str) -> str:

@@ -42,6 +42,7 @@ COMMANDS = {
     "schema": "schema:Schema",
     "show": "show:Show",
     "unplug": "unplug:Unplug",
+    "watch": "watch:Watch",
     "xml": "xml:Xml",
 }
 """A table, since looking for entry points in all that is installed takes longer than a command."""

@@ -17,6 +17,14 @@ _GRACE = 1.0
 """Seconds past the deadline in which the daemon may still say that it has undone the call."""
 
 
+def start_daemon(context: Context, deadline: float) -> None:
+    """Start a plugin's daemon, if it does not run yet. Raises PrivilegeError."""
+    try:
+        context.ready(deadline)
+    except (FailedToDropPrivileges, OSError) as error:
+        raise PrivilegeError("privileged daemon", f"it can't be started: {error}", MEND) from error
+
+
 def call(context: Context, entrypoint: str, request: Request) -> list[Reply]:
     """Call a plugin's privileged entrypoint with a request; return one reply for each of its VIFs.
 

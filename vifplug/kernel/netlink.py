@@ -32,7 +32,7 @@ from vifplug.model.reached import Reached
 
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _WAIT = 30.0  # seconds: the kernel answers at once, but for what waits for its own lock
-_NO_STATS = nl.attribute(rt.EXT_MASK, nl.u32(rt.SKIP_STATS))
+_NO_STATS = rt.WITHOUT_STATISTICS
 _LARGEST = 1 << 17
 """Bytes of a datagram: an attribute has at most 64 KiB, a dump comes in pieces of 32 KiB."""
 
@@ -140,6 +140,12 @@ class Netlink:
         wanted = [text.encode() for text in texts]
         raw = self.dump(rt.GETLINK, rt.link_body(_NO_STATS))
         return self._decoded([body for body in raw if any(text in body for text in wanted)])
+
+    def links_above(self, index: int) -> dict[str, Link]:
+        """Return the devices that may lie on the device of this index."""
+        wanted = nl.attribute(rt.LINK, nl.u32(index))
+        raw = self.dump(rt.GETLINK, rt.link_body(_NO_STATS))
+        return self._decoded([body for body in raw if wanted in body])
 
     def addresses(self, index: int) -> list[Address]:
         """Return the IP addresses of the device of this index, in the kernel's order."""

@@ -228,7 +228,7 @@ class Host:
 
     def lying_on(self, name: str, kinds: Sequence[str] = TAKES_FRAMES) -> dict[str, Link]:
         """Return by name the devices of some kinds, such as macvtaps, that lie on a device."""
-        return {n: k for n, k in self.links.items() if k.lower == name and k.kind in kinds}
+        return {n: k for n, k in self._links.above(name).items() if k.kind in kinds}
 
     def planning(self) -> Host:
         """Return this host with scratch pads, on which plans note what they will have made.

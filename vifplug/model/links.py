@@ -74,6 +74,10 @@ class Links(Mapping[str, Link]):
         """Return the devices that are ports of this bridge (or have it as another master)."""
         return {name: link for name, link in self.items() if link.master == bridge}
 
+    def above(self, name: str) -> dict[str, Link]:
+        """Return the devices that lie on a device."""
+        return {above: link for above, link in self.items() if link.lower == name}
+
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses, with their prefix lengths."""
         return self[name].addresses if name in self else ()
@@ -272,6 +276,13 @@ class Planned(Links):
         kept = {name: link for name, link in base.items() if name not in self._changed}
         there = self._there.items()
         return kept | {n: k for n, k in there if any(m.vif_id == vif_id for m in k.marks)}
+
+    def above(self, name: str) -> dict[str, Link]:
+        """Return the devices that lie, or will lie, on a device."""
+        base = self._base.above(name)
+        kept = {above: link for above, link in base.items() if above not in self._changed}
+        there = ((above, link) for above, link in self._changed.items() if link)
+        return kept | {above: link for above, link in there if link.lower == name}
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the IP addresses that the device has, or will have."""

@@ -228,6 +228,13 @@ class RunningLinks(Links):
             self._kept.setdefault(name, link)
         return found
 
+    def above(self, name: str) -> dict[str, Link]:
+        """Return the devices that lie on a device: one raw dump."""
+        if self._complete:
+            return super().above(name)
+        found = self._netlink.links_above(self[name].index) if name in self else {}
+        return {above: link for above, link in found.items() if link.lower == name}
+
     def addresses(self, name: str) -> tuple[str, ...]:
         """Return the device's IP addresses, without the one that a link gives itself."""
         if name not in self:

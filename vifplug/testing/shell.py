@@ -41,22 +41,44 @@ class Shell:
 
     def __call__(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command with these words; return how it ended and what it printed."""
+        command = self._command(words)
+        with self.namespace.entered():
+            return subprocess.run(
+                command,
+                input=input,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+                env=self._environment,
+            )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start the command with these words, and return it as it runs."""
+        command = self._command(words)
+        with self.namespace.entered():
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
+
+    def _command(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the whole command line, and write the configuration that it names."""
         config = self.folder / "vifplug.conf"
         sections = (
             f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
             for group, options in self.options.items()
         )
         config.write_text("\n".join(sections))
-        with self.namespace.entered():
-            return subprocess.run(
-                (COMMAND, "--config-file", str(config), *words),
-                input=input,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-                env={"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", **self.environment},
-            )
+        return (COMMAND, "--config-file", str(config), *words)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", **self.environment}
 
     def json(self, *words: str) -> Any:
         """Return what the command prints with ``-f json``. It must succeed."""

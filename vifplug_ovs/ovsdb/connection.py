@@ -7,6 +7,7 @@ know what transactions hold.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import socket
@@ -23,6 +24,7 @@ DATABASE = "Open_vSwitch"
 PATIENCE = 3.0
 
 _PAUSE = 0.02
+_MOMENT = 0.001
 _RECEIVE = 1 << 16
 _MOST = 1 << 28
 
@@ -58,6 +60,7 @@ class Connection:
         self._buffer = memoryview(bytearray(_RECEIVE))
         self._answers: dict[int, Any] = {}
         self.pending: set[int] = set()
+        self.notices: list[Any] = []
         self.heard = 0.0
         self._socket = _connected(endpoint, keys or Keys(), deadline, patience)
 
@@ -126,6 +129,18 @@ class Connection:
             raise OVSDBError(NO_VIF, self.endpoint, _said(answer["error"]))
         return answer.get("result")
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when the server has sent something."""
+        return self._socket.fileno()
+
+    def told(self) -> list[Any]:
+        """Return the notifications that have come. Raises Lost, OVSDBError."""
+        with contextlib.suppress(Unanswered):
+            while True:  # a moment's wait, because TLS has other words for none
+                self._receive(time.monotonic() + _MOMENT)
+        notices, self.notices = self.notices, []
+        return notices
+
     def answer(self, number: int) -> Any:
         """Return a request's result if it is there already; None otherwise, or for an error."""
         self.pending.discard(number)
@@ -190,6 +205,8 @@ class Connection:
         if message.get("method") == "echo":  # the server asks whether we are alive
             answer = {"id": message.get("id"), "result": message.get("params"), "error": None}
             self._send(json.dumps(answer), deadline)
+        elif message.get("method") == "update2":  # what a monitor of ours has been told
+            self.notices.append(message.get("params"))
         elif message.get("id") in self.pending:
             self._answers[message["id"]] = message
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,3 +77,32 @@ def read(
         return load(options["database"])
     except AcmeError as error:
         return Acme(error=error.why, absent=error.number == errno.ENOENT)
+
+
+class AcmeWatch:
+    """Hears of each new database by inotify(7): it is renamed into place."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._ports = path, load(path).ports
+        libc = ctypes.CDLL(None)
+        self._descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if libc.inotify_add_watch(self._descriptor, os.fsencode(Path(path).parent), 0x80) < 0:
+            raise AcmeError(NO_VIF, path, "inotify can't watch its folder")
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def changed(self) -> set[str]:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._descriptor, 1 << 16)
+        before, self._ports = self._ports, load(self._path).ports
+        every = before.keys() | self._ports.keys()
+        return {name for name in every if before.get(name) != self._ports.get(name)}
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def watch(options: Mapping[str, Any], *, deadline: float) -> AcmeWatch:
+    """Return what hears of changes of the switch."""
+    return AcmeWatch(options["database"])

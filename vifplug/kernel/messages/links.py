@@ -18,6 +18,7 @@ from typing import Any
 from vifplug.kernel.messages.attributes import (
     ACK,
     CREATE_NEW,
+    U32,
     as_text,
     attribute,
     attributes,
@@ -49,6 +50,9 @@ MACVLAN_MODE = 1
 INET_CONF, INET6_CONF = 1, 2
 SKIP_STATS, WITH_VFS = 1 << 3, 1 << 0
 TAP = 2
+WITHOUT_STATISTICS = attribute(EXT_MASK, U32.pack(SKIP_STATS))
+"""The attribute by which the kernel leaves out a device's statistics."""
+
 # Positions in the arrays of per-device sysctls that the kernel reports with a device.
 _ARP_ANNOUNCE, _ARP_IGNORE, _ACCEPT_RA, _DISABLE_IPV6 = 17, 18, 3, 26
 
@@ -171,6 +175,11 @@ def decode_calls(body: bytes) -> tuple[int, tuple[str, ...]] | None:
 def name_in(body: bytes) -> str:
     """Return the name of the device that a message tells of."""
     return as_text(nested(body, _LINK.size)[IFNAME])
+
+
+def index_in(body: bytes) -> int:
+    """Return the index of the device that a message tells of."""
+    return int(_LINK.unpack_from(body)[2])
 
 
 def _u16(payload: bytes | None) -> int | None:
