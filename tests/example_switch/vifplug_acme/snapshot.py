@@ -85,7 +85,7 @@ class AcmeWatch:
     def __init__(self, path: str) -> None:
         self._path, self._ports = path, load(path).ports
         libc = ctypes.CDLL(None)
-        self._descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if libc.inotify_add_watch(self._descriptor, os.fsencode(Path(path).parent), 0x80) < 0:
             raise AcmeError(NO_VIF, path, "inotify can't watch its folder")
 
