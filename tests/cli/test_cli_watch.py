@@ -266,7 +266,6 @@ def children(pid: int) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "FILE or --dir DIR is missing"),
         (("--dir", "/nowhere"), "is no folder"),
         (("--once", "/nowhere.json"), "unreadable"),
     ],
@@ -296,3 +295,46 @@ def test_its_unit_runs_it(
         ran = subprocess.run([*words, "--once"], capture_output=True, text=True, timeout=WITHIN,
                              env={"PATH": os.environ["PATH"]}, check=False)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
+
+
+# Without files: what the host carries.
+
+
+def test_each_vif_that_the_host_carries_is_watched(
+    vifplug: Shell, namespace: NetworkNamespace, file: str
+) -> None:
+    with watching(vifplug, "--repair") as watch:
+        watch.complains("watching 2 VIFs, 0 not as asked")
+        namespace.ip("link", "del", TAP)
+        assert watch.event_of("mended", ID)["drift"]
+        assert vifplug("check", file).returncode == 0
+        assert vifplug("unplug", file).returncode == 0
+        assert vifplug.json("list") == [], "who unplugs a VIF does not have it back"
+        assert vifplug("plug", file).returncode == 0
+        namespace.ip("link", "set", OTHER_TAP, "nomaster")
+        assert watch.event_of("mended", OTHER)
+        assert {event["event"] for event in watch.more()} <= {"as asked"}
+        assert watch.end() == 0
+
+
+def test_what_the_host_carries_looked_at_once(
+    vifplug: Shell, namespace: NetworkNamespace, file: str
+) -> None:
+    assert vifplug("watch", "--once").returncode == 0
+    namespace.ip("link", "set", TAP, "down")
+    done = vifplug("watch", "--once")
+    assert (done.returncode, done.stdout.startswith(f"{ID}  bridge  drift: ")) == (3, True)
+    assert vifplug("unplug", file).returncode == 0
+    assert vifplug("watch", "--once").returncode == 0
+
+
+def test_a_vif_without_a_note_is_named(
+    vifplug: Shell, namespace: NetworkNamespace, file: str
+) -> None:
+    for note in (vifplug.folder / "locks").rglob(f"notes/{ID}"):
+        note.unlink()
+    done = vifplug("watch", "--once")
+    assert done.returncode == 0
+    assert f"1 VIFs here have no note of how they were plugged, and are not watched: {ID}" in (
+        done.stderr
+    )

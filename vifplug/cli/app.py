@@ -35,6 +35,7 @@ COMMANDS = {
     "gc": "gc:Gc",
     "libvirt-hook": "libvirt_hook:LibvirtHook",
     "list": "list:List",
+    "metrics": "metrics:MetricsCommand",
     "new-plugin": "new_plugin:NewPlugin",
     "plan": "plan:Plan",
     "plug": "plug:Plug",

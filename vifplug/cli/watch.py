@@ -10,21 +10,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vifplug.cli import DONE, FAILED, REFUSED
+from vifplug.cli import DONE, FAILED
 from vifplug.cli import DRIFT as DIFFERS
 from vifplug.cli.command import problem
+from vifplug.cli.metrics import listening, serve
 from vifplug.cli.reading import Invalid, read_vifs
 from vifplug.cli.service import Signals, notify, unit
 from vifplug.cli.vifs import VIFCommand
+from vifplug.driver import GenericVIFDriver
 from vifplug.model.vif import VIF
+from vifplug.watching.metrics import Metrics
 from vifplug.watching.sources import Sources
-from vifplug.watching.vifs import WatchedVIFs
+from vifplug.watching.vifs import CarriedVIFs, WatchedVIFs
 from vifplug.watching.watcher import DRIFT, MENDED, Event, Watcher
 from vifplug.watching.watcher import FAILED as NOT_MENDED
 
 
 class Watch(VIFCommand):
-    """Tell of each VIF that differs from its file, as soon as it does, until SIGTERM."""
+    """Tell of each VIF that differs from its file, as soon as it does, until SIGTERM.
+
+    Without FILE and --dir: of each VIF that this host carries and that differs from its plug.
+    """
 
     tells_host = False
     needs_files = "*"
@@ -37,6 +43,8 @@ class Watch(VIFCommand):
         parser.add_argument("--repair", action="store_true", help=words)
         words = "look at everything once and end: 3 if a VIF differs"
         parser.add_argument("--once", action="store_true", help=words)
+        words = "serve metrics over HTTP there; without an address, on loopback only"
+        parser.add_argument("--listen", metavar="[ADDRESS:]PORT", type=listening, help=words)
         words = "print a unit of systemd that runs this command, and end"
         parser.add_argument("--unit", action="store_true", help=words)
 
@@ -46,14 +54,8 @@ class Watch(VIFCommand):
             print(unit("tells of VIFs that differ from their files", words), end="")
             return DONE
         self.named = [*arguments.files]
-        if not self.named and not arguments.dir:
-            return self._usage("FILE or --dir DIR is missing: the VIFs that are to be watched")
         arguments.files = self._files(arguments)
         return super().act(arguments)
-
-    def _usage(self, words: str) -> int:
-        print(f"vifplug watch: {words} (see vifplug watch --help)", file=sys.stderr)
-        return REFUSED
 
     def _files(self, arguments: argparse.Namespace) -> list[str]:
         """Return the files to read: the folder may have others by now."""
@@ -62,8 +64,12 @@ class Watch(VIFCommand):
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         self.as_json = arguments.format == "json"
-        watched = WatchedVIFs(self.driver, self.ready)
+        told = self.named or arguments.dir
+        watched = WatchedVIFs(self.driver, self.ready) if told else CarriedVIFs(self.driver)
         watcher = Watcher(self.driver, watched, tell=self._tell, repair=arguments.repair)
+        if arguments.listen and not arguments.once:
+            # A driver of its own, because it is asked in another thread.
+            serve(Metrics(GenericVIFDriver(), counts=watcher.counts), arguments.listen)
         if arguments.once:
             watcher.once()
             failed = watcher.failing
@@ -110,6 +116,8 @@ class Watch(VIFCommand):
 
     def _reload(self, watcher: Watcher, sources: Sources, arguments: argparse.Namespace) -> None:
         """Read the files again. If a VIF is invalid, those before are watched on."""
+        if isinstance(watcher.vifs, CarriedVIFs):
+            return watcher.resync(sources)
         try:
             found = read_vifs(self._files(arguments), self._ready, source=arguments.source)
             watcher.replace(WatchedVIFs(self.driver, [given.checked for given in found]))

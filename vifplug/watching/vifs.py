@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,15 @@ from vifplug.daemon import locks
 from vifplug.driver import GenericVIFDriver, Outcomes, View
 from vifplug.errors import Conflict, VifplugError
 from vifplug.model.mark import derived_name
+from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan
 from vifplug.plan.wired import Ready, Wired
 from vifplug.registry import kinds_of
+
+LOG = logging.getLogger(__name__)
+
+_NAMED = 5
+"""VIFs that a warning names."""
 
 _LOOK = 5.0
 """Seconds that a switch may take to tell of some VIFs."""
@@ -56,6 +63,10 @@ class WatchedVIFs:
         self._by_name: dict[str, set[str]] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._view: View | None = None
+
+    def refresh(self) -> set[str]:
+        """Take up VIFs that are to be watched by now, drop those that are not; return the new."""
+        return set()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -135,6 +146,48 @@ class WatchedVIFs:
         self._names[vif_id] = names
         for name in names:
             self._by_name.setdefault(name, set()).add(vif_id)
+
+
+class CarriedVIFs(WatchedVIFs):
+    """The VIFs that the host carries, as each was plugged: the notes of their plugs tell them.
+
+    A VIF that is unplugged goes with its note, and the next plug brings another one.
+    """
+
+    def __init__(self, driver: GenericVIFDriver) -> None:
+        """Raises SwitchError where a switch can't be read: it may have VIFs."""
+        super().__init__(driver, ())
+        carried = driver.inventory(guests=False)
+        if carried.failures:
+            raise carried.failures[0]
+        unknown = [vif.id for vif in carried.vifs if vif.vif is None]
+        if unknown:
+            words = "%d VIFs here have no note of how they were plugged, and are not watched: %s"
+            LOG.warning(words, len(unknown), ", ".join(unknown[:_NAMED]))
+        # A note of a VIF that the host does not have is void.
+        self._void = driver.reader.notes().ids() - {vif.id for vif in carried.vifs}
+        self._take_up({vif.id: vif.vif for vif in carried.vifs if vif.vif})
+
+    def refresh(self) -> set[str]:
+        notes = self._driver.reader.notes()
+        noted = notes.ids()
+        self._void &= noted
+        for vif_id in self._ready.keys() - noted:
+            del self._ready[vif_id]
+            for name in self._names.pop(vif_id, ()):
+                self._by_name[name].discard(vif_id)
+        new = noted - self._ready.keys() - self._void
+        return self._take_up({vif_id: vif for vif_id in new if (vif := notes.of(vif_id))})
+
+    def _take_up(self, vifs: Mapping[str, VIF]) -> set[str]:
+        ready = self._driver.all_ready([(None, vif) for vif in vifs.values()])
+        for vif_id, each in zip(vifs, ready, strict=True):
+            if isinstance(each, Ready):
+                self._ready[vif_id] = each
+            else:  # its plugin is gone, or takes other VIFs by now
+                self._void.add(vif_id)
+                LOG.warning("VIF %s is not watched: %s", vif_id, each)
+        return self._ready.keys() & vifs.keys()
 
 
 def in_words(plan: Plan) -> Iterator[str]:

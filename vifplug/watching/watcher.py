@@ -110,6 +110,7 @@ class Watcher:
         while waiting := {*self._later} - {*self._failures} - self._erring:
             time.sleep(max(min(self._later[v] for v in waiting) - time.monotonic(), 0.0))
             self._look([*waiting], time.monotonic())
+            self._refresh()
 
     def run(self, sources: Sources, *, ready: Callable[[], object],
             go_on: Callable[[], bool]) -> None:  # fmt: skip
@@ -126,9 +127,10 @@ class Watcher:
             if changed.whole:
                 self.resync(sources)
                 continue
+            new = self._refresh()
             now = time.monotonic()
             due = {vif_id for vif_id, at in self._later.items() if at <= now}
-            if dirty := self.vifs.depending(changed.names) | due:
+            if dirty := self.vifs.depending(changed.names) | due | new:
                 ids = [vif_id for vif_id in self.vifs.ids if vif_id in dirty]
                 self._look(ids, changed.since, away=sources.away)
 
@@ -137,16 +139,28 @@ class Watcher:
         sources.watch(self._plugins(), needed=self.vifs.plugins)
         sources.learn()
         self._later.clear()
+        self._refresh()
         self._look(self.vifs.ids, time.monotonic(), whole=True, away=sources.away)
 
     def replace(self, vifs: WatchedVIFs) -> None:
         """Watch other VIFs from the next look on."""
         self.vifs = vifs
-        for vif_id in [*self._told, *self._erring]:
-            if vif_id not in vifs.ids:
-                self._erring.discard(vif_id)
-                self._forget(vif_id)
-        self._later.clear()
+        self._drop()
+
+    def _refresh(self) -> set[str]:
+        """Have the VIFs that are to be watched by now; return those that are new."""
+        new = self.vifs.refresh()
+        self._drop()
+        return new
+
+    def _drop(self) -> None:
+        """Forget what was told of VIFs that are watched no more."""
+        gone = ({*self._told, *self._erring, *self._later, *self._repairs}) - {*self.vifs.ids}
+        for vif_id in gone:
+            self._erring.discard(vif_id)
+            self._later.pop(vif_id, None)
+            self._repairs.pop(vif_id, None)
+            self._forget(vif_id)
 
     def _plugins(self) -> Iterable[VIFPlugin]:
         registry = self._driver.registry
