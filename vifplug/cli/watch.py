@@ -116,13 +116,12 @@ class Watch(VIFCommand):
 
     def _reload(self, watcher: Watcher, sources: Sources, arguments: argparse.Namespace) -> None:
         """Read the files again. If a VIF is invalid, those before are watched on."""
-        if isinstance(watcher.vifs, CarriedVIFs):
-            return watcher.resync(sources)
-        try:
-            found = read_vifs(self._files(arguments), self._ready, source=arguments.source)
-            watcher.replace(WatchedVIFs(self.driver, [given.checked for given in found]))
-        except Invalid as invalid:
-            self._refuse(invalid, as_json=False)
+        if not isinstance(watcher.vifs, CarriedVIFs):
+            try:
+                found = read_vifs(self._files(arguments), self._ready, source=arguments.source)
+                watcher.replace(WatchedVIFs(self.driver, [given.checked for given in found]))
+            except Invalid as invalid:
+                self._refuse(invalid, as_json=False)
         watcher.resync(sources)
         self._ready_now(watcher)
 

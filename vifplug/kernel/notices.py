@@ -58,6 +58,7 @@ class Notices:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         self._buffer = memoryview(bytearray(_LARGEST))
         self._devices: dict[int, _Device] = {}
+        self._new: set[str] = set()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a notification has come."""
@@ -74,6 +75,7 @@ class Notices:
         self._devices = {}
         for body in bodies:
             self._note(body)
+        self._new.clear()
 
     def changed(self) -> set[str] | None:
         """Return the names, also alternative ones, of the devices that have changed.
@@ -93,6 +95,11 @@ class Notices:
                 return None
             for kind, _, _, body in nl.split(bytes(self._buffer[:size])):
                 names |= self._told(kind, body)
+
+    def made(self) -> set[str]:
+        """Return the names of the devices that are new since this was asked."""
+        new, self._new = self._new, set()
+        return new
 
     def _drain(self) -> None:
         """Drop what still waits: a whole look follows."""
@@ -138,6 +145,8 @@ class Notices:
         )
         before = self._devices.get(link.index)
         self._devices[link.index] = device
+        if before is None:
+            self._new.update(device.names)
         if device == before:
             return set()
         return {*device.names, *(before.names if before else ())}

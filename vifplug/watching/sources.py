@@ -39,10 +39,12 @@ Opener = Callable[..., Watch | None]
 class Changed:
     """What has changed: names of devices, bridges and ports. ``whole``: anything may have.
 
-    ``since`` is when the first change was heard of, as CLOCK_MONOTONIC tells it.
+    ``made`` are those of new devices. ``since`` is when the first change was heard of, as
+    CLOCK_MONOTONIC tells it.
     """
 
     names: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
     whole: bool = False
     since: float = 0.0
 
@@ -157,7 +159,11 @@ class Sources:
             if key.fileobj is self._wake:
                 self._wake.recv(4096)
                 return True
-            names = self._heard(key.fileobj)
+            if key.fileobj is self._notices:
+                names: Iterable[str] | None = self._notices.changed()
+                changed.made |= self._notices.made()
+            else:
+                names = self._heard(key.fileobj)
             if names is None:
                 changed.whole = True
             else:
@@ -165,8 +171,7 @@ class Sources:
         return False
 
     def _heard(self, source: Any) -> Iterable[str] | None:
-        if isinstance(source, Notices):
-            return source.changed()
+        """Return the names that a switch tells of."""
         switch = next(each for each in self._switches.values() if each.watch is source)
         watch: Watch = source
         try:

@@ -33,6 +33,9 @@ _AT_ONCE = 5
 _BUSY = 0.05
 """Seconds after which a VIF is looked at again that another caller was plugging."""
 
+_YOUNG = 0.5
+"""Seconds for which the VIF of a new device is left alone: its maker has more steps to do."""
+
 _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds until a VIF is mended again, at first and at most; see ``_Repairs``."""
 
@@ -91,6 +94,7 @@ class Watcher:
         self._failures: dict[str, str] = {}
         self._erring: set[str] = set()
         self._tries: dict[str, int] = {}
+        self._young: dict[str, float] = {}
         self._later: dict[str, float] = {}
 
     @property
@@ -130,9 +134,22 @@ class Watcher:
             new = self._refresh()
             now = time.monotonic()
             due = {vif_id for vif_id, at in self._later.items() if at <= now}
-            if dirty := self.vifs.depending(changed.names) | due | new:
+            dirty = self.vifs.depending(changed.names) | due | new
+            dirty -= self._put_off(dirty, self.vifs.depending(changed.made), now)
+            if dirty:
                 ids = [vif_id for vif_id in self.vifs.ids if vif_id in dirty]
                 self._look(ids, changed.since, away=sources.away)
+
+    def _put_off(self, dirty: set[str], young: set[str], now: float) -> set[str]:
+        """Return the VIFs that wait until the maker of their new device must be done with it.
+
+        libvirt fails to start a guest whose tap somebody else has put into its bridge.
+        """
+        self._young = {v: until for v, until in self._young.items() if until > now}
+        self._young |= dict.fromkeys(young, now + _YOUNG)
+        waiting = dirty & self._young.keys()
+        self._later |= {vif_id: self._young[vif_id] for vif_id in waiting}
+        return waiting
 
     def resync(self, sources: Sources) -> None:
         """Look at everything, whatever was told before; hear of the switches that are needed."""
