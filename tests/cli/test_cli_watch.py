@@ -267,6 +267,7 @@ def children(pid: int) -> list[str]:
     ("words", "told"),
     [
         (("--dir", "/nowhere"), "is no folder"),
+        (("--dir", "/", "/nowhere.json"), "--dir takes no FILE"),
         (("--once", "/nowhere.json"), "unreadable"),
     ],
 )

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vifplug.cli import DONE, FAILED
+from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli import DRIFT as DIFFERS
 from vifplug.cli.command import problem
+from vifplug.cli.folder import read_folder
 from vifplug.cli.metrics import listening, serve
-from vifplug.cli.reading import Invalid, read_vifs
+from vifplug.cli.reading import Given, Invalid
 from vifplug.cli.service import Signals, notify, unit
 from vifplug.cli.vifs import VIFCommand
 from vifplug.driver import GenericVIFDriver
+from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF
+from vifplug.plan.wired import Ready
 from vifplug.watching.metrics import Metrics
 from vifplug.watching.sources import Sources
 from vifplug.watching.vifs import CarriedVIFs, WatchedVIFs
@@ -37,7 +40,7 @@ class Watch(VIFCommand):
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         super().arguments(parser)
-        words = "a folder: its *.json files are watched too, read anew on SIGHUP"
+        words = "a folder of VIFs as apply has it, instead of FILE; read anew on SIGHUP"
         parser.add_argument("--dir", metavar="DIR", type=_folder, help=words)
         words = "plug what differs, at once"
         parser.add_argument("--repair", action="store_true", help=words)
@@ -53,18 +56,19 @@ class Watch(VIFCommand):
             words = [word for word in sys.argv[1:] if word != "--unit"]
             print(unit("tells of VIFs that differ from their files", words), end="")
             return DONE
-        self.named = [*arguments.files]
-        arguments.files = self._files(arguments)
+        if arguments.files and arguments.dir:
+            print("vifplug watch: --dir takes no FILE (see vifplug watch --help)", file=sys.stderr)
+            return REFUSED
         return super().act(arguments)
 
-    def _files(self, arguments: argparse.Namespace) -> list[str]:
-        """Return the files to read: the folder may have others by now."""
-        found = sorted(arguments.dir.glob("*.json")) if arguments.dir else []
-        return [*self.named, *(str(path) for path in found)]
+    def read(self, arguments: argparse.Namespace) -> list[Given[Ready | VifplugError]]:
+        if arguments.dir:
+            return read_folder(str(arguments.dir), self.checked, {})
+        return super().read(arguments)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         self.as_json = arguments.format == "json"
-        told = self.named or arguments.dir
+        told = arguments.files or arguments.dir
         watched = WatchedVIFs(self.driver, self.ready) if told else CarriedVIFs(self.driver)
         watcher = Watcher(self.driver, watched, tell=self._tell, repair=arguments.repair)
         if arguments.listen and not arguments.once:
@@ -118,7 +122,7 @@ class Watch(VIFCommand):
         """Read the files again. If a VIF is invalid, those before are watched on."""
         if not isinstance(watcher.vifs, CarriedVIFs):
             try:
-                found = read_vifs(self._files(arguments), self._ready, source=arguments.source)
+                found = self.read(arguments)
                 watcher.replace(WatchedVIFs(self.driver, [given.checked for given in found]))
             except Invalid as invalid:
                 self._refuse(invalid, as_json=False)
