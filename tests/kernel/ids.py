@@ -30,7 +30,7 @@ def collected() -> list[str]:
         argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "kernel"]
         env = {**os.environ, REPORT: str(report), "PYTEST_ADDOPTS": ""}
         done = subprocess.run(
-            argv, cwd=_ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
+            argv, cwd=_ROOT, env=env, capture_output=True, text=True, timeout=600, check=False
         )
         found = read(report, "").collected
     if done.returncode or found is None:
