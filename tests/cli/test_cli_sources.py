@@ -97,14 +97,14 @@ def test_what_is_refused_ends_with_2_and_touches_nothing(
     case: Case, command: str, vifplug: Shell
 ) -> None:
     before = vifplug.namespace.everything()
-    done = vifplug(command, str(case.folder / "data.json"), "--from", case.source)
+    done = vifplug(command, str(case.path), "--from", case.source)
     assert (done.returncode, done.stdout) == (2, "")
     assert differences(before, vifplug.namespace.everything()) == []
     assert "Traceback" not in done.stderr and "bug" not in done.stderr
     error = case.expected()["error.txt"].split(": ", 2)[2].strip()
     assert error in done.stderr
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
-    assert str(case.folder / "data.json") in done.stderr
+    assert str(case.path) in done.stderr
 
 
 def test_one_bad_port_of_a_list_and_none_is_plugged(vifplug: Shell) -> None:
