@@ -108,7 +108,7 @@ def _plan(port: str) -> list[str]:
     if port:
         second = ("change", port, f"{_TAP} -> blue", f"add port {_TAP}")
     else:
-        second = ("change", "sysctl", f"{_TAP} ipv4.proxy_arp", f"set {_TAP} ipv4.proxy_arp 1")
+        second = ("change", "sysctl", _TAP, "ipv4.proxy_arp 1")
     steps = (("make", "tap", _TAP, "MTU 1450, IPv6 off"), second)
     width = max(len(kind) for _, kind, _, _ in steps)
     return [line for step in steps for line in step_lines(*step, width)]
