@@ -17,6 +17,8 @@ from tests.fuzz.scenario import Scenario
 from vifplug.model.mark import CLAIMS, shared_mark
 
 _UPLINK = "vifplug:shared::uplink:"
+_UP = 1
+"""IFF_UP."""
 _IDS = ("vifplug-id", "iface-id")
 
 
@@ -235,6 +237,14 @@ def _uplink(looks: Looks, d: Difference) -> bool:
     return d.column in ("master", "flags", "altnames") or d.column.startswith("port ")
 
 
+def _stays_up(looks: Looks, d: Difference) -> bool:
+    """An uplink that was down comes up, and stays up: another user may rely on it by then."""
+    if d.table != "link" or d.column != "flags" or not looks.unplugged:
+        return False
+    free = d.name in looks.scenario.words and _was_free(looks, d.name)
+    return free and int(d.before, 16) ^ int(d.after, 16) == _UP and bool(int(d.after, 16) & _UP)
+
+
 def _neighbours(looks: Looks, d: Difference) -> bool:
     """The kernel drops an uplink's fixed neighbours with its last address; nothing brings them."""
     device = looks.either(d.table, d.name).get("device")
@@ -297,6 +307,7 @@ _ALLOWED: tuple[Callable[[Looks, Difference], bool], ...] = (
     _made_switch,
     _joined,
     _uplink,
+    _stays_up,
     _neighbours,
     _woken,
     _raised,

@@ -27,8 +27,6 @@ from dataclasses import dataclass
 PREFIX = "vifplug:"
 SHARED = "shared"
 UPLINK, VLAN_DEVICE = "uplink", "vlan"
-WOKEN = "woken"
-"""The role in the shared mark of a device of the host that a plug brought up."""
 """Roles in the marks of shared devices."""
 
 CLAIMS = "vifplug:claims:"

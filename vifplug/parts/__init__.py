@@ -24,7 +24,6 @@ from vifplug.parts.roles import (
 from vifplug.parts.route import HostRoute, ProxyNeighbour, Sysctl
 from vifplug.parts.tap import MOST_TAP_MTU, Tap, host_side_address, is_its_tap, stale_address
 from vifplug.parts.uplink import Uplink, Vlan
-from vifplug.parts.woken import asleep, wake
 
 CORE: tuple[type[Part], ...] = (
     Bridge,
@@ -62,7 +61,6 @@ __all__ = [
     "Tap",
     "Uplink",
     "Vlan",
-    "asleep",
     "build",
     "claimed_mtu",
     "drift",
@@ -73,5 +71,4 @@ __all__ = [
     "stale_address",
     "uplink_of",
     "vlan_device",
-    "wake",
 ]

@@ -19,7 +19,6 @@ from vifplug.operations.links import MakeLink, RemoveLink, SetLink
 from vifplug.operations.operation import Operation, Unit
 from vifplug.parts.part import Leaving, Part, drift, fresh
 from vifplug.parts.roles import BRIDGE, JOINED, Role, uplink_of
-from vifplug.parts.woken import asleep
 
 LEAST_MTU = 68
 _SETTINGS = "forward delay 0, STP off"
@@ -133,9 +132,7 @@ class Bridge(Part):
         unmarked = RemoveAltname(device=uplink, altname=shared_mark(UPLINK, device))
         # Last, because the removal of a bridge can't be undone.
         moved = move_addressing(host, device, uplink, between=between)
-        leaving.going.add(device)
-        down = asleep(uplink, host, leaving)
-        return (*claimed, (*moved, *down, unmarked, removed))
+        return (*claimed, (*moved, unmarked, removed))
 
 
 def _most_mtu(bridge: str, host: Host) -> int:

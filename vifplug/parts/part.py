@@ -153,14 +153,13 @@ class Part:
 class Leaving:
     """A VIF that is being unplugged: its own devices, and the shared ones that go with it.
 
-    ``owner`` is None where no mark tells the VIF's type. ``asleep`` are devices that are set down.
+    ``owner`` is None where no mark tells the VIF's type.
     """
 
     vif_id: str
     owner: Owner | None = None
     own: frozenset[str] = frozenset()
     going: set[str] = field(default_factory=set)
-    asleep: set[str] = field(default_factory=set)
 
     def uses_alone(self, device: str, host: Host) -> bool:
         """Whether no other VIF claims a device."""

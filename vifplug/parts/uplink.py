@@ -33,7 +33,6 @@ from vifplug.parts.claim import BRIDGED
 from vifplug.parts.part import Leaving, Part, drift, fresh
 from vifplug.parts.roles import BRIDGE, HOST_DEVICE, Role, lies_on, uplink_of, vlan_device
 from vifplug.parts.roles import VLAN as VLAN_ROLE
-from vifplug.parts.woken import asleep, wake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +172,6 @@ class Uplink(Part):
                     like["accept_ra"] = link.accept_ra
             new = bridge.address is None
             done += fresh(self.bridge, **like) if new else drift(self.bridge, bridge, **like)
-            # A bridge of others keeps its uplink, so that only ours gives it back.
-            return [*done, *wake(self.device, link)]
         return [*done, *drift(self.device, link, up=True)]
 
 
@@ -215,13 +212,13 @@ class Vlan(Part):
             raise Conflict(owner.vif_id, f"uplink {self.lower}", str(why), needed)
         link = host.link(self.name)
         mark = shared_mark(VLAN_DEVICE, self.name)
-        woken = wake(self.lower, lower)
+        woken = drift(self.lower, lower, up=True)
         if link is None:
             self._require_none(owner, host)
         else:
             self._require_same_shape(owner, link)
             if mark not in link.altnames:
-                return () if link.up else tuple(drift(self.lower, lower, up=True))
+                return () if link.up else tuple(woken)
         if lower.mtu < self.mtu:
             found = f"has MTU {lower.mtu}"
             raise Conflict(owner.vif_id, self.lower, found, f"the network's, {self.mtu}, or more")
@@ -244,12 +241,8 @@ class Vlan(Part):
         if link and shared_mark(VLAN_DEVICE, self.name) not in link.altnames:
             stays = f"not ours, keeps its settings: MTU {link.mtu}"
             return ("change", f"{self.lower} up; {stays}") if operations else ("keep", stays)
-        if any(isinstance(operation, MakeLink) for operation in operations):
-            return "make", self.detail
-        # The mark of a device that was down is no word of the plan.
-        changes = [o for o in operations if isinstance(o, SetLink)]
-        words = [o.words if o.device == self.name else f"{o.device} {o.words}" for o in changes]
-        return ("change", ", ".join(words)) if words else super().step(operations, host)
+        made = any(isinstance(operation, MakeLink) for operation in operations)
+        return ("make", self.detail) if made else super().step(operations, host)
 
     @classmethod
     def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
@@ -262,10 +255,8 @@ class Vlan(Part):
             return ()
         if any(other.lower == device for other in host.links.values()):
             return ()
-        leaving.going.add(device)
-        down = asleep(link.lower, host, leaving) if link.lower else ()
-        removed = RemoveLink(device=device, mark=mark, unless_used=True, leaving=leaving.vif_id)
-        return ((*down, removed),)
+        vif_id = leaving.vif_id
+        return ((RemoveLink(device=device, mark=mark, unless_used=True, leaving=vif_id),),)
 
     def _require_none(self, owner: Owner, host: Host) -> None:
         """Raise Conflict where the VLAN has a device of another name: the kernel has one at most.

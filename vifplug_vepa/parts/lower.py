@@ -16,10 +16,18 @@ from vifplug.errors import Conflict
 from vifplug.fields import DEVICE, MAC, MTU, Choice, declared
 from vifplug.model.host import Host
 from vifplug.model.link import TAKES_FRAMES, Link, carries_no_macvtap, carries_no_vlan
-from vifplug.model.mark import Mark, Owner
+from vifplug.model.mark import Mark, Owner, shared_mark
 from vifplug.model.thing import Thing
-from vifplug.operations import AddClaim, Operation, RemoveClaim, SetLink, Unit
-from vifplug.parts import HOST_DEVICE, Claim, Leaving, Part, Role, asleep, wake
+from vifplug.operations import (
+    AddAltname,
+    AddClaim,
+    Operation,
+    RemoveAltname,
+    RemoveClaim,
+    SetLink,
+    Unit,
+)
+from vifplug.parts import HOST_DEVICE, Claim, Leaving, Part, Role
 from vifplug_vepa.operations import RemoveLeaked
 
 MODES = ("vepa", "private", "bridge", "passthrough")
@@ -35,6 +43,9 @@ _ALONE = ("ipvlan", "ipvtap", "macsec", "rmnet")
 
 LOWER = "lower"
 """The role of the claim on a device that the macvtap itself lies on."""
+
+WOKEN = "woken"
+"""The role in the shared mark of a device that a plug brought up."""
 
 
 def _no_macvtap(thing: Thing, owner: Owner, host: Host) -> str | None:
@@ -88,7 +99,13 @@ class Lower(Part):
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
         link = self._usable(owner, host)
         self._require_room(owner, link, host)
-        changes = wake(self.device, link)
+        changes: list[Operation] = []
+        if not link.up:
+            woken = shared_mark(WOKEN, self.device)
+            # First, because only the mark tells an unplug that the device was down.
+            if woken not in link.altnames:
+                changes.append(AddAltname(device=self.device, altname=woken))
+            changes.append(SetLink(device=self.device, attribute="up", value=True, before=False))
         # Last, because the removal of a macvtap can't be undone.
         claimed = self._claimed(owner, host)
         leaked = _leaked(self.device, self.address, owner.vif_id, host)
@@ -147,10 +164,20 @@ class Lower(Part):
     @classmethod
     def unused(cls, device: str, host: Host, leaving: Leaving) -> tuple[Unit, ...]:
         """Set a device down again that a plug brought up, and that only this VIF uses."""
+        link, woken = host.link(device), shared_mark(WOKEN, device)
+        if link is None or woken not in link.altnames or not leaving.uses_alone(device, host):
+            return ()
+        if link.master or host.addresses(device):
+            return ()
         units = [u for claim in host.claims(device) for u in cls.given_back(device, claim, host)]
-        leaving.going |= {o.device for u in units for o in u if isinstance(o, RemoveLeaked)}
-        down = asleep(device, host, leaving)
-        return (down,) if down else ()
+        leaked = {o.device for unit in units for o in unit if isinstance(o, RemoveLeaked)}
+        for name, other in host.links.items():
+            going = name in leaving.going or name in leaked
+            if other.lower == device and other.kind != "veth" and not going:
+                return ()
+        down = SetLink(device=device, attribute="up", value=False, before=True)
+        unmarked = RemoveAltname(device=device, altname=woken)
+        return ((down,), (unmarked,)) if link.up else ((unmarked,),)
 
     @classmethod
     def stacked(cls, device: str, claim: Mark, host: Host) -> Mapping[str, Link]:
