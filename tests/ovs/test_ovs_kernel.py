@@ -10,12 +10,15 @@ from oslo_config.fixture import Config
 
 from tests.ovs.databases import configuration
 from tests.ovs.datapaths import on_both_datapaths
+from tests.ovs.realhost import make_ovs_real
 from tests.ovs.vifs import IDS, ovs_vif
+from tests.planning import OVS
 from vifplug import Conflict, GenericVIFDriver, OVSDBError, PlugFailed
 from vifplug.switch import Order
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
+from vifplug.testing.realhost import prepare
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
 
@@ -27,6 +30,19 @@ def process(request: pytest.FixtureRequest, conf: Config) -> str:
     """Each process in turn, pinned by the option."""
     conf.config(group="vifplug_ovs", process=request.param)
     return str(request.param)
+
+
+def test_a_patch_that_vswitchd_has_lost_is_taken_again(
+    namespace: NetworkNamespace, ovs: OpenVSwitch, conf: Config, driver: GenericVIFDriver
+) -> None:
+    (case,) = (case for case in OVS if case.name == "own-bridge-patch-lost")
+    driver = prepare(case, conf, namespace)
+    make_ovs_real(case.host, ovs)
+    assert f"{driver.plan(None, case.vif)}\n" == case.expected()["plan.txt"]
+    assert driver.plug(None, case.vif).changed
+    assert not driver.check(None, case.vif)
+    assert driver.unplug(None, case.vif).changed
+    assert driver.list() == []
 
 
 @on_both_datapaths
