@@ -50,7 +50,8 @@ def test_a_wire_that_reads_a_file(plain: Made, tmp_path: Path) -> None:
     wrong = failures(found)
     assert (status, wrong.keys()) == (1, {3})
     assert "test_wire_only_computes" in wrong[3]
-    assert "open '/dev/null'" in wrong[3]
+    assert "open" in wrong[3]
+    assert "/dev/null" in wrong[3]
 
 
 def test_a_port_that_an_unplug_forgets(switched: Made, tmp_path: Path) -> None:
