@@ -122,7 +122,13 @@ def watching(vifplug: Shell, *words: str) -> Iterator[Watching]:
         address.unlink(missing_ok=True)
         manager.bind(str(address))
         vifplug.environment["NOTIFY_SOCKET"] = str(address)
-        found = Watching(vifplug.start("watch", "-f", "json", *words), manager)
+        # A background job ignores SIGINT, and a program that it starts inherits that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = vifplug.start("watch", "-f", "json", *words)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        found = Watching(process, manager)
         try:
             found.is_told("READY=1")
             yield found

@@ -200,9 +200,11 @@ def driving(conf: Config, relayd: Relayd) -> Iterator[GenericVIFDriver]:
             context = getattr(importlib.import_module(f"{WRONG}.privileged"), "context", None)
         if context:
             context.start(Method.FORK)
-        yield driver
-        if context:
-            context.stop()
+        try:
+            yield driver
+        finally:
+            if context:
+                context.stop()
 
 
 def served(driver: GenericVIFDriver, namespace: NetworkNamespace, text: str) -> str:
@@ -298,6 +300,9 @@ def test_the_command_list_prints_the_rest_and_exits_1(
     wrong({"snapshot": {LOAD: "        raise KeyError('licence')\n"}})
     with driving(conf, relayd) as driver:
         driver.plug(None, bridged())
-        arguments = argparse.Namespace(timeout=5.0, format="json")
+        arguments = argparse.Namespace(
+            timeout=5.0, format="json", tree=False, guest=None, bridge=None, orphaned=False,
+            drift=False,
+        )  # fmt: skip
         assert List(None, arguments).act(arguments) == 1  # type: ignore[no-untyped-call]
     assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [BRIDGED]

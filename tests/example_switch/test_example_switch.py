@@ -68,9 +68,9 @@ def test_the_example_imports_public_names_only(path: Path) -> None:
 
 
 @pytest.mark.unit
-def test_a_plugin_for_a_switch_takes_less_than_200_lines_of_code() -> None:
+def test_a_plugin_for_a_switch_takes_less_than_220_lines_of_code() -> None:
     """Without blank lines, comments, docstrings and imports."""
-    assert sum(lines_of_code(path) for path in sources()) < 200
+    assert sum(lines_of_code(path) for path in sources()) < 220
 
 
 def lines_of_code(path: Path) -> int:

@@ -68,11 +68,13 @@ def forked(*plugins: Plugin) -> Iterator[GenericVIFDriver]:
     """Return a driver whose daemons are forks of the test, and end them."""
     fork(*plugins)
     driver = GenericVIFDriver()
-    yield driver
-    driver.close()
-    # Each by itself, because the driver ends those only that it has asked for something.
-    for context in map(context_of, plugins):
-        context.stop()
+    try:
+        yield driver
+    finally:  # a daemon that is left has a thread here, and then no later one is a fork
+        driver.close()
+        # Each by itself, because the driver ends those only that it has asked for something.
+        for context in map(context_of, plugins):
+            context.stop()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from oslo_config import cfg
 from oslo_privsep.priv_context import Method
 
-from vifplug import DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
+from vifplug import Conflict, DeadlineExceeded, GenericVIFDriver, PlugFailed, PrivilegeError
 from vifplug.apply.plugging import CLEARING
 from vifplug.errors import UnplugFailed, VifplugError
 from vifplug.kernel.claims import ClaimsFolder
@@ -87,6 +87,8 @@ def _failed_plug(at: Scene, position: int, fault: str) -> str | None:
         case DeadlineExceeded() as error:
             assert (fault, error.outcome) == (LATE, "failed")
             return error.step
+        case Conflict() if fault == UNDONE:  # the look at the result misses what others build on
+            return str(error)
         case other:
             raise other
 
