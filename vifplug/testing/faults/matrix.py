@@ -87,8 +87,8 @@ def _failed_plug(at: Scene, position: int, fault: str) -> str | None:
         case DeadlineExceeded() as error:
             assert (fault, error.outcome) == (LATE, "failed")
             return error.step
-        case Conflict() if fault == UNDONE:  # the look at the result misses what others build on
-            return str(error)
+        case Conflict() as missed if fault == UNDONE:  # by the look at the result
+            return str(missed)
         case other:
             raise other
 
