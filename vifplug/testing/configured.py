@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -44,7 +45,21 @@ def configured(
         for plugin in plugins:
             config.register_opts(list(plugin.opts), group=plugin.group)
         GenericVIFDriver()
-        yield config
+        try:
+            yield config
+        finally:
+            _end_daemons()
+
+
+def _end_daemons() -> None:
+    """End the daemons of all plugins: an unplug may have asked one that no test has started.
+
+    A daemon that is left has a thread here. With a thread besides, no later daemon is a fork.
+    """
+    for name, module in [*sys.modules.items()]:
+        context = getattr(module, "context", None) if name.endswith(".privileged") else None
+        if isinstance(context, Context):
+            context.stop()
 
 
 def context_of(plugin: Plugin) -> Context:
@@ -70,7 +85,7 @@ def forked(*plugins: Plugin) -> Iterator[GenericVIFDriver]:
     driver = GenericVIFDriver()
     try:
         yield driver
-    finally:  # a daemon that is left has a thread here, and then no later one is a fork
+    finally:
         driver.close()
         # Each by itself, because the driver ends those only that it has asked for something.
         for context in map(context_of, plugins):
