@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 import pytest
+from oslo_config import cfg
 from oslo_config.fixture import Config
 from oslo_privsep.priv_context import Method
 
@@ -191,7 +192,7 @@ def wrong_vif() -> VIF:
 def driving(conf: Config, relayd: Relayd) -> Iterator[GenericVIFDriver]:
     """Return a driver that has read the broken plugin's options, as far as there are any."""
     with emptied(BridgePlugin) as driver:
-        with contextlib.suppress(VifplugError):
+        with contextlib.suppress(VifplugError, cfg.NoSuchGroupError):
             driver.registry.plugin("wrong", vif_id="-")
             conf.config(group=WRONG, socket=str(relayd.socket))
             driver = GenericVIFDriver()
