@@ -59,7 +59,8 @@ def test_an_isolated_guest_reaches_nobody_until_it_is_wired(
     driver, vif = GenericVIFDriver(), ovs_vif()
     start = configuration(br_int)
     assert driver.plug(None, vif).process == "manual"
-    assert configuration(br_int) == start + 1, "isolated from the moment on in which it is there"
+    # A lost race for the device asks the switch a second time.
+    assert configuration(br_int) - start in (1, 2)
     assert port_row(br_int, TAP) == DEAD
     with far_side(namespace, br_int, "br-int") as wire, TapEnd(namespace, TAP) as guest:
         assert not passes(guest, wire)
