@@ -12,6 +12,7 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.libvirts_tap import LibvirtsTap
+from tests.ovs.databases import configuration
 from tests.ovs.deadvlan import DEAD, FRAME, PAYLOAD, PLAIN, port_row, tagged
 from tests.ovs.vifs import IDS, ovs_vif
 from tests.processes import HANGS
@@ -98,7 +99,11 @@ def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its
     conf.config(group="vifplug_ovs", **{"process": "choose", **options})
     driver = GenericVIFDriver()
     vif = SOURCES[source].vif_of(AS_THEY_SAY[source](drivers))
-    assert driver.plug(None, vif).process == "manual"
+    start = configuration(br_int)
+    # Two, because a VIF that is alone races for its device, and may ask the switch twice.
+    plugged = driver.plug_all([(None, vif), (None, ovs_vif(2))])
+    assert getattr(plugged[0], "process", plugged[0]) == "manual"
+    assert configuration(br_int) == start + 1, "isolated from the moment on in which it is there"
     assert port_row(br_int, TAP) == row
     said = "dead VLAN 4095" if row == DEAD else ""
     assert driver.plan(None, vif).unwired == driver.check(None, vif).unwired == said
@@ -120,7 +125,7 @@ def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its
         assert not driver.plug(None, vif).changed
         assert not driver.check(None, vif)
         assert driver.check(None, vif).unwired == ""
-    driver.unplug_all([(None, vif), (None, other)], force=True)
+    driver.unplug_all([(None, vif), (None, other), (None, ovs_vif(2))], force=True)
 
 
 def test_the_port_that_libvirt_made_is_told_where_the_agent_has_taken_it_out(
