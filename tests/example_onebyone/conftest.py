@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
+from tests.thirdparty import installed
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace
 from vifplug.testing.configured import configured, emptied
@@ -32,7 +33,6 @@ IDS = ("0b6a9d0e-7a3c-4a6e-9d55-3f1f0a3c2b11", "1c7bae1f-8b4d-4b7f-8e66-4a2a1b4d
 TAP, TAP_1 = f"tap{IDS[0][:11]}", f"tap{IDS[1][:11]}"
 SOCKET = f"vhu{IDS[0][:11]}"
 BRIDGED = "2d8cbf20-9c5e-4c80-9f77-5b3b2c5e4d33"
-_INSTALL = ("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target")
 
 
 def vif_data(number: int = 0, *, ips: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
@@ -112,14 +112,7 @@ class Relayd:
 @pytest.fixture(scope="session")
 def distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which pip has installed the example."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
-    shutil.copytree(HERE / PACKAGE, source / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(HERE / name, source)
-    command = (sys.executable, *_INSTALL, str(target), str(source))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    return installed(HERE, PACKAGE, tmp_path_factory.mktemp(PACKAGE))
 
 
 @pytest.fixture
