@@ -24,6 +24,7 @@ from vifplug.parts import (
     Part,
     Uplink,
     Vlan,
+    changes_mtu,
     claimed_mtu,
     vlan_device,
 )
@@ -221,9 +222,7 @@ def _fixed_mtu(
 ) -> tuple[Part, ...]:
     """Return the part by which a bridge of others keeps the MTU that the VIF's would change."""
     link = _of_others(host, bridge)
-    if link is None or mtu is None or mtu == link.mtu:
-        return ()
-    if mtu > link.mtu and any(name != tap for name in host.ports(bridge)):
+    if link is None or mtu is None or not changes_mtu(bridge, link.mtu, tap, mtu, host):
         return ()
     other = host.link(uplink) if uplink else None
     joins = uplink if other and other.master != bridge else None

@@ -7,7 +7,7 @@ it is un-made. All of it is pure.
 """
 
 from vifplug.model.mark import UPLINK, VLAN_DEVICE
-from vifplug.parts.bridge import Bridge, BridgePort
+from vifplug.parts.bridge import Bridge, BridgePort, changes_mtu
 from vifplug.parts.claim import BRIDGED, Claim, claimed_mtu
 from vifplug.parts.guest import GuestTap
 from vifplug.parts.mtu import FixedMtu
@@ -62,6 +62,7 @@ __all__ = [
     "Uplink",
     "Vlan",
     "build",
+    "changes_mtu",
     "claimed_mtu",
     "drift",
     "fresh",

@@ -143,6 +143,15 @@ def _most_mtu(bridge: str, host: Host) -> int:
     return link.mtu if link else MTU.most
 
 
+def changes_mtu(bridge: str, at: int, device: str, mtu: int, host: Host) -> bool:
+    """Whether the kernel may give a bridge of MTU ``at`` that of a port, ``mtu``.
+
+    It does where nothing has set the bridge's own MTU. A port with a larger one raises a bridge
+    that has no other port.
+    """
+    return mtu < at or (mtu > at and not host.ports(bridge).keys() - {device})
+
+
 def has_ipv6(device: str, host: Host) -> bool:
     """Whether the host has an IPv6 address on a device, beyond the link-local ones."""
     link = host.link(device)

@@ -12,6 +12,7 @@ from vifplug.model.host import Host
 from vifplug.model.mark import Owner, shared_mark
 from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
+from vifplug.parts.bridge import changes_mtu
 from vifplug.parts.part import Part
 from vifplug.parts.roles import BRIDGE, Role
 from vifplug.parts.tap import is_its_tap
@@ -24,7 +25,7 @@ _USUAL = 1500
 class FixedMtu(Part):
     """A bridge of others keeps its MTU when a tap with another one joins.
 
-    The kernel gives a bridge the least MTU of its ports, until somebody has set the bridge's own.
+    The kernel gives a bridge the least MTU of its ports, until a program has set its own.
     ``device`` is the tap, which libvirt or another part makes, and ``mtu`` the tap's. ``at`` is the
     bridge's MTU as it was when the VIF was planned. ``uplink`` joins the bridge in the same plug:
     the bridge has no larger MTU than that.
@@ -54,7 +55,7 @@ class FixedMtu(Part):
         if bridge is None or bridge.kind != "bridge":
             return ()
         at = self._kept(bridge.mtu, host)
-        if at == self.mtu or (at < self.mtu and self._has_others(host)):
+        if not changes_mtu(self.bridge, at, self.device, self.mtu, host):
             return ()
         if shared_mark("bridge", self.bridge) in bridge.altnames or self._is_fixed(owner, host):
             return ()
@@ -77,10 +78,6 @@ class FixedMtu(Part):
         # The kernel gave it no larger MTU than this by itself.
         most = min((port.mtu for name, port in ports if name != self.device), default=_USUAL)
         return min(max(now, min(self.at, most)), uplink.mtu if uplink else MTU.most)
-
-    def _has_others(self, host: Host) -> bool:
-        """Whether the bridge has other ports: a tap with a larger MTU does not raise it then."""
-        return any(name != self.device for name in host.ports(self.bridge))
 
     def _is_fixed(self, owner: Owner, host: Host) -> bool:
         """Whether the bridge's MTU is set, as far as anybody can tell: the kernel does not."""

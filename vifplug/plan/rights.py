@@ -25,7 +25,7 @@ from vifplug.model.mark import Owner, is_anothers_name, is_derived, shared_mark
 from vifplug.model.thing import Thing
 from vifplug.operations.links import SetLink, SetLinks
 from vifplug.operations.operation import Operation
-from vifplug.parts.bridge import BridgePort
+from vifplug.parts.bridge import BridgePort, changes_mtu
 from vifplug.parts.part import Part
 from vifplug.parts.roles import Role
 from vifplug.parts.tap import Tap, takes_address
@@ -82,11 +82,12 @@ def _require_bridge_kept(
         has = f"the MAC address {port.address}" if port.address else "a random MAC address"
         found = f"has {has}, which {name} would take"
         raise Conflict(owner.vif_id, operation.device, found, f"a higher one than {bridge.address}")
-    alone = mtu > bridge.mtu and not set(host.ports(str(name))) - {operation.device}
-    if not (mtu < bridge.mtu or alone) or _sets_mtu(str(name), before):
+    if not changes_mtu(str(name), bridge.mtu, operation.device, mtu, host):
+        return
+    if _sets_mtu(str(name), before):
         return
     # A port with less, or an only port with more, shows that the bridge has its own MTU.
-    if joins or not (port.mtu < bridge.mtu or (alone and port.mtu > bridge.mtu)):
+    if joins or not (port.mtu < bridge.mtu or min(port.mtu, mtu) > bridge.mtu):
         found = f"would give {name}, which others made, the MTU {mtu}"
         raise Conflict(owner.vif_id, operation.device, found, f"{bridge.mtu}, the bridge's")
 
