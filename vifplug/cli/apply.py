@@ -15,12 +15,12 @@ from typing import Any
 from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED
-from vifplug.cli.command import BLANK, LONGEST, problem
+from vifplug.cli.command import BLANK, LONGEST, add_timeout, problem
 from vifplug.cli.folder import read_folder
 from vifplug.cli.plan import steps_of
 from vifplug.cli.plug import MANY
 from vifplug.cli.reading import Given
-from vifplug.cli.vifs import VIFCommand, add_host, add_move, add_timeout, did, row
+from vifplug.cli.vifs import VIFCommand, add_host, add_move, did, row
 from vifplug.driver import Outcomes, Result
 from vifplug.errors import VifplugError
 from vifplug.model.vif import VIF

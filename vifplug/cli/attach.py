@@ -7,6 +7,7 @@ import argparse
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from vifplug.cli.domain import GuestCommand
@@ -56,15 +57,7 @@ class Attach(GuestCommand):
             for kind in self.guest.kinds:
                 changed = self._handed(each, kind, undo) or changed
             undo.pop_all()
-        return Result(
-            id=vif.id,
-            vif_type=vif.vif_type,
-            process=outcome.process,
-            changed=changed,
-            devices=outcome.devices,
-            made=outcome.made,
-            removed=outcome.removed,
-        )
+        return replace(outcome, changed=changed)
 
     def _handed(self, each: splice.Wanted, kind: Kind, undo: ExitStack) -> bool:
         """Give the VIF to one of the guest's domains; return whether that has changed."""

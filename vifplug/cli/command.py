@@ -96,6 +96,12 @@ def seconds(text: str) -> float:
     return value
 
 
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that take their time."""
+    words = "how long it may take, instead of the configured timeout"
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+
+
 class Command(cliff.command.Command):
     """A command. ``act`` does it and returns the exit status."""
 

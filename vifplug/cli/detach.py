@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
-from vifplug.cli.command import seconds
+from vifplug.cli.command import add_timeout
 from vifplug.cli.domain import connected
+from vifplug.cli.ids import SHORTEST, the_one
 from vifplug.cli.vifs import VIFCommand
 from vifplug.domains import LIVE, Domains, Guest, Kind
 from vifplug.driver import GenericVIFDriver
-from vifplug.errors import NO_VIF, InUse, InvalidVIF, LibvirtError, VifplugError, shown
+from vifplug.errors import InUse, LibvirtError, VifplugError
 from vifplug.guest import splice
 from vifplug.model.vif import VIF
 from vifplug.result import Outcomes, Result
 from vifplug.sources import libvirt, metadata
 from vifplug.sources.domain import Domain
-
-_SHORTEST = 4
 
 
 class Detach(VIFCommand):
@@ -30,10 +30,9 @@ class Detach(VIFCommand):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "the guest's name, or its UUID, as libvirt knows it"
         parser.add_argument("guest", metavar="GUEST", help=words)
-        words = f"a VIF's id, or its first {_SHORTEST} or more characters"
+        words = f"a VIF's id, or its first {SHORTEST} or more characters"
         parser.add_argument("ids", nargs="+", metavar="ID", help=words)
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
 
     def act(self, arguments: argparse.Namespace) -> int:
         self.files = {}
@@ -62,13 +61,7 @@ class Detach(VIFCommand):
             changed = self._taken(vif_id, kind) or changed
         outcome = self._unplugged(vif_id, vif)
         if isinstance(outcome, Result) and changed and not outcome.changed:
-            return Result(
-                id=vif_id,
-                vif_type=outcome.vif_type,
-                process=outcome.process,
-                changed=True,
-                devices=outcome.devices,
-            )
+            return replace(outcome, changed=True)
         return outcome
 
     def _taken(self, vif_id: str, kind: Kind) -> bool:
@@ -120,12 +113,5 @@ def _whole(start: str, guest: str, every: Mapping[Kind, Domain]) -> str:
     """Return the one id of a guest's VIFs with this start. Raises InvalidVIF."""
     known = {entry.id for domain in every.values() for entry in metadata.entries(domain)}
     known |= {vif_id for domain in every.values() for vif_id in libvirt.aliased(domain)}
-    found = [vif_id for vif_id in known if vif_id.startswith(start.lower())]
-    if len(start) < _SHORTEST or len(found) != 1:
-        allowed = f"the start of one of {guest}'s VIFs: {_list(sorted(known))}"
-        raise InvalidVIF(NO_VIF, "id", shown(start), allowed)
-    return found[0]
-
-
-def _list(ids: Sequence[str]) -> str:
-    return ", ".join(ids) or "it has none"
+    allowed = f"the start of one of {guest}'s VIFs: {', '.join(sorted(known)) or 'it has none'}"
+    return the_one(start, sorted(known), allowed=allowed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,6 +28,14 @@ def instance_of(domain: Domain) -> Mapping[str, Any]:
     """Return a guest as the instance of its VIFs."""
     found = {"name": domain.name, "uuid": domain.uuid}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def wanted_of(wired: Iterable[Wired], known: Mapping[str, VIF]) -> list[splice.Wanted]:
+    """Return VIFs with their interfaces; ``known`` are those that the domain has, by id."""
+    return [
+        splice.Wanted(vif=each.vif, interface=each.wiring.interface, before=known.get(each.vif.id))
+        for each in wired
+    ]
 
 
 def connected(timeout: float | None) -> AbstractContextManager[Domains]:
@@ -74,12 +82,7 @@ class GuestCommand(VIFCommand):
 
     def wanted(self) -> list[splice.Wanted]:
         """Return the VIFs with their interfaces. Raises as :attr:`good`."""
-        return [
-            splice.Wanted(
-                vif=each.vif, interface=each.wiring.interface, before=self.known.get(each.vif.id)
-            )
-            for each in self.good
-        ]
+        return wanted_of(self.good, self.known)
 
     def require_no_other(self, vifs: Sequence[VIF]) -> None:
         """Raise Invalid for VIFs that another guest of this host has."""

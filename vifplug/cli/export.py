@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vifplug.cli import DONE, FAILED
-from vifplug.cli.command import Command, seconds
+from vifplug.cli.command import Command, add_timeout
 from vifplug.cli.domain import connected
 from vifplug.domains import LIVE, Guest
 from vifplug.errors import InvalidVIF, VifplugError
@@ -29,8 +29,7 @@ class Export(Command):
         parser.add_argument("--guest", action="append", metavar="G", help=words)
         words = "write a file GUEST.json for each guest into DIR, instead of one list"
         parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=words)
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
 
     def act(self, arguments: argparse.Namespace) -> int:
         every: dict[str, list[dict[str, Any]]] = {}

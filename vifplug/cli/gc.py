@@ -11,11 +11,11 @@ from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import BLANK, Command, failed, problem, seconds
 from vifplug.cli.keeping import read_ids
 from vifplug.cli.reading import Invalid
+from vifplug.cli.vifs import add_source
 from vifplug.driver import GenericVIFDriver
 from vifplug.plan.inventory import Collected
 from vifplug.plan.removal import Removal
 from vifplug.result import Result
-from vifplug.sources import SOURCES
 
 
 class Gc(Command):
@@ -30,8 +30,7 @@ class Gc(Command):
         kept.add_argument("--keep", action="append", default=[], metavar="FILE", help=words)
         words = "keep the VIFs of this host's guests: running, shut off or saved"
         kept.add_argument("--libvirt", action="store_true", help=words)
-        words = "whose model FILE holds, if not ours"
-        parser.add_argument("--from", dest="source", choices=tuple(SOURCES), help=words)
+        add_source(parser)
         words = "also what os-vif, Nova and libvirt left; needs --keep or --libvirt"
         parser.add_argument("--foreign", action="store_true", help=words)
         words = "also where nothing of this host is kept"

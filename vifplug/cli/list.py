@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from vifplug.cli import DONE, FAILED
-from vifplug.cli.command import Command, seconds
+from vifplug.cli.command import Command, add_timeout
 from vifplug.cli.streams import printable
 from vifplug.driver import GenericVIFDriver
 from vifplug.plan.inventory import Inventory
@@ -27,8 +27,7 @@ class List(Command):
     """Print what this host has plugged: a table of VIFs, then unused devices of ours."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
         words = "print a tree of bridges, VIFs and their devices"
         parser.add_argument("--tree", action="store_true", help=words)
         parser.add_argument("--guest", help="only the VIFs of this guest, by its name or uuid")

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from vifplug.cli import DONE, FAILED
-from vifplug.cli.command import Command, seconds
+from vifplug.cli.command import Command, add_timeout
 from vifplug.driver import GenericVIFDriver
 from vifplug.errors import VifplugError
 from vifplug.watching.metrics import Metrics
@@ -32,8 +32,7 @@ class MetricsCommand(Command):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "write this file in one step instead, as for node_exporter's textfile collector"
         parser.add_argument("-o", "--output", metavar="FILE", help=words)
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
 
     def act(self, arguments: argparse.Namespace) -> int:
         metrics = Metrics(GenericVIFDriver(), timeout=arguments.timeout)

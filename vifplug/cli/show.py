@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from vifplug.cli import DONE, FAILED
-from vifplug.cli.command import Command, seconds
+from vifplug.cli.command import Command, add_timeout
 from vifplug.cli.ids import the_one
 from vifplug.cli.list import warn_of
 from vifplug.cli.streams import printable
@@ -23,8 +23,7 @@ class Show(Command):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "the VIF's id, or its first 4 or more characters"
         parser.add_argument("id", metavar="ID", help=words)
-        words = "how long it may take, instead of the configured timeout"
-        parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+        add_timeout(parser)
 
     def act(self, arguments: argparse.Namespace) -> int:
         driver = GenericVIFDriver()

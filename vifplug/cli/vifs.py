@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from vifplug.cli import DONE, FAILED, REFUSED
-from vifplug.cli.command import BLANK, Command, failed, problem, seconds
+from vifplug.cli.command import BLANK, Command, add_timeout, failed, problem
 from vifplug.cli.reading import Given, Invalid, Rejected, read_vifs
 from vifplug.driver import GenericVIFDriver, Result, View
 from vifplug.errors import InvalidVIF, PluginFailed, VifplugError
@@ -35,10 +35,10 @@ def add_move(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--move", action="store_true", help=words)
 
 
-def add_timeout(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the commands that take their time."""
-    words = "how long it may take, instead of the configured timeout"
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=words)
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands whose files may hold another system's model."""
+    words = "whose model FILE holds, if not ours"
+    parser.add_argument("--from", dest="source", choices=tuple(SOURCES), help=words)
 
 
 def add_host(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +66,7 @@ class VIFCommand(Command):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         words = "VIFs as JSON, one object or a list; - is standard input"
         parser.add_argument("files", nargs=self.needs_files, metavar="FILE", help=words)
-        words = "whose model FILE holds, if not ours"
-        parser.add_argument("--from", dest="source", choices=tuple(SOURCES), help=words)
+        add_source(parser)
         add_timeout(parser)
         if self.tells_host:
             add_host(parser)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from vifplug.cli import DONE, FAILED, REFUSED
-from vifplug.cli.domain import instance_of
+from vifplug.cli.domain import instance_of, wanted_of
 from vifplug.cli.reading import STDIN, Given, Invalid, Rejected, read_domain, read_raw
 from vifplug.cli.vifs import VIFCommand
 from vifplug.errors import InvalidVIF, VifplugError
@@ -68,13 +68,7 @@ class Xml(VIFCommand):
         self, domain: Domain, wired: Sequence[Wired], arguments: argparse.Namespace
     ) -> None:
         """Print the domain with the VIFs. Raises Invalid."""
-        before = libvirt.known(domain)
-        wanted = [
-            splice.Wanted(
-                vif=each.vif, interface=each.wiring.interface, before=before.get(each.vif.id)
-            )
-            for each in wired
-        ]
+        wanted = wanted_of(wired, libvirt.known(domain))
         errors = []
         for each in wanted:
             try:
