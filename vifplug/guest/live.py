@@ -61,7 +61,7 @@ class GuestInterface:
     @property
     def xml(self) -> str:
         """The interface as text."""
-        from lxml import etree  # whoever has the element has it imported
+        from lxml import etree  # the element is of lxml, which is imported by then
 
         # Anew, because the domain's own indentation is in the element.
         element = etree.fromstring(etree.tostring(self.element, with_tail=False))

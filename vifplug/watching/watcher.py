@@ -70,7 +70,7 @@ class _Repairs:
     def after(cls, before: _Repairs | None, now: float, *, failed: bool) -> _Repairs:
         """Return it with one more repair, at a time.
 
-        The first few are done at once. Whoever undoes each repair is not fought without an end.
+        The first few are done at once. Later ones wait, because another program may undo each.
         """
         follows = before is not None and now < before.until + _LONGEST_PAUSE
         number = before.number + 1 if before and follows else 1
@@ -275,7 +275,7 @@ class Watcher:
                 error = dataclasses.replace(finding, error=outcome)
                 self._tell(Event(kind=FAILED, finding=error))
             return
-        # Once more, because who undoes it at once may leave no difference for a switch's watch.
+        # Once more, because a program may undo it so soon that a switch's watch sees no change.
         self._later[finding.vif_id] = now + _BUSY
         self.counts.mended += outcome.changed
         self._forget(finding.vif_id)
