@@ -159,6 +159,8 @@ def test_the_vlan_of_a_bridge_is_that_of_its_uplink_and_both_go_unused(
     namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
     namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire")
+    # An uplink that was down stays up (docs/vif-types.md): this one is up before.
+    namespace.ip("link", "set", "eth1", "up")
     namespace.ip("link", "set", "wire", "up")
     before = namespace.everything()
     vif = bridge_vif(0, interface="eth1", vlan=7, should_create_vlan=True)
