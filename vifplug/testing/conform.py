@@ -72,14 +72,22 @@ def main(arguments: argparse.Namespace) -> int:
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print(f"vifplug: -k {arguments.k} selects no test", file=sys.stderr)
         return 2
-    rows: list[Any] = [row.to_dict() for row in run.table.rows.values()]
-    if arguments.format == "json":
-        print(json.dumps(rows, indent=2))
-        for each in run.table.broken:
-            print(f"vifplug: {each}", file=sys.stderr)
-    else:
-        run.table.print()
+    try:
+        _print(run.table, arguments.format)
+        sys.stdout.flush()
+    except BrokenPipeError:  # head has read enough. Python would complain of the rest at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0 if run.table.well else 1
+
+
+def _print(table: Table, form: str) -> None:
+    if form != "json":
+        table.print()
+        return
+    rows: list[Any] = [row.to_dict() for row in table.rows.values()]
+    print(json.dumps(rows, indent=2))
+    for each in table.broken:
+        print(f"vifplug: {each}", file=sys.stderr)
 
 
 if __name__ == "__main__":
