@@ -36,7 +36,11 @@ _LEFT_OUT = (
     "drivers/gpu/*.[ch]", "drivers/media/*.[ch]", "sound/*.[ch]", "tools/testing/*", "*.rst",
     "*.yaml", "*.dts*", "drivers/net/ethernet/*.[ch]", "drivers/net/wireless/*.[ch]",
 )  # fmt: skip
-_CURRENT = {"linux-image-amd64": "linux-image-", "linux-source": "linux-source-"}
+_CURRENT = {
+    "linux-image-amd64": "linux-image-",
+    "linux-image-cloud-amd64": "linux-image-",
+    "linux-source": "linux-source-",
+}
 """Debian's names for its current kernel and its source, and how those begin that they mean."""
 
 _CONFIG = Path(__file__).with_name("uml.config")
@@ -364,6 +368,13 @@ def debian_kernel() -> DebianKernel:
     return DebianKernel(root, modules.name)
 
 
+def cloud_kernel() -> DebianKernel:
+    """Return Debian's kernel for guests, which has few drivers and boots twice as fast."""
+    with _cached("cloud", _fill_cloud) as root:
+        (modules,) = (root / "lib/modules").iterdir()
+    return DebianKernel(root, modules.name)
+
+
 def _qemu(folder: Path) -> _Machine:
     kernel = debian_kernel()
     modules = kernel.root / "lib/modules" / kernel.version
@@ -422,7 +433,15 @@ def _fill_igb(root: Path) -> None:
 
 
 def _fill_qemu(root: Path) -> None:
-    _unpack(_release(), root, "linux-image-amd64")
+    _fill_debian(root, "linux-image-amd64")
+
+
+def _fill_cloud(root: Path) -> None:
+    _fill_debian(root, "linux-image-cloud-amd64")
+
+
+def _fill_debian(root: Path, name: str) -> None:
+    _unpack(_release(), root, name)
     (modules,) = (root / "lib/modules").iterdir()
     _said("depmod", "-b", str(root), modules.name)
 

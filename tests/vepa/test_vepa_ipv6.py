@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel import machine
+from tests.linux import BOOTS_WITHIN, Linux
 from tests.vepa.vifs import direct_vif
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import IndexRange, Libvirt, NetworkNamespace, veth
@@ -19,21 +19,6 @@ from vifplug.testing.configured import configured, emptied
 from vifplug_vepa.macvtap import MacvtapPlugin
 
 INIT = Path(__file__).with_name("guest.sh")
-BOOTS_WITHIN = 120
-"""Seconds until a guest without KVM, on a busy machine, has surely booted."""
-
-DOMAIN = """\
-<domain type='qemu'>
-  <name>linux</name><memory unit='MiB'>160</memory><vcpu>1</vcpu>
-  <os>
-    <type arch='x86_64' machine='pc'>hvm</type>
-    <kernel>{kernel}</kernel><initrd>{initrd}</initrd>
-    <cmdline>quiet nokaslr mitigations=off net.ifnames=0</cmdline>
-  </os>
-  <features><acpi/></features>
-  <devices><controller type='usb' model='none'/><memballoon model='none'/>{interfaces}</devices>
-</domain>
-"""
 STATIC = [[f"2001:db8:{card}::{host}" for host in (53, 54, 55, 56)] for card in (0, 1)]
 """The guest's addresses, by its card. A macvtap may pass the group of one of them by chance."""
 
@@ -78,8 +63,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(indexes: IndexRange, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    kernel, folder = machine.debian_kernel(), tmp_path_factory.mktemp("linux")
-    machine.make_initramfs(folder / "initrd", kernel, INIT, ("virtio_pci", "virtio_net"))
+    folder = tmp_path_factory.mktemp("linux")
+    linux = Linux.made(folder, INIT)
     vifs = [direct_vif(), direct_vif(number=1, details={"trusted": True})]
     with (
         NetworkNamespace(enter=True, ifindex_from=indexes.first) as host,
@@ -97,8 +82,8 @@ def site(indexes: IndexRange, tmp_path_factory: pytest.TempPathFactory) -> Itera
             for vif in vifs:
                 driver.plug(None, vif)
             interfaces = "".join(driver.get_config(None, vif).to_xml() for vif in vifs)
-            words = {"kernel": kernel.image, "initrd": folder / "initrd", "interfaces": interfaces}
-            libvirt.virsh("define", "--validate", "/dev/stdin", input=DOMAIN.format_map(words))
+            domain = linux.domain("linux", interfaces)
+            libvirt.virsh("define", "--validate", "/dev/stdin", input=domain)
             libvirt.virsh("start", "linux")
             found = Site(far, host, driver, vifs)
             assert not found.unanswered(("198.51.100.53", "198.51.101.53"), BOOTS_WITHIN)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ if [ "$3" = qemu ] && [ -e /dev/kvm ]; then
     mount --bind /run/no-kvm /dev/kvm
     mount -o remount,bind,ro /dev/kvm
 fi
-shift 3
+[ -z "$4" ] || hostname "$4"
+shift 4
 echo "$pid"
 # Again after a restart: the guests are tini's then, and go on.
 exec tini -s -- sh -c 'while "$@"; do :; done' sh "$@" >&2
@@ -67,6 +68,22 @@ stdio_handler = "file"
 namespaces = []
 cgroup_controllers = []
 remember_owner = 0
+"""
+
+# The loop may start no libvirtd yet. Each process but it and the first ends, and /run is empty.
+_CUT = """
+read -r daemon </run/libvirtd.pid
+read -r _ _ _ loop _ <"/proc/$daemon/stat"
+kill -STOP "$loop"
+kill "$daemon"
+while read -r _ _ state _ <"/proc/$daemon/stat" && [ "$state" != Z ]; do sleep 0.02; done
+for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    case $pid in 1 | "$loop" | "$daemon" | $$) ;; *) kill -KILL "$pid" 2>/dev/null ;; esac
+done
+find /run -mindepth 1 -xdev ! -type d -delete
+find /run -mindepth 1 -xdev ! -path /run/lock -delete
+echo "$loop"
 """
 
 _LIBVIRTD_CONF = """\
@@ -125,12 +142,15 @@ class Libvirt(PlainFixture):
         *,
         environment: Mapping[str, str] | None = None,
         kvm: bool = False,
+        hostname: str = "",
     ) -> None:
         """``environment`` is added to libvirtd's, and to that of what it starts.
 
-        ``kvm``: guests run with it; the machine must have a usable /dev/kvm.
+        ``kvm``: guests run with it; the machine must have a usable /dev/kvm. ``hostname``: the
+        host's name, if it is not the machine's; libvirt migrates between hosts of two names only.
         """
         super().__init__()
+        self._hostname = hostname
         self._virt_type = "kvm" if kvm else "qemu"
         self._namespace = namespace
         self._environment = dict(environment or {})
@@ -143,9 +163,10 @@ class Libvirt(PlainFixture):
         self.addCleanup(said.close)
         argv = ["setpriv", "--pdeathsig", "KILL",
                 "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+                "--uts",
                 "sh", "-euc", _HOLD, "sh",
                 _QEMU_CONF, _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4()), self._virt_type,
-                sys.executable, "-IS", netlink_port.__file__,
+                self._hostname, sys.executable, "-IS", netlink_port.__file__,
                 "libvirtd", "--pid-file", "/run/libvirtd.pid"]  # fmt: skip
         with self._namespace.entered():
             holder = subprocess.Popen(
@@ -284,12 +305,27 @@ class Libvirt(PlainFixture):
         """End libvirtd and start it again, while the guests run on."""
         before = self._daemon()
         self.run("kill", before)
+        self._wait_for_another(before)
+
+    def _wait_for_another(self, before: str) -> None:
+        """Wait until a libvirtd answers that is not the one of before."""
         deadline = time.monotonic() + _STARTS_WITHIN
         while time.monotonic() < deadline:
             if self._daemon() not in ("", before) and self._answers():
                 return
             time.sleep(0.05)
         raise RuntimeError(f"libvirtd did not start again: {self.log}")
+
+    @contextlib.contextmanager
+    def powered_off(self) -> Iterator[None]:
+        """Have the guests and libvirtd gone and /run empty, as after a power cut, for a block.
+
+        No hook is called. libvirtd starts anew at the end of the block, as at a host's boot.
+        """
+        loop = self.run("sh", "-c", _CUT).stdout.strip()
+        yield
+        self.run("kill", "-CONT", loop)
+        self._wait_for_another("")
 
     def reload(self) -> None:
         """Have libvirtd read its configuration and its hooks again."""

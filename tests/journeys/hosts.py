@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hypervisor with an Open vSwitch, an operator at its shell, and the network around it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.domains.conftest import Host
+from vifplug.testing import Libvirt, NetworkNamespace, OpenVSwitch, veth
+from vifplug.testing.claims import every_claim, without_tokens
+from vifplug.testing.openvswitch import SERVER, SWITCH
+from vifplug.testing.shell import COMMAND
+
+ENOUGH = 90.0
+"""Seconds within which a busy machine surely has done anything but boot a guest."""
+
+# A device that is made again has others.
+_OF_THE_DEVICE = ("ifindex", "link_index", "link_netnsid", "address", "permaddr")
+
+
+class Hypervisor(Host):
+    """A host whose eth1 is the uplink of a bridge, and whose eth2 is a port of br-int."""
+
+    def __init__(
+        self, net: NetworkNamespace, libvirt: Libvirt, folder: Path, ovs: OpenVSwitch
+    ) -> None:
+        super().__init__(net, libvirt, folder)
+        self.ovs = ovs
+        self.configure("vifplug_ovs", ovsdb_connection=ovs.endpoint, datapath_type="netdev")
+        self.configure("vifplug", timeout=60)
+
+    def shell(self, *words: str, status: int = 0) -> str:
+        """Run a command as the operator, print both, and return what it printed."""
+        command = words
+        if words[0] == "vifplug":
+            command = (COMMAND, "--config-file", str(self.config), *words[1:])
+        done = self.libvirt.run(*command, check=False, timeout=300)
+        said = done.stdout + done.stderr
+        print(f"# {' '.join(words)}\n{said.rstrip()}")
+        assert done.returncode == status, said
+        return said
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is set in the kernel and in Open vSwitch, and all claims."""
+        dump = without_tokens(self.net.everything())
+        links = {
+            name: {key: value for key, value in link.items() if key not in _OF_THE_DEVICE}
+            for name, link in dump["links"].items()
+        }
+        with self.net.entered():
+            claims = every_claim(self.libvirt.root / "run/vifplug")
+        return {**dump, "links": links, "claims": claims, "ovs": self.ovs.everything()}
+
+    @contextlib.contextmanager
+    def rebooted(self, wire: Callable[[], None]) -> Iterator[None]:
+        """Have the host without guests, devices and /run for a block, as a boot finds it.
+
+        ``wire`` lays the host's wires again. libvirtd starts at the end of the block.
+        """
+        with self.libvirt.powered_off():
+            for name in (SWITCH, SERVER):
+                self.ovs.kill(name)
+            for name in self.devices():
+                self.net.run("ip", "link", "del", name, check=False)
+            wire()
+            for name in (SERVER, SWITCH):
+                self.ovs.start(name)
+            yield
+
+
+def wired(host: NetworkNamespace, far: NetworkNamespace, *, suffix: str = "") -> None:
+    """Lay the wires of a host's eth1 and eth2."""
+    for name in ("eth1", "eth2"):
+        veth(host, name, far, f"{name}{suffix}")
+
+
+def soon(true: Callable[[], object], within: float = ENOUGH) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, true
+        time.sleep(0.1)
+
+
+def answers(far: NetworkNamespace, *addresses: str, within: float = ENOUGH) -> None:
+    """Wait until each address answers a ping."""
+    for address in addresses:
+        soon(functools.partial(_answers, far, address), within)
+
+
+def _answers(far: NetworkNamespace, address: str) -> bool:
+    done = far.run("ping", "-n", "-c", "1", "-W", "1", address, check=False)
+    return done.returncode == 0
+
+
+@contextlib.contextmanager
+def counted(far: NetworkNamespace, addresses: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Ping addresses five times a second; after the block, the pings sent and lost by address."""
+    found: dict[str, str] = {}
+    with far.entered():
+        pings = {
+            address: subprocess.Popen(("ping", "-n", "-i", "0.2", "-q", address),
+                                      stdout=subprocess.PIPE, text=True)
+            for address in addresses
+        }  # fmt: skip
+    try:
+        yield found
+    finally:
+        for address, ping in pings.items():
+            ping.send_signal(signal.SIGINT)
+            said, _ = ping.communicate(timeout=30)
+            sent, received = (int(said.split(word)[0].split()[-1])
+                              for word in (" packets transmitted", " received"))  # fmt: skip
+            found[address] = f"{sent - received} of {sent} pings lost"
