@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
 # make unit: what needs neither root nor a daemon, in a minute.
+# make journeys: a guest's day and its migrations, with all that the commands print (ROUNDS=).
 # make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint lowest fuzz bench clean
+.PHONY: demo test unit lint lowest journeys fuzz bench clean
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -36,6 +37,12 @@ fuzz:
 	@tools/install .tox/tox tox
 	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
 	@.tox/py3/bin/python -m tests.fuzz --count $(or $(COUNT),100000) $(if $(SEED),--seed $(SEED))
+
+journeys:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@VIFPLUG_ROUNDS=$(or $(ROUNDS),10) .tox/py3/bin/pytest -s tests/journeys
 
 bench: .venv/bench
 	@.venv/bin/python -P bench

@@ -36,15 +36,15 @@ class Hypervisor(Host):
         self.configure("vifplug_ovs", ovsdb_connection=ovs.endpoint, datapath_type="netdev")
         self.configure("vifplug", timeout=60)
 
-    def shell(self, *words: str, status: int = 0) -> str:
+    def shell(self, *words: str) -> str:
         """Run a command as the operator, print both, and return what it printed."""
         command = words
         if words[0] == "vifplug":
             command = (COMMAND, "--config-file", str(self.config), *words[1:])
         done = self.libvirt.run(*command, check=False, timeout=300)
         said = done.stdout + done.stderr
-        print(f"# {' '.join(words)}\n{said.rstrip()}")
-        assert done.returncode == status, said
+        print(f"# {' '.join(words)}\n{said.strip()}".replace(f"{self.folder}/", ""))
+        assert done.returncode == 0, said
         return said
 
     def state(self) -> dict[str, Any]:

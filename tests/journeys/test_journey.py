@@ -112,9 +112,11 @@ def test_a_guests_journey(site: Site, linux: Linux) -> None:
 
     host.shell("virsh", "save", "web1", SAVED)
     assert host.state() == unplugged
+    host.shell("vifplug", "list")
     host.shell("virsh", "restore", SAVED)
     assert site.joined(FIRST)
     answers(far, first)
+    host.shell("vifplug", "list")
     pid = guest.pid
 
     site.part(FIRST)
@@ -127,6 +129,8 @@ def test_a_guests_journey(site: Site, linux: Linux) -> None:
     os.kill(pid, signal.SIGKILL)
     soon(lambda: "crashed" in host.libvirt.virsh("domstate", "--reason", "web1"))
     soon(lambda: host.state() == unplugged)
+    host.shell("virsh", "domstate", "--reason", "web1")
+    host.shell("vifplug", "list")
 
     host.shell("virsh", "autostart", "web1")
     host.shell("virsh", "start", "web1")
@@ -140,6 +144,7 @@ def test_a_guests_journey(site: Site, linux: Linux) -> None:
     soon(lambda: "running" in host.libvirt.virsh("domstate", "web1"))
     assert site.joined(FIRST)
     answers(far, first, within=BOOTS_WITHIN)
+    host.shell("vifplug", "list")
 
     host.shell("virsh", "destroy", "web1")
     host.shell("vifplug", "attach", "web1", eth1)
