@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import subprocess
 import time
@@ -20,6 +21,9 @@ from vifplug.testing.shell import COMMAND
 
 ENOUGH = 90.0
 """Seconds within which a busy machine surely has done anything but boot a guest."""
+
+ROUNDS = int(os.environ.get("VIFPLUG_ROUNDS", "1"))
+"""How often a guest moves and comes back."""
 
 # A device that is made again has others.
 _OF_THE_DEVICE = ("ifindex", "link_index", "link_netnsid", "address", "permaddr")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.hosts import Hypervisor, answers, counted, soon, wired
+from tests.journeys.hosts import ROUNDS, Hypervisor, answers, counted, soon, wired
 from tests.linux import BOOTS_WITHIN, Linux
 from vifplug.sources.domain import parse
 from vifplug.testing import Libvirt, LibvirtRefused, NetworkNamespace, OpenVSwitch, veth
@@ -41,9 +40,6 @@ VIFS = [
     for number, (kind, parts) in enumerate(KINDS.items(), 1)
 ]
 TAPS = {kind: f"tap{vif_id[:11]}" for kind, vif_id in IDS.items()}
-ROUNDS = int(os.environ.get("VIFPLUG_ROUNDS", "1"))
-"""How often the guest moves and comes back."""
-
 SLOW, FAST = "1", "1000"
 """MiB a second. At the first a guest's memory takes longer to copy than a test needs."""
 
