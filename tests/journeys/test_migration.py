@@ -160,6 +160,11 @@ def test_a_migration_that_is_aborted(cloud: Cloud) -> None:
     moving = cloud.migrate(cloud.here, cloud.there, SLOW)
     copying(cloud.here, moving)
     assert joined(cloud.there) == ALL_JOINED
+    # The table has the guest's device, not one of the four that a hybrid VIF has.
+    rows = cloud.there.shell("vifplug", "list").splitlines()[1:]
+    assert [(row.split()[0], *row.split()[-2:]) for row in rows] == [
+        ("web1", tap, "up") for tap in TAPS.values()
+    ]
     cloud.here.libvirt.virsh("domjobabort", "web1")
     with pytest.raises(LibvirtRefused, match="aborted"):
         moving.result()

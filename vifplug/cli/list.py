@@ -91,8 +91,8 @@ def print_table(plugged: Sequence[Plugged]) -> None:
 
 def _row(one: Plugged, short: str) -> tuple[str, ...]:
     vlan = "" if one.vlan is None else str(one.vlan)
-    device = one.devices[0] if one.devices else ""
-    cells = (one.guest, short, one.address, one.vif_type, one.bridge, vlan, device, one.words)
+    where = (one.vif_type, one.bridge, vlan, one.device)
+    cells = (one.guest, short, one.address, *where, one.words)
     # A guest's name may be anything.
     return tuple(printable(cell or "-") for cell in cells)
 

@@ -65,6 +65,14 @@ class Plugged:
     interface: GuestInterface | None = field(default=None, repr=False, compare=False)
 
     @property
+    def device(self) -> str | None:
+        """The device that the guest has, or will have; else the first of the VIF's."""
+        target = self.interface.target if self.interface else None
+        names = (target, derived_name("tap", self.id))
+        first = self.devices[0] if self.devices else None
+        return next((name for name in names if name in self.devices), first)
+
+    @property
     def state(self) -> str:
         """One of ``up``, ``down``, ``off``, ``unattached``, ``drift`` and ``orphan``.
 
