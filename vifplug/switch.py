@@ -19,7 +19,7 @@ from vifplug.errors import NO_VIF, DeadlineExceeded
 from vifplug.model.claims import ClaimFiles, NoClaimFiles
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner
-from vifplug.model.snapshot import Snapshot, Trace
+from vifplug.model.snapshot import Snapshot, SwitchPort, Trace
 from vifplug.model.vif import VIF
 from vifplug.operations.claims import ClaimOperation
 from vifplug.operations.operation import Operation, SwitchOperation
@@ -36,6 +36,7 @@ __all__ = [
     "Snapshot",
     "SomeFailed",
     "Switch",
+    "SwitchPort",
     "Trace",
     "Wanted",
     "Watch",

@@ -26,7 +26,7 @@ from vifplug.model.snapshot import Unread
 from vifplug.model.vif import VIF
 from vifplug.plan.removal import Removal
 from vifplug.plan.wired import Ready
-from vifplug.planner import source_of
+from vifplug.planner import View, source_of
 from vifplug.registry import kinds_of
 from vifplug.result import Outcomes, Result
 from vifplug.switch import Departure
@@ -34,6 +34,7 @@ from vifplug.switch import Departure
 # Imported where they are used: other commands start sooner.
 if TYPE_CHECKING:
     from vifplug.guest.live import Guests
+    from vifplug.picture.graph import Topology
     from vifplug.plan.details import Details
     from vifplug.plan.inventory import Checked, Collected, Inventory
     from vifplug.plan.plugged import Plugged, Told
@@ -88,12 +89,44 @@ class Upkeep(Departures):
         """
         return self._inventory(self.deadline(timeout), guests=guests)[0]
 
+    def topology(self, *, timeout: float | None = None) -> Topology:
+        """Return what this host has plugged, for a picture."""
+        from vifplug.picture.found import topology
+
+        found, host, _ = self._inventory(self.deadline(timeout), guests=True)
+        return topology(host, found)
+
+    def foreseen(
+        self,
+        vifs: Sequence[Ready | VifplugError],
+        view: View,
+        *,
+        move: bool = False,
+        timeout: float | None = None,
+    ) -> tuple[Topology, Topology]:
+        """Return pictures of this host before and after a plug of VIFs, with what differs."""
+        from vifplug.picture.differ import compared
+        from vifplug.picture.found import topology
+
+        found, whole, told = self._inventory(self.deadline(timeout), guests=True)
+        before = topology(whole, found)
+        host = replace(view.host, links=whole.links, switches=whole.switches).planning()
+        self.plans(self.all_wired(vifs, host), replace(view, host=host), move=move)
+        asked = {ready.vif.id: ready.vif for ready in vifs if isinstance(ready, Ready)}
+        told = replace(told, notes={**told.notes, **asked})
+        # A guest that does not have its VIF yet makes no orphan.
+        after = [
+            replace(vif, wanted=None) if vif.id in asked else vif
+            for vif in self._plugged(host, told)
+        ]
+        return compared(before, topology(host, replace(found, vifs=after)), [*asked])
+
     def _inventory(self, deadline: float, *, guests: bool) -> tuple[Inventory, Host, Told]:
         """Return an inventory, and what it is made of."""
         from vifplug.guest.live import Guests
         from vifplug.guest.whose import Whose
         from vifplug.plan.inventory import Inventory
-        from vifplug.plan.plugged import Told, plugged
+        from vifplug.plan.plugged import Told
 
         plugins = self._all_plugins()
         host = self.reader.devices(batch=True)
@@ -107,9 +140,7 @@ class Upkeep(Departures):
             notes={vif_id: vif for vif_id in notes.ids() if (vif := notes.of(vif_id))},
             whose=None if known.error else Whose(known),
         )
-        kinds = kinds_of(plugins)
-        unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
-        found = plugged(host, kinds, unbridged=unbridged, told=told)
+        found = self._plugged(host, told)
         self.reader.warn_of_claims(host)
         inventory = Inventory(
             vifs=found,
@@ -121,6 +152,13 @@ class Upkeep(Departures):
             guests=len(known.names),
         )
         return inventory, host, told
+
+    def _plugged(self, host: Host, told: Told) -> Sequence[Plugged]:
+        from vifplug.plan.plugged import plugged
+
+        plugins = self._all_plugins()
+        unbridged = {plugin.vif_type for plugin in plugins if plugin.unbridged}
+        return plugged(host, kinds_of(plugins), unbridged=unbridged, told=told)
 
     def _guests(self, deadline: float) -> Guests:
         from vifplug.query import guests

@@ -16,13 +16,14 @@ from vifplug.errors import NO_VIF, OVSDBError
 from vifplug.fields import BOOLEAN, Integer, Many, Record, Table, declared
 from vifplug.model.host import Host
 from vifplug.model.mark import Mark, Owner, derived_name
-from vifplug.switch import Snapshot, Trace
+from vifplug.switch import Snapshot, SwitchPort, Trace
 from vifplug_ovs.index import IFACE_ID as IFACE_ID
 from vifplug_ovs.index import MARK as MARK
 from vifplug_ovs.index import VIF_ID as VIF_ID
 from vifplug_ovs.index import Index, interface_id_in
 from vifplug_ovs.left import left
 from vifplug_ovs.names import DEAD_VLAN, OWN_BRIDGE
+from vifplug_ovs.shown import all_ports
 
 VHOST_USER = ("dpdkvhostuser", "dpdkvhostuserclient")
 """The types of port whose guest is attached by a socket: the switch is its server, or client."""
@@ -247,6 +248,9 @@ class Ovs(Snapshot):
     def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> Iterator[Trace]:
         for each in self.ours() if vif_id is None else (vif_id,):
             yield from self._traces_of(each, interface_id)
+
+    def all_ports(self) -> Iterator[SwitchPort]:
+        return all_ports(self)
 
     def left(self, host: Host) -> Iterator[Trace]:
         return left(self, host)

@@ -42,6 +42,7 @@ COMMANDS = {
     "plugins": "plugins:Plugins",
     "schema": "schema:Schema",
     "show": "show:Show",
+    "topology": "topology:TopologyCommand",
     "unplug": "unplug:Unplug",
     "watch": "watch:Watch",
     "xml": "xml:Xml",

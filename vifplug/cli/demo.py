@@ -21,7 +21,7 @@ from oslo_config import cfg
 from vifplug import opts
 from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command
-from vifplug.cli.list import print_tree
+from vifplug.cli.list import print_tree, tree
 from vifplug.cli.vifs import did
 from vifplug.driver import GenericVIFDriver, Outcomes, Result, View
 from vifplug.errors import PrivilegeError
@@ -122,7 +122,7 @@ def _show(driver: GenericVIFDriver, vifs: list[VIF]) -> bool:
     well = _report(driver.plug_wired(wired, view, driver.deadline(None)))
 
     _heading("What the host has plugged (vifplug list)")
-    print_tree(driver.list())
+    print_tree(tree(driver.list()))
 
     _heading("The interface that libvirt gets for the first one (vifplug xml)")
     view, wired = _wired(driver, vifs)

@@ -12,15 +12,14 @@ from vifplug.cli import DONE, FAILED
 from vifplug.cli.command import Command, add_timeout
 from vifplug.cli.streams import printable
 from vifplug.driver import GenericVIFDriver
+from vifplug.picture.guides import Branch, guided
 from vifplug.plan.inventory import Inventory
-from vifplug.plan.plugged import Plugged
+from vifplug.plan.plugged import Plugged, short_ids
 
 LOG = logging.getLogger(__name__)
 
 _ASCII = str.maketrans("└├│─", "`||-")
 _HEAD = ("GUEST", "VIF", "MAC", "TYPE", "BRIDGE", "VLAN", "DEVICE", "STATE")
-_SHORT = 8
-"""Characters of an id in the table, unless several VIFs begin alike."""
 
 
 class List(Command):
@@ -44,7 +43,7 @@ class List(Command):
         if arguments.format == "json":
             self.print_json([one.to_dict() for one in vifs])
         elif arguments.tree:
-            print_tree(vifs)
+            print_tree(tree(vifs))
         else:
             print_table(vifs)
         narrowed = len(vifs) < len(found.vifs)
@@ -97,17 +96,8 @@ def _row(one: Plugged, short: str) -> tuple[str, ...]:
     return tuple(printable(cell or "-") for cell in cells)
 
 
-def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the start of each id, long enough to name it among these."""
-    length = _SHORT
-    while len({vif_id[:length] for vif_id in ids}) < len(set(ids)):
-        length += 1
-    return {vif_id: vif_id[:length] for vif_id in ids}
-
-
-def print_tree(plugged: Sequence[Plugged]) -> None:
-    """Print what is plugged, with guides that standard output has letters for."""
-    text = tree(plugged)
+def print_tree(text: str) -> None:
+    """Print a tree, with guides that standard output has letters for."""
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
@@ -117,16 +107,14 @@ def print_tree(plugged: Sequence[Plugged]) -> None:
 
 def tree(plugged: Sequence[Plugged]) -> str:
     """Return what is plugged as text: each bridge with its VIFs, each VIF with its devices."""
-    lines = []
+    branches = []
     for bridge in sorted({one.bridge for one in plugged}, key=lambda name: name or ""):
         on = [one for one in plugged if one.bridge == bridge]
-        lines.append(bridge or "no bridge")
-        for one in on:
-            last = one is on[-1]
-            process = f"  {one.process}" if one.process else ""
-            guest = f"  {printable(one.guest)}" if one.guest else ""
-            words = f"{one.id}  {one.vif_type}{process}{guest}  {one.words}"
-            lines.append(f"{'└─' if last else '├─'} {words}")
-            bar = "   " if last else "│  "
-            lines += [f"{bar}{'└─' if d == one.devices[-1] else '├─'} {d}" for d in one.devices]
-    return "".join(f"{line}\n" for line in lines)
+        branches.append(Branch(bridge or "no bridge", [_branch(one) for one in on]))
+    return guided(branches)
+
+
+def _branch(one: Plugged) -> Branch:
+    words = (one.id, one.vif_type, one.process, one.guest, one.words)
+    text = "  ".join(printable(word) for word in words if word)
+    return Branch(text, [Branch(name) for name in one.devices])

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from vifplug.cli.topology import DRAWN, add_output, draw, how, title
 from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.driver import Result
 from vifplug.errors import VifplugError
@@ -23,17 +24,39 @@ class Plan(VIFCommand):
     """Print what plug would do, and what it would leave. Changes nothing."""
 
     moves: ClassVar[bool] = True
+    _pictured = False
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         super().arguments(parser)
         if self.moves:
             add_move(parser)
+            words = "draw the host before and after the plug, as vifplug topology does"
+            parser.add_argument("--draw", choices=DRAWN, help=words)
+            add_output(parser)
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         plans = self.driver.plans(self.wired, self.view, move=arguments.move)
-        return self.show(vifs, plans, arguments)
+        self._pictured = bool(arguments.draw and not arguments.output)
+        status = self.show(vifs, plans, arguments)
+        if arguments.draw or arguments.output:
+            self._picture(arguments)
+        return status
+
+    def _picture(self, arguments: argparse.Namespace) -> None:
+        """Draw the host before and after; beside a picture on standard output is no other text."""
+        if arguments.format == "json" and not arguments.output:
+            return
+        from vifplug.picture.graph import Pictured
+
+        both = self.driver.foreseen(
+            self.ready, self.view, move=arguments.move, timeout=arguments.timeout
+        )
+        parts = tuple(zip(("before", "after"), both, strict=True))
+        draw(Pictured(title=title(), parts=parts), how(arguments), arguments.output)
 
     def show_one(self, outcome: VIFPlan | Removal | Result) -> None:
+        if self._pictured:
+            return
         if isinstance(outcome, VIFPlan) and sys.stdout.isatty():
             _draw(outcome)
         else:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from vifplug import fields
 from vifplug.errors import NO_VIF, PLUGIN_ERRORS, SwitchError
 from vifplug.fields import Refuse
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,23 @@ class Trace:
     instance: str | None = None
     vlan: int | None = None
     drift: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchPort:
+    """A port of a switch's bridge, as a picture of the host shows it.
+
+    ``kind`` is the switch's word for it. ``peer`` is the port at a patch's other end. ``out``: it
+    leads to the wire, as a tunnel does. A device of the kernel shows that by itself. ``words`` are
+    its details. A port that has the bridge's own name shows only that the bridge is there.
+    """
+
+    bridge: str
+    name: str
+    kind: str = ""
+    peer: str | None = None
+    out: bool = False
+    words: tuple[str, ...] = ()
 
 
 class Snapshot(abc.ABC):
@@ -91,6 +110,10 @@ class Snapshot(abc.ABC):
         """
         return ()
 
+    def all_ports(self) -> Iterable[SwitchPort]:
+        """Return the ports of the switch's bridges, as far as they were read, for a picture."""
+        return ()
+
     def has_port(self, name: str) -> bool:
         """Whether a port of the switch has this name, whoever made it."""
         return False
@@ -107,11 +130,20 @@ def traces_of(
     snapshot: Snapshot, vif_id: str | None = None, interface_id: str | None = None
 ) -> tuple[Trace, ...]:
     """Return what a switch has of one VIF, or of all; one that fails at it has told nothing."""
+    return _told(snapshot, "traces", lambda: snapshot.traces(vif_id, interface_id))
+
+
+def ports_of(snapshot: Snapshot) -> tuple[SwitchPort, ...]:
+    """Return the ports of a switch's bridges; one that fails at it has told nothing."""
+    return _told(snapshot, "all_ports", snapshot.all_ports)
+
+
+def _told(snapshot: Snapshot, what: str, ask: Callable[[], Iterable[T]]) -> tuple[T, ...]:
     try:
-        return tuple(snapshot.traces(vif_id, interface_id))
+        return tuple(ask())
     except PLUGIN_ERRORS as error:
         kind = type(snapshot)
-        LOG.warning("%s.%s.traces: %s: %s", kind.__module__, kind.__name__,
+        LOG.warning("%s.%s.%s: %s: %s", kind.__module__, kind.__name__, what,
                     type(error).__name__, error)  # fmt: skip
         return ()
 

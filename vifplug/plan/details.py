@@ -47,7 +47,7 @@ def details(checked: Checked, host: Host, *, xml: str | None) -> Details:
     traces = host.traces(one.id, one.vif.interface_id if one.vif else None)
     return Details(
         checked=checked,
-        links=tuple((name, _words(link)) for name, link in links if link),
+        links=tuple((name, words_of(link)) for name, link in links if link),
         ports=tuple(
             f"{name} on {trace.bridge}" + (f", VLAN {trace.vlan}" if trace.vlan is not None else "")
             for trace in traces
@@ -59,7 +59,8 @@ def details(checked: Checked, host: Host, *, xml: str | None) -> Details:
     )
 
 
-def _words(link: Link) -> str:
+def words_of(link: Link) -> str:
+    """Return what an operator wants to know of a device."""
     words = [link.kind, f"MTU {link.mtu}", "up" if link.up else "down"]
     if link.master:
         words.append(f"in {link.master}")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,10 @@ from vifplug.plan.usage import held, own_devices
 
 _HOLDABLE = ("tap", "macvtap")
 """Kinds of device that show whether a process has them open."""
+
+
+_SHORT = 8
+"""Characters of an id by which people are shown a VIF, unless several VIFs begin alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +234,14 @@ class _Look:
         below += [link.lower for link in seen.own.values() if link.lower]
         tags += [self.vlans[name] for name in (bridge, *below) if name and name in self.vlans]
         return next(iter(tags), None)
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return the start of each id, long enough to name it among these."""
+    length = _SHORT
+    while len({vif_id[:length] for vif_id in ids}) < len(set(ids)):
+        length += 1
+    return {vif_id: vif_id[:length] for vif_id in ids}
 
 
 def _drift(
