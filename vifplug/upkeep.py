@@ -106,10 +106,10 @@ class Upkeep(Departures):
     ) -> tuple[Topology, Topology]:
         """Return pictures of this host before and after a plug of VIFs, with what differs."""
         from vifplug.picture.differ import compared
-        from vifplug.picture.found import topology
+        from vifplug.picture.found import names_of, topology
 
         found, whole, told = self._inventory(self.deadline(timeout), guests=True)
-        before = topology(whole, found)
+        before, names = topology(whole, found), names_of(whole)
         host = replace(view.host, links=whole.links, switches=whole.switches).planning()
         self.plans(self.all_wired(vifs, host), replace(view, host=host), move=move)
         asked = {ready.vif.id: ready.vif for ready in vifs if isinstance(ready, Ready)}
@@ -119,7 +119,8 @@ class Upkeep(Departures):
             replace(vif, wanted=None) if vif.id in asked else vif
             for vif in self._plugged(host, told)
         ]
-        return compared(before, topology(host, replace(found, vifs=after)), [*asked])
+        then = topology(host, replace(found, vifs=after))
+        return compared(before, then, [*asked], (names, names_of(host)))
 
     def _inventory(self, deadline: float, *, guests: bool) -> tuple[Inventory, Host, Told]:
         """Return an inventory, and what it is made of."""

@@ -8,21 +8,32 @@ from dataclasses import replace
 
 from vifplug.picture.graph import Lane, Node, Topology, Trunk
 
+Names = Collection[str]
 Nodes = Mapping[str, Node]
 
+_NOT_MADE = ("guest", "nowhere")
+"""Shapes of what no plug makes or changes."""
 
-def compared(before: Topology, after: Topology, ids: Collection[str]) -> tuple[Topology, Topology]:
-    """Return both with what differs marked, and without what has nothing to do with these VIFs."""
+
+def compared(
+    before: Topology, after: Topology, ids: Collection[str], names: tuple[Names, Names]
+) -> tuple[Topology, Topology]:
+    """Return both with what differs marked, and without what has nothing to do with these VIFs.
+
+    ``names`` are those of everything on the host before and after, also what no picture shows.
+    """
     there, then = _nodes(before), _nodes(after)
 
     def is_gone(node: Node) -> Node:
-        return node if node.key in then else replace(node, change="gone")
+        if node.key in then or node.shape in _NOT_MADE:
+            return node
+        return replace(node, change="changed" if node.name in names[1] else "gone")
 
     def is_new(node: Node) -> Node:
-        was = there.get(node.key)
-        if was is None:
-            return replace(node, change="made")
-        return node if was == node else replace(node, change="changed")
+        if there.get(node.key) == node or node.shape in _NOT_MADE:
+            return node
+        known = node.key in there or node.name in names[0]
+        return replace(node, change="changed" if known else "made")
 
     lanes = {lane.id: lane for lane in before.lanes}, {lane.id: lane for lane in after.lanes}
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from vifplug.model.host import Host
 from vifplug.model.link import is_bridge
+from vifplug.model.snapshot import ports_of
 from vifplug.picture.graph import NOWHERE, Join, Node, Topology, Trunk
 from vifplug.picture.lanes import Lanes
 from vifplug.picture.wires import Wires, listed
@@ -37,6 +38,12 @@ def topology(host: Host, found: Inventory) -> Topology:
         warnings=tuple(warnings),
         incomplete=bool(found.failures),
     )
+
+
+def names_of(host: Host) -> frozenset[str]:
+    """Return the names of all devices, and of all bridges and ports of switches."""
+    ports = [port for snapshot in host.switches.values() for port in ports_of(snapshot)]
+    return frozenset({*host.links, *(port.name for port in ports)})
 
 
 class _Trunks:

@@ -180,7 +180,8 @@ class Topology:
     def summary(self) -> str:
         """What the picture shows, in one line."""
         if not self:
-            return "nothing is plugged here"
+            others = f"nothing of this is here; {self.left_out} other VIFs are not shown"
+            return others if self.left_out else "nothing is plugged here"
         guests = {lane.guest.key for lane in self.lanes if lane.guest}
         bridges = [t for t in self.trunks if t.node.shape in ("bridge", "switch")]
         counts = ((len(self.lanes), "VIF"), (len(guests), "guest"), (len(bridges), "bridge"))

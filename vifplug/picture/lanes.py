@@ -29,7 +29,7 @@ class Lanes:
         state = state_of(vif)
         told = (f"VIF {vif.id}", " ".join(word for word in (vif.vif_type, vif.process) if word))
         chain = [self._device(name, last=name == names[-1]) for name in names]
-        if chain:
+        if chain and chain[-1].shape == "port":
             # The device that the guest holds shows the state.
             chain[-1] = Node(key=chain[-1].key, shape="port", kind=chain[-1].kind,
                              name=chain[-1].name, words=(*chain[-1].words, *told, vif.words),
@@ -55,9 +55,12 @@ class Lanes:
 
     def _walked(self, vif: Plugged) -> tuple[Sequence[str], str]:
         """Return the names of a VIF's devices, the guest's last, and the trunk that these reach."""
-        wires, last = self._wires, self._last(vif)
-        found: list[str] = [last] if last else []
-        here = last
+        wires, here = self._wires, self._last(vif)
+        found: list[str] = []
+        if here and wires.is_bridge(here):  # its tap is not there yet
+            here = self._across(here, found)
+        elif here:
+            found.append(here)
         while here:
             bridge = wires.bridge_of(here)
             if bridge is None:
@@ -66,24 +69,29 @@ class Lanes:
                 return found[::-1], lies or self._claimed(vif)
             if bridge not in vif.devices and not is_derived(bridge, vif.id):
                 return found[::-1], bridge
-            found.append(bridge)
-            here = next(self._onward(bridge, vif, found), None)
-            if here and (peer := wires.peer(here)):
-                found.append(here)  # its node is that of both ends
-                here = peer
+            here = self._across(bridge, found)
         return found[::-1], self._claimed(vif)
+
+    def _across(self, bridge: str, found: list[str]) -> str | None:
+        """Note a VIF's own bridge, and what leads on from it; return the far end of that."""
+        found.append(bridge)
+        port = next(self._onward(bridge, found), None)
+        if port is None:
+            return None
+        found.append(port)  # its node is that of both ends
+        return self._wires.peer(port)
 
     def _last(self, vif: Plugged) -> str | None:
         """Return the device or port that the VIF's guest has, or will have."""
         wires = self._wires
         kinds = {name: link.kind for name in vif.devices if (link := wires.host.link(name))}
-        for wanted in ("tap", "macvtap"):
+        for wanted in ("tap", "macvtap", "bridge"):
             if name := next((name for name in vif.devices if kinds.get(name) == wanted), None):
                 return name
-        ends = [name for name in vif.devices if kinds.get(name) not in ("bridge", "veth")]
+        ends = [name for name in vif.devices if kinds.get(name) != "veth"]
         return next(iter((*ends, *vif.devices)), None)
 
-    def _onward(self, bridge: str, vif: Plugged, seen: Iterable[str]) -> Iterator[str]:
+    def _onward(self, bridge: str, seen: Iterable[str]) -> Iterator[str]:
         """Yield the ports of a VIF's own bridge that lead away from its guest."""
         passed = {*seen}
         for port in self._wires.all_ports(bridge):

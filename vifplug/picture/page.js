@@ -78,7 +78,9 @@
     const sought = Boolean(word || states.length);
     const fits = (lane) => !states.length || states.includes(lane.dataset.state);
     const right = lanes.filter((lane) => fits(lane) && (!word || texts.get(lane).includes(word)));
-    const things = nodes.filter((node) => word && texts.get(node).includes(word));
+    const covered = new Set(right.flatMap((lane) => [...pathOf.get(lane)]));
+    const things = nodes.filter((node) => word && !covered.has(nameOf(node))
+      && texts.get(node).includes(word));
     const ids = new Set(), passing = new Set(right);
     for (const node of things) {
       const group = together(node);

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from vifplug.picture.graph import STATES, Pictured
 from vifplug.picture.style import of_a_page, read
-from vifplug.picture.svg import SIGNS, part
+from vifplug.picture.svg import meanings, part, sign
 from vifplug.picture.text import escaped
 
 _KEYS = (
@@ -43,7 +43,7 @@ def page(picture: Pictured) -> str:
             "<main>",
             *_parts(picture),
             "</main>",
-            f"<footer>{' · '.join(f'<kbd>{key}</kbd> {words}' for key, words in _KEYS)}</footer>",
+            *_footer(picture),
             '<aside aria-live="polite"></aside><div id="marks" aria-hidden="true"></div>',
             f"<script>{script}</script>",
             "</body></html>\n",
@@ -72,9 +72,9 @@ def _header(picture: Pictured) -> Iterator[str]:
     yield '<div class="chips vifplug">'
     for state, words in STATES.items():
         if counted[state]:
-            sign = f'<svg viewBox="-8 -8 16 16" aria-hidden="true">{_sign(state)}</svg>'
+            shown = _sign(state)
             yield (f'<button type="button" class="{state}" data-state="{state}" '
-                   f'aria-pressed="false" title="{escaped(words)}">{sign}'
+                   f'aria-pressed="false" title="{escaped(words)}">{shown}'
                    f"{state} {counted[state]}</button>")  # fmt: skip
     yield "</div>"
     for text in picture.warnings:
@@ -82,8 +82,16 @@ def _header(picture: Pictured) -> Iterator[str]:
     yield "</header>"
 
 
+def _footer(picture: Pictured) -> Iterator[str]:
+    yield '<footer><ul class="vifplug">'
+    for word, meaning in meanings(topology for _, topology in picture.parts).items():
+        yield f"<li>{_sign(word)} {word}: {escaped(meaning)}</li>"
+    keys = " · ".join(f"<kbd>{key}</kbd> {words}" for key, words in _KEYS)
+    yield f"</ul><p>{keys}</p></footer>"
+
+
 def _sign(state: str) -> str:
-    return f'<g class="{state}"><g class="sign">{SIGNS[state]}</g></g>'
+    return f'<svg viewBox="-8 -8 16 16" aria-hidden="true">{sign(state)}</svg>'
 
 
 def _parts(picture: Pictured) -> Iterator[str]:

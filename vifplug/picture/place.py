@@ -20,11 +20,11 @@ FEW = 40
 BOX, NARROW, GAP, TOP, LEFT = 124.0, 26.0, 26.0, 40.0, 16.0
 """The width of a box, its height, the room between columns, above the rows, and at the left."""
 
-LETTER, WIDEST = 7, 24
-"""The width of a letter in a guest's name, and how many of them are shown."""
+LETTER, WIDEST, LONGEST = 7.4, 24, 46
+"""The width of a letter, and how many are shown of a guest's name and of a state's words."""
 
-TEXT: Mapping[str, float] = {"VIF": 74.0, "VLAN": 46.0, "MAC": 134.0, "STATE": 320.0}
-"""The columns of text at the right, and their widths."""
+TEXT: Mapping[str, float] = {"VIF": 74.0, "VLAN": 46.0, "MAC": 134.0}
+"""The columns of text after the state, and their widths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A picture with places. ``heads`` are the columns' titles, and where each begins."""
+    """A picture with places. ``heads`` are the columns' titles, and where each begins.
+
+    ``guest``, ``text`` and ``after`` are where guests, states and the text after these begin.
+    """
 
     boxes: tuple[Box, ...]
     lines: tuple[Line, ...]
@@ -72,6 +75,7 @@ class Placed:
     height: float
     guest: float
     text: float
+    after: float
     pitch: float
 
 
@@ -152,7 +156,9 @@ class _Placing:
         self._guest_x = x + (BOX + GAP) * chain
         names = [width(lane.guest.name) for lane in self._topology.lanes if lane.guest]
         self._guest_w = max(BOX, 34 + LETTER * min(max(names, default=0), WIDEST))
-        self._text_x = self._guest_x + self._guest_w + 16
+        self._text_x = self._guest_x + self._guest_w + 24
+        words = (width(lane.words) for lane in self._topology.lanes)
+        self._state_w = 34 + LETTER * min(max(words, default=0), LONGEST)
 
     def _level(self, key: str, seen: Sequence[str]) -> int:
         """Return how many trunks lie between a trunk and the guests."""
@@ -176,10 +182,11 @@ class _Placing:
             lines=tuple(self._lines),
             rows=tuple(self._rows),
             heads=tuple(heads),
-            width=self._text_x + sum(TEXT.values()),
+            width=self._text_x + self._state_w + sum(TEXT.values()),
             height=y,
             guest=self._guest_x + 8,
             text=self._text_x,
+            after=self._text_x + self._state_w,
             pitch=self._pitch,
         )
 
@@ -188,8 +195,9 @@ class _Placing:
         yield "BRIDGE", self._level_x[0] if self._trunks else None
         yield "DEVICE", self._chain_x[-1] if self._chain_x else None
         if self._rows:
-            x = self._text_x
             yield "GUEST", self._guest_x
+            yield "STATE", self._text_x
+            x = self._text_x + self._state_w
             for word, wide in TEXT.items():
                 yield word, x
                 x += wide

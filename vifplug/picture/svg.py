@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vifplug.picture.graph import CHANGES, ILL, STATES, Lane, Pictured, Topology
-from vifplug.picture.place import BOX, LEFT, TEXT, WIDEST, Box, Line, Placed, Row, placed
+from vifplug.picture.place import BOX, LEFT, LONGEST, TEXT, WIDEST, Box, Line, Placed, Row, placed
 from vifplug.picture.style import of_a_file
 from vifplug.picture.text import cut, escaped
 
@@ -30,9 +30,6 @@ _REPEATED = 20
 
 _LETTERS = 15
 """Letters of a device's name: more the kernel does not allow."""
-
-_WORDS = 46
-"""Letters of a state's words that are shown."""
 
 
 def svg(picture: Pictured) -> str:
@@ -72,18 +69,27 @@ def part(topology: Topology, prefix: str) -> str:
     return "\n".join([start, *_inside(each, prefix, topology), "</svg>"])
 
 
+def meanings(parts: Iterable[Topology]) -> Mapping[str, str]:
+    """Return the states and changes that some pictures show, and what each means."""
+    shown = set[str]()
+    for each in parts:
+        shown |= {word for node in each.nodes for word in (node.state, node.change)}
+        shown |= {word for lane in each.lanes for word in (lane.state, lane.change)}
+    return {word: text for word, text in {**STATES, **CHANGES}.items() if word in shown}
+
+
+def sign(word: str) -> str:
+    """Return the sign of a state or a change, in its colour."""
+    return f'<g class="{word}"><g class="sign {word}">{SIGNS[word]}</g></g>'
+
+
 def _legend(parts: Sequence[Topology], y: float) -> tuple[Sequence[str], float]:
     """Return what the signs in some pictures mean, and how high that is."""
-    shown = {node.state for each in parts for node in each.nodes}
-    shown |= {lane.state for each in parts for lane in each.lanes}
-    shown |= {node.change for each in parts for node in each.nodes}
     found: list[str] = []
-    for state, words in {**STATES, **CHANGES}.items():
-        if state in shown:
-            text = f'<text x="14" y="4">{state}: {escaped(words)}</text>'
-            place = f"translate({LEFT + 8} {_n(y + 18 * len(found))})"
-            sign = f'<g class="{state}"><g class="sign">{SIGNS[state]}</g></g>'
-            found.append(f'<g class="legend" transform="{place}">{sign}{text}</g>')
+    for word, meaning in meanings(parts).items():
+        place = f"translate({_n(LEFT + 8)} {_n(y + 18 * len(found))})"
+        text = f'<text x="14" y="4">{word}: {escaped(meaning)}</text>'
+        found.append(f'<g class="legend" transform="{place}">{sign(word)}{text}</g>')
     return found, 18.0 * len(found) + 12
 
 
@@ -115,21 +121,21 @@ def _line(line: Line, ids: Mapping[str, str]) -> str:
 
 def _row(row: Row, each: Placed, ids: Mapping[str, str]) -> str:
     """Return the text of a VIF, at the right of its guest."""
-    lane, x = row.lane, each.text
-    cells = []
-    words = (lane.short, "" if lane.vlan is None else str(lane.vlan), lane.address, "")
+    lane, x, cells = row.lane, each.after, []
+    words = (lane.short, "" if lane.vlan is None else str(lane.vlan), lane.address)
     for text, wide in zip(words, TEXT.values(), strict=True):
         if text:
             cells.append(f'<text class="name" x="{_n(x)}" y="4">{escaped(text)}</text>')
         x += wide
-    x -= TEXT["STATE"]
     if lane.guest is None:
         cells.append(f'<text class="nobody" x="{_n(each.guest)}" y="4">no guest known</text>')
-    sign = f'<g class="sign" transform="translate({_n(x + 6)} 0)">{SIGNS[lane.state]}</g>'
     if lane.change:
-        sign += _change(lane.change, x - 14)
-    cells.append(f'{sign}<text class="state" x="{_n(x + 20)}" y="4">'
-                 f"{escaped(cut(lane.words, _WORDS))}</text>")  # fmt: skip
+        cells.append(_change(lane.change, each.text - 12))
+    mark = f'<g class="sign" transform="translate({_n(each.text + 6)} 0)">{SIGNS[lane.state]}</g>'
+    cells.append(
+        f'{mark}<text class="state" x="{_n(each.text + 20)}" y="4">'
+        f"{escaped(cut(lane.words, LONGEST))}</text>"
+    )
     path = " ".join(ids[key] for key in row.path if key in ids)
     told = escaped_lines(_told(lane))
     ill = ' data-ill="1"' if lane.state in ILL else ""
@@ -212,7 +218,7 @@ def _polygon(points: Sequence[tuple[float, float]]) -> str:
 def _names(box: Box, pitch: float) -> Iterator[str]:
     node = box.node
     if node.shape == "guest":
-        text = escaped(cut(node.name, WIDEST))
+        text = escaped(cut(node.name, WIDEST - 2 * bool(node.state)))
         yield f'<text class="label" x="{_n(box.x + 26)}" y="{_n(box.y + 17)}">{text}</text>'
         return
     middle = _n(box.x + BOX / 2 - (8 if node.state else 0))
