@@ -109,7 +109,7 @@ class Upkeep(Departures):
         from vifplug.picture.found import names_of, topology
 
         found, whole, told = self._inventory(self.deadline(timeout), guests=True)
-        before, names = topology(whole, found), names_of(whole)
+        was = [trunk.node.key for trunk in topology(whole, found).trunks]
         host = replace(view.host, links=whole.links, switches=whole.switches).planning()
         self.plans(self.all_wired(vifs, host), replace(view, host=host), move=move)
         asked = {ready.vif.id: ready.vif for ready in vifs if isinstance(ready, Ready)}
@@ -119,8 +119,9 @@ class Upkeep(Departures):
             replace(vif, wanted=None) if vif.id in asked else vif
             for vif in self._plugged(host, told)
         ]
-        then = topology(host, replace(found, vifs=after))
-        return compared(before, then, [*asked], (names, names_of(host)))
+        then = topology(host, replace(found, vifs=after), also=was)
+        before = topology(whole, found, also=[trunk.node.key for trunk in then.trunks])
+        return compared(before, then, [*asked], (names_of(whole), names_of(host)))
 
     def _inventory(self, deadline: float, *, guests: bool) -> tuple[Inventory, Host, Told]:
         """Return an inventory, and what it is made of."""

@@ -27,7 +27,7 @@ def compared(
     def is_gone(node: Node) -> Node:
         if node.key in then or node.shape in _NOT_MADE:
             return node
-        return replace(node, change="changed" if node.name in names[1] else "gone")
+        return node if node.name in names[1] else replace(node, change="gone")
 
     def is_new(node: Node) -> Node:
         if there.get(node.key) == node or node.shape in _NOT_MADE:

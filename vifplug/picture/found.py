@@ -17,8 +17,11 @@ from vifplug.plan.details import words_of
 from vifplug.plan.inventory import Inventory
 
 
-def topology(host: Host, found: Inventory) -> Topology:
-    """Return what a host has plugged, for a picture."""
+def topology(host: Host, found: Inventory, *, also: Iterable[str] = ()) -> Topology:
+    """Return what a host has plugged, for a picture.
+
+    ``also`` are trunks that are drawn where the host has them, without a VIF too.
+    """
     warnings = [f"{failure}: what it has is missing here" for failure in found.failures]
     if found.unasked and found.vifs:
         warnings.append(f"libvirt tells no guests: orphans are not told: {found.unasked}")
@@ -27,6 +30,7 @@ def topology(host: Host, found: Inventory) -> Topology:
     trunks = _Trunks(wires, found.unused)
     shown = [*(lane.trunk for lane in lanes), *wires.shared_bridges]
     shown += [name for name in found.unused if is_bridge(host.link(name))]
+    shown += [name for name in also if wires.is_bridge(name) or name in host.links]
     every, joins = trunks.reached_from(shown), list[Join]()
     weights = Counter(lane.trunk for lane in lanes)
     for name in every:

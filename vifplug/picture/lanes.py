@@ -99,10 +99,10 @@ class Lanes:
                 yield port
 
     def _claimed(self, vif: Plugged) -> str:
-        """Return what a VIF without a device claims, or has a port on."""
+        """Return what a VIF should hang on: what it has a port on, or claims."""
         if vif.bridge and not is_derived(vif.bridge, vif.id):
             return vif.bridge
-        claims = self._wires.host.claims_of(vif.id) if not vif.devices or not vif.drift else ()
+        claims = self._wires.host.claims_of(vif.id)
         claimed = [name for name, _ in claims if name not in vif.devices]
         return next(iter(claimed), NOWHERE)
 

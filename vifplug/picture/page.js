@@ -136,9 +136,10 @@
     const side = key === "ArrowLeft" || key === "ArrowRight";
     const sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
     const spot = (thing) => {
-      const box = (thing.querySelector(".box") || thing.querySelector(".state")).getBoundingClientRect();
+      const shape = thing.querySelector(".box");
+      const box = (shape || thing.querySelector(".state")).getBoundingClientRect();
       return { left: box.left, right: box.right, top: box.top, bottom: box.bottom,
-        x: box.left + box.width / 2, y: box.top + Math.min(box.height, 26) / 2 };
+        x: box.left + (shape ? box.width / 2 : 0), y: box.top + Math.min(box.height, 26) / 2 };
     };
     const here = spot(from);
     let best = null, least = Infinity;
@@ -149,7 +150,7 @@
       if (ahead <= 2) continue;
       const low = side ? Math.max(there.top - here.y, here.y - there.bottom, 0)
         : Math.max(there.left - here.x, here.x - there.right, 0);
-      const cost = ahead + 8 * low;
+      const cost = ahead + 40 * low;
       if (cost < least) [best, least] = [thing, cost];
     }
     return best;

@@ -15,7 +15,7 @@ def tree(picture: Pictured) -> str:
     several = len(picture.parts) > 1
     found = []
     for title, topology in picture.parts:
-        head = f"{title}: {topology.summary}\n" if several or not topology else ""
+        head = f"{plain(title)}: {topology.summary}\n" if several or not topology else ""
         found.append(head + guided(_Tree(topology).roots()))
     return "\n".join(found)
 

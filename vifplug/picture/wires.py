@@ -132,8 +132,13 @@ class Wires:
             kind=kind_of(link) if link else port.kind if port else "device",
             name=name,
             words=tuple(words),
-            state="down" if link and not (link.up and link.carrier) else "",
+            state="" if link is None or _passes(link) else "down",
         )
+
+
+def _passes(link: Link) -> bool:
+    """Whether a device is up and has a carrier. A plan that makes one can't know its carrier."""
+    return link.up and (link.carrier or link.index == 0)
 
 
 def kind_of(link: Link) -> str:
