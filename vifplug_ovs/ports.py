@@ -124,7 +124,8 @@ def bridge_notes(vif: VIF, host: Host) -> tuple[str, ...]:
 def guest_port_of(vif: VIF, host: Host, name: str) -> tuple[GuestPort, ...]:
     """Return the port that libvirt makes for a guest; none before the guest runs."""
     link = host.link(name)
-    if link is None or link.kind != "tap" or not link.carrier:
+    # A tap that is down shows no carrier although a guest has it.
+    if link is None or link.kind != "tap" or (link.up and not link.carrier):
         return ()
     assert vif.network.bridge is not None  # noqa: S101 - required
     port = GuestPort(

@@ -13,7 +13,7 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declar
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.operations import Operation
-from vifplug.parts import Part, Role, host_side_address, is_its_tap, require_own_id, stale_address
+from vifplug.parts import Part, Role, drift, host_side_address, is_its_tap, require_own_id, stale_address
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_PATCH, QOS_TYPES, SOCKET
 from vifplug_ovs.names import VHOST_USER as VHU
 from vifplug_ovs.operations import (
@@ -256,16 +256,21 @@ class GuestPort(Port):
     """The port that libvirt makes for the tap of a guest that runs.
 
     A port with the VIF's iface-id on its bridge is left alone. Where another program has taken it
-    away, or to another bridge, the part makes it true again, and then the port is ours.
+    away, or to another bridge, the part makes it true again, and then the port is ours. A tap with
+    its port that is down is brought up.
     """
 
     kind: ClassVar[str] = "guest-port"
     derived: ClassVar[Mapping[str, str]] = {"tap": "tap"}
 
     def operations(self, owner: Owner, host: Host) -> tuple[Operation, ...]:
-        if not is_its_tap(self.name, owner, host) or self._is_well(owner, host):
+        link = host.link(self.name)
+        if not is_its_tap(self.name, owner, host) or link is None:
             return ()
-        return super().operations(owner, host)
+        if self._is_well(owner, host):
+            return tuple(drift(self.name, link, up=True))
+        # Without its port, nothing shows that a tap that is down has a guest.
+        return super().operations(owner, host) if link.up else ()
 
     def _is_well(self, owner: Owner, host: Host) -> bool:
         """Whether the port is where it should be, or no guest runs."""

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One actor and one kind of VIF: what it does, whether check tells it, whether watch mends it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.actors.actor import Actor
+from tests.actors.scene import WITHIN, Scene
+from tests.actors.shapes import ID, Shape
+from tests.cli.watching import Watching, watching
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a trial. ``did`` are the differences of the VIF's devices and port.
+
+    ``reached``: the guest reached its network in between. ``told``: check said so, with ``words``.
+    ``told_in``, ``mended_in``: seconds from the end of the act to the watch's event. ``left`` are
+    the differences that the watch leaves. ``wrong``: frames of the guest in another network.
+    """
+
+    actor: str
+    shape: str
+    did: tuple[str, ...]
+    reached: bool
+    told: bool
+    words: str
+    told_in: float | None
+    mended_in: float | None
+    left: tuple[str, ...]
+    well: bool
+    wrong: int
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the actor changed the VIF, or cut its guest off."""
+        return bool(self.did) or not self.reached
+
+
+def trial(actor: Actor, shape: Shape, folder: Path) -> Outcome:
+    """Have an actor act on a VIF twice: once without a watch, once under one that repairs."""
+    with contextlib.ExitStack() as stack:
+        scene = Scene(shape, folder, stack)
+        if actor.libvirt:
+            scene.start_libvirt()
+        actor.prepare(scene)
+        scene.plug()
+        assert scene.reaches(within=WITHIN)
+        before = scene.state()
+        with scene.sending():
+            actor.act(scene)
+        did = scene.differs(before)
+        code, words = scene.check()
+        reached = scene.reaches(within=1.0)
+        with watching(scene.vifplug, "--repair", scene.file) as watch, scene.sending():
+            _well(scene, before)
+            watch.more()
+            actor.act(scene)
+            ended = time.monotonic()
+            told_in, mended_in = _events(watch, ended) if code else (None, None)
+            left, well = _well(scene, before)
+            print("EVENTS", watch.more(), watch.complaints, scene.check())
+        return Outcome(
+            actor=actor.name,
+            shape=shape.name,
+            did=tuple(did),
+            reached=reached,
+            told=code != 0,
+            words=words,
+            told_in=told_in,
+            mended_in=mended_in,
+            left=tuple(left),
+            well=well and scene.reaches(within=WITHIN),
+            wrong=scene.went_wrong(),
+        )
+
+
+def _events(watch: Watching, ended: float) -> tuple[float, float]:
+    """Return how long after a time the drift is told, and how long after it is mended."""
+    watch.event_of("drift", ID)
+    told = max(time.monotonic() - ended, 0.0)
+    event = watch.event_of("mended", ID)
+    return told, max(time.monotonic() - ended, event["seconds"])
+
+
+def _well(scene: Scene, before: dict[str, Any]) -> tuple[list[str], bool]:
+    """Wait until the VIF is as before; return what still differs, and if check finds it well."""
+    until = time.monotonic() + WITHIN / 3
+    while True:
+        left = scene.differs(before)
+        code, _ = scene.check()
+        if (not left and code == 0) or time.monotonic() > until:
+            return left, code == 0
+        time.sleep(0.05)
