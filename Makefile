@@ -2,11 +2,12 @@
 # make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
 # make unit: what needs neither root nor a daemon, in a minute.
 # make journeys: a guest's day and its migrations, with all that the commands print (ROUNDS=).
+# make actors: all other programs on all kinds of VIF; prints the table of docs/reliability.md.
 # make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint lowest journeys fuzz bench clean
+.PHONY: demo test unit lint lowest journeys fuzz bench clean actors
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -31,6 +32,12 @@ lint:
 lowest:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e lowest
+
+actors:
+	@tools/needs firewalld docker.io
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@.tox/py3/bin/python -m tests.actors
 
 fuzz:
 	@tools/needs

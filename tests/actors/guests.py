@@ -33,15 +33,11 @@ def _update(scene: Scene, change: Callable[[etree._Element], object]) -> None:
 def moved(scene: Scene) -> None:
     """Move the guest to another bridge, as an administrator may."""
 
-    def to(bridge: str) -> Callable[[etree._Element], object]:
-        return lambda interface: interface.find("source").set("bridge", bridge)
+    def move(interface: etree._Element) -> None:
+        (source,) = interface.iterfind("source")
+        source.set("bridge", scene.shape.wrong)
 
-    assert scene.libvirt
-    wrong = scene.shape.wrong
-    # Back first, because libvirt does nothing where its guest is on that bridge in its view.
-    if f"'{wrong}'" in scene.libvirt.virsh("dumpxml", _GUEST):
-        _update(scene, to(scene.shape.place))
-    _update(scene, to(wrong))
+    _update(scene, move)
 
 
 def link_down(scene: Scene) -> None:

@@ -74,8 +74,12 @@ class Room(PlainFixture):
                 "sh", "-euc", _HOLD, "sh", self._sys, *_EMPTY]  # fmt: skip
         with self._namespace.entered():
             holder = subprocess.Popen(
-                argv, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True,
+                argv,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
         self.addCleanup(self._end, holder)
         assert holder.stdout is not None
@@ -138,5 +142,5 @@ class Room(PlainFixture):
     def start_bus(self) -> None:
         """Start the system bus, which programs find in /run."""
         self.start("bus", "dbus-daemon", "--system", "--nofork", "--nopidfile")
-        self.becomes("org.freedesktop.DBus", "dbus-send", "--system", "--print-reply",
-                     "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.ListNames")  # fmt: skip
+        words = ("--system", "--print-reply", "--dest=org.freedesktop.DBus", "/")
+        self.becomes("DBus", "dbus-send", *words, "org.freedesktop.DBus.ListNames")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -29,8 +31,8 @@ from vifplug.testing.shell import Shell
 WITHIN = 60.0
 """Seconds in which a busy machine does everything."""
 
-_KIND = bytes.fromhex("88b5")
 _SOURCE = bytes.fromhex(ADDRESS.replace(":", ""))
+_PORT, _LENGTH = 4445, 22
 _HEADER = 10
 """Bytes before a frame that a macvtap takes."""
 
@@ -45,15 +47,15 @@ class MacvtapEnd:
         namespace.ip("link", "add", "link", card, "name", MACVTAP, "address", ADDRESS,
                      "up", "type", "macvtap", "mode", "vepa")  # fmt: skip
         (link,) = namespace.ip_json("link", "show", MACVTAP)
-        self._file = Path(f"/dev/tap{link['ifindex']}").open("rb+", buffering=0)
+        self._file = os.open(f"/dev/tap{link['ifindex']}", os.O_RDWR | os.O_CLOEXEC)
 
     def send(self, frame: bytes) -> None:
         """Send a frame as the guest."""
-        self._file.write(bytes(_HEADER) + frame)
+        os.write(self._file, bytes(_HEADER) + frame)
 
     def close(self) -> None:
         """End the guest."""
-        self._file.close()
+        os.close(self._file)
 
 
 class Scene:
@@ -165,16 +167,11 @@ class Scene:
 
     # What the guest reaches.
 
-    def _frame(self) -> bytes:
+    def _send(self) -> None:
         self._number += 1
-        return b"\xff" * 6 + _SOURCE + _KIND + self._number.to_bytes(4, "big") + bytes(46)
-
-    def _send(self) -> bytes:
-        frame = self._frame()
         if self._guest:
             with contextlib.suppress(OSError):  # a device that is down, or that goes
-                self._guest.send(frame)
-        return frame[14:18]
+                self._guest.send(_frame(self._number))
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[None]:
@@ -203,13 +200,13 @@ class Scene:
         while time.monotonic() < until:
             self._send()
             for frame in self.right.frames(0.05):
-                if _is_guests(frame) and int.from_bytes(frame[14:18], "big") > after:
+                if (_number(frame) or 0) > after:
                     return True
         return False
 
     def went_wrong(self) -> int:
         """Return how many frames of the guest have come to the other network, since last asked."""
-        return sum(map(_is_guests, self.wrong.frames(0.2)))
+        return sum(_number(frame) is not None for frame in self.wrong.frames(0.2))
 
     def where(self) -> str:
         """Return the bridge or card that the guest's device is on; nothing if on none."""
@@ -241,7 +238,7 @@ class Scene:
         found: dict[str, Any] = {}
         for name in devices:
             link = {**everything["links"][name]}
-            for key in ("ifindex", "link_index", "link_netnsid", "num_tx_queues"):
+            for key in ("ifindex", "link_index", "link_netnsid", "inet6_addr_gen_mode"):
                 link.pop(key, None)
             port = link.get("linkinfo", {}).get("info_slave_data", {})
             for key in _OF_THE_BRIDGE:
@@ -258,8 +255,15 @@ class Scene:
             rows = self.ovs.everything()
             for table in ("Port", "Interface"):
                 row = {**rows[table].get(self.shape.port, {})}
-                for key in ("_uuid", "interfaces", "mac_in_use", "ingress_policing_rate"):
+                for key in ("_uuid", "interfaces"):
                     row.pop(key, None)
+                # A port of libvirt's that is made again is ours.
+                ids = {**row.get("external_ids", {})}
+                for key in ("vifplug", "vifplug-id", "vm-id", "vm-uuid"):
+                    ids.pop(key, None)
+                if row:
+                    row["external_ids"] = ids
+                    row.get("other_config", {}).pop("transient", None)
                 found[f"{table} {self.shape.port}"] = row
             found["on"] = self.where()
         return found
@@ -272,5 +276,17 @@ class Scene:
         return differences(before, self.state())
 
 
-def _is_guests(frame: bytes) -> bool:
-    return frame[6:14] == _SOURCE + _KIND
+def _frame(number: int) -> bytes:
+    """Return a packet of the guest to all of its network, UDP over IPv4, with a number."""
+    body = struct.pack("!HHHH", _PORT, _PORT, 8 + _LENGTH, 0) + number.to_bytes(_LENGTH, "big")
+    words = [0x4500, 20 + len(body), 0, 0, 0x4011, 0, 0x0A00, 5, 0x0A00, 0xFF]
+    total = sum(words)
+    words[5] = 0xFFFF - (total % 0xFFFF)
+    return b"\xff" * 6 + _SOURCE + b"\x08\x00" + struct.pack("!10H", *words) + body
+
+
+def _number(frame: bytes) -> int | None:
+    """Return the number of a packet of the guest; None for another frame."""
+    if frame[6:14] != _SOURCE + b"\x08\x00" or frame[34:38] != struct.pack("!HH", _PORT, _PORT):
+        return None
+    return int.from_bytes(frame[42 : 42 + _LENGTH], "big")

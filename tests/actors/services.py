@@ -42,7 +42,9 @@ def sysctl(scene: Scene) -> None:
 _NETDEV = "[NetDev]\nName={bridge}\nKind=bridge\n"
 _PORT = "[Match]\nName=right-in\n[Network]\nBridge={bridge}\n"
 _OF_BRIDGE = "[Match]\nName={bridge}\n[Network]\nAddress=192.0.2.7/24\nLinkLocalAddressing=no\n"
-_KEPT = "[Match]\nName=right-in wrong-in br* ovs*\n[Network]\nKeepMaster=yes\nLinkLocalAddressing=no\n"
+_KEPT = (
+    "[Match]\nName=right-in wrong-in br* ovs*\n[Network]\nKeepMaster=yes\nLinkLocalAddressing=no\n"
+)
 _ALL = "[Match]\nName=*\n[Network]\nDHCP=yes\n"
 
 
@@ -83,14 +85,29 @@ level=INFO
 
 
 def network_manager(scene: Scene) -> None:
-    """Start NetworkManager with Debian's settings, or restart it."""
+    """Start NetworkManager with Debian's settings, for the first time on this host."""
+    room = scene.room()
+    room.stop("NetworkManager")
+    room.run("rm", "-rf", "/run/NetworkManager")
+    network_manager_restart(scene)
+
+
+def network_manager_restart(scene: Scene) -> None:
+    """Restart NetworkManager."""
     _start_network_manager(scene.room())
     scene.settle()
 
 
+def prepare_running_network_manager(scene: Scene) -> None:
+    """Have NetworkManager run."""
+    prepare_network_manager(scene)
+    _start_network_manager(scene.room())
+
+
 def prepare_network_manager(scene: Scene) -> None:
-    """Have a system bus, and settings of NetworkManager."""
-    room = scene.room()
+    """Have a system bus, udev, which tells NetworkManager of devices, and its settings."""
+    room = scene.room(udev=True)
+    start_udev(scene)
     room.write("/etc/NetworkManager/NetworkManager.conf", _NM_CONF)
     room.start_bus()
 
@@ -139,6 +156,9 @@ def udev(scene: Scene) -> None:
     room.start("udevd", "/lib/systemd/systemd-udevd")
     room.run("udevadm", "control", "--ping")
     room.run("udevadm", "trigger", "--action=add", "--subsystem-match=net", "--settle")
+    links = {link["ifname"] for link in scene.host.ip_json("link")}
+    for device in links & {*scene.shape.devices}:
+        room.becomes("ID_NET_LINK_FILE", "udevadm", "info", f"/sys/class/net/{device}")
     scene.settle()
 
 

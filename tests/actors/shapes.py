@@ -53,11 +53,17 @@ class Shape:
         }
 
 
-_OVS = {"vif_type": "ovs", "place": "br-int", "wrong": "br-wrong"}
-
-
-def _ovs(**options: object) -> Settings:
-    return {"vifplug_ovs": options}
+def _ovs(process: str, name: str, devices: tuple[str, ...], *, libvirts: bool = True) -> Shape:
+    return Shape(
+        name=name,
+        vif_type="ovs",
+        place="br-int",
+        wrong="br-wrong",
+        devices=devices,
+        port=devices[-1],
+        libvirts=libvirts,
+        settings={"vifplug_ovs": {"process": process}},
+    )
 
 
 BRIDGE = Shape(
@@ -72,25 +78,8 @@ BRIDGE = Shape(
 LIBVIRTS = Shape(
     name="bridge, libvirt's tap", vif_type="bridge", place="br100", wrong="br200", devices=(TAP,)
 )
-MANUAL = Shape(
-    name="ovs manual",
-    **_OVS,
-    devices=(TAP,),
-    port=TAP,
-    libvirts=False,
-    settings=_ovs(process="manual"),
-)
-AUTOMATIC = Shape(
-    name="ovs automatic", **_OVS, devices=(TAP,), port=TAP, settings=_ovs(process="automatic")
-)
-HYBRID = Shape(
-    name="hybrid",
-    **_OVS,
-    devices=(TAP, QBR, QVB, QVO),
-    port=QVO,
-    settings=_ovs(process="hybrid"),
-)
-DIRECT = Shape(
-    name="macvtap", vif_type="macvtap", place="card0", wrong="card1", devices=(MACVTAP,)
-)
+MANUAL = _ovs("manual", "ovs manual", (TAP,), libvirts=False)
+AUTOMATIC = _ovs("automatic", "ovs automatic", (TAP,))
+HYBRID = _ovs("hybrid", "hybrid", (TAP, QBR, QVB, QVO))
+DIRECT = Shape(name="macvtap", vif_type="macvtap", place="card0", wrong="card1", devices=(MACVTAP,))
 SHAPES = (BRIDGE, LIBVIRTS, MANUAL, AUTOMATIC, HYBRID, DIRECT)

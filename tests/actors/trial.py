@@ -21,7 +21,9 @@ class Outcome:
 
     ``reached``: the guest reached its network in between. ``told``: check said so, with ``words``.
     ``told_in``, ``mended_in``: seconds from the end of the act to the watch's event. ``left`` are
-    the differences that the watch leaves. ``wrong``: frames of the guest in another network.
+    the differences that the watch leaves, and ``after`` is what check says then; it is empty where
+    all is well. ``reaches``: the guest reaches its network again. ``wrong``: frames of the guest in
+    another network.
     """
 
     actor: str
@@ -33,7 +35,8 @@ class Outcome:
     told_in: float | None
     mended_in: float | None
     left: tuple[str, ...]
-    well: bool
+    after: str
+    reaches: bool
     wrong: int
 
     @property
@@ -41,9 +44,17 @@ class Outcome:
         """Whether the actor changed the VIF, or cut its guest off."""
         return bool(self.did) or not self.reached
 
+    @property
+    def well(self) -> bool:
+        """Whether all is as before in the end."""
+        return self.reaches and not self.left and not self.after
+
 
 def trial(actor: Actor, shape: Shape, folder: Path) -> Outcome:
-    """Have an actor act on a VIF twice: once without a watch, once under one that repairs."""
+    """Have an actor act on a VIF twice: once without a watch, once under one that repairs.
+
+    One that can act once only does so under a watch that tells. Another one mends it afterwards.
+    """
     with contextlib.ExitStack() as stack:
         scene = Scene(shape, folder, stack)
         if actor.libvirt:
@@ -52,19 +63,31 @@ def trial(actor: Actor, shape: Shape, folder: Path) -> Outcome:
         scene.plug()
         assert scene.reaches(within=WITHIN)
         before = scene.state()
+        told_in = mended_in = None
         with scene.sending():
-            actor.act(scene)
+            if actor.once:
+                with watching(scene.vifplug, scene.file) as watch:
+                    actor.act(scene)
+                    ended = time.monotonic()
+                    watch.event_of("drift", ID)
+                    told_in = time.monotonic() - ended
+            else:
+                actor.act(scene)
         did = scene.differs(before)
         code, words = scene.check()
         reached = scene.reaches(within=1.0)
         with watching(scene.vifplug, "--repair", scene.file) as watch, scene.sending():
-            _well(scene, before)
-            watch.more()
-            actor.act(scene)
-            ended = time.monotonic()
-            told_in, mended_in = _events(watch, ended) if code else (None, None)
-            left, well = _well(scene, before)
-            print("EVENTS", watch.more(), watch.complaints, scene.check())
+            if actor.once:
+                mended_in = watch.event_of("mended", ID)["seconds"]
+            else:
+                _well(scene, before)
+                watch.more()
+                actor.act(scene)
+                ended = time.monotonic()
+                if code:
+                    told_in, mended_in = _events(watch, ended)
+            # libvirt's own record of a guest that it has moved stays.
+            left, after = _well(scene, before, anyhow=actor.misplaces)
         return Outcome(
             actor=actor.name,
             shape=shape.name,
@@ -75,7 +98,8 @@ def trial(actor: Actor, shape: Shape, folder: Path) -> Outcome:
             told_in=told_in,
             mended_in=mended_in,
             left=tuple(left),
-            well=well and scene.reaches(within=WITHIN),
+            after=after,
+            reaches=scene.reaches(within=WITHIN),
             wrong=scene.went_wrong(),
         )
 
@@ -88,12 +112,17 @@ def _events(watch: Watching, ended: float) -> tuple[float, float]:
     return told, max(time.monotonic() - ended, event["seconds"])
 
 
-def _well(scene: Scene, before: dict[str, Any]) -> tuple[list[str], bool]:
-    """Wait until the VIF is as before; return what still differs, and if check finds it well."""
+def _well(scene: Scene, before: dict[str, Any], *, anyhow: bool = False) -> tuple[list[str], str]:
+    """Wait until the VIF is as before; return what still differs, and what check says of it.
+
+    ``anyhow``: it may say something although the devices are as before.
+    """
     until = time.monotonic() + WITHIN / 3
     while True:
         left = scene.differs(before)
-        code, _ = scene.check()
-        if (not left and code == 0) or time.monotonic() > until:
-            return left, code == 0
+        code, words = scene.check()
+        if not left and code == 0:
+            return [], ""
+        if (not left and anyhow) or time.monotonic() > until:
+            return left, words
         time.sleep(0.05)

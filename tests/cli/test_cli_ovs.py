@@ -209,3 +209,19 @@ def test_doctor_names_the_endpoint_that_answers(vifplug: Shell, ovs: OpenVSwitch
     (found,) = [check for check in checks if check["check"] == "OVSDB"]
     assert found["ok"] is True
     assert found["detail"] == f"{ovs.endpoint} answers, Open vSwitch {ovs.version}"
+
+
+def test_the_databases_log_says_who_has_changed_a_port(vifplug: Shell, ovs: OpenVSwitch) -> None:
+    vifplug.configure("vifplug_ovs", process="manual")
+    file, tap = vifplug.file(ovs_vif()), f"tap{ID[:11]}"
+    log = ("ovsdb-tool", "show-log", "-m", str(ovs.rundir / "conf.db"))
+    assert vifplug("plug", file).returncode == 0
+    ovs.vsctl("del-port", "br-int", tap)
+    assert vifplug("plug", file).returncode == 0
+    assert vifplug("unplug", file).returncode == 0
+    said = [line for line in vifplug.namespace.run(*log).stdout.splitlines() if tap in line]
+    changes = [line.partition(' "')[2] for line in said if line.startswith("record")]
+    ours = f'vifplug: add port {tap} to br-int"'
+    assert [changes[0], *changes[2:]] == [ours, ours, f'vifplug: remove port {tap} from br-int"']
+    assert changes[1].startswith("ovs-vsctl (invoked by ")
+    assert changes[1].endswith(f'del-port br-int {tap}"')

@@ -33,7 +33,8 @@ _LARGEST = 1 << 17
 @dataclass(frozen=True)
 class _Device:
     name: str
-    is_port: bool
+    heeds: bool
+    """Whether its addresses and routes matter: it is a bridge's port, or a VIF's own device."""
     altnames: tuple[str, ...]
     looks: int
     """A hash of everything that planning may know of the device."""
@@ -139,7 +140,7 @@ class Notices:
             link = link.but({"carrier": False})
         device = _Device(
             name=decoded.name,
-            is_port=bool(decoded.master),
+            heeds=bool(decoded.master or link.owners),
             altnames=link.altnames,
             looks=hash(repr((link, decoded.master, decoded.lower))),
         )
@@ -152,9 +153,10 @@ class Notices:
         return {*device.names, *(before.names if before else ())}
 
     def _ports(self, indexes: Iterable[int]) -> set[str]:
-        """Return the names of those devices that are a bridge's port.
+        """Return the names of those devices that are a bridge's port, or a VIF's own.
 
-        Nothing plans by other devices' addresses, and a router's advertisements renew them often.
+        A VIF's tap gets an address where another program turns IPv6 on. Nothing plans by other
+        devices' addresses, and a router's advertisements renew them often.
         """
         devices = (self._devices.get(index) for index in indexes)
-        return {device.name for device in devices if device and device.is_port}
+        return {device.name for device in devices if device and device.heeds}

@@ -37,6 +37,9 @@ The caller is told meanwhile that the outcome is unknown. Without the wait, the 
 _ALIVE = 0.05
 """Seconds for which an answer of the server shows that it is alive."""
 
+_LONGEST_COMMENT = 500
+"""Characters of a transaction's comment."""
+
 _LINGER = 600.0
 """Seconds in which a hung server may go on, carry out a transaction, and find its undo."""
 
@@ -154,7 +157,7 @@ class Transactions:
         connection = self._alive()
         if time.monotonic() >= self.deadline:
             raise self.late("the transaction")
-        params = [[DATABASE, *requests, *_BUMP]]
+        params = [[DATABASE, *requests, *_signed(groups), *_BUMP]]
         if question and (further := question()):
             params.append([DATABASE, *further])
         number = self._transact(connection, params)
@@ -304,6 +307,17 @@ def _requested(groups: Groups) -> tuple[list[Request], list[int]]:
                 requests.append(request)
                 whose.append(index)
     return requests, whose
+
+
+def _signed(groups: Groups) -> Sequence[Request]:
+    """Return a comment that says who makes a transaction, and what it does.
+
+    ``ovsdb-tool show-log`` shows it, as it shows the command lines of ovs-vsctl.
+    """
+    words = ", ".join(str(operation) for group in groups for operation in group)
+    if not words:
+        return ()
+    return ({"op": "comment", "comment": f"vifplug: {words}"[:_LONGEST_COMMENT]},)
 
 
 def _reason(why: str, requests: Sequence[Request], at: int) -> str:

@@ -13,7 +13,15 @@ from vifplug.fields import BOOLEAN, DEVICE, MAC, MTU, UUID, Choice, Many, declar
 from vifplug.model.host import Host
 from vifplug.model.mark import Owner, derived_name
 from vifplug.operations import Operation
-from vifplug.parts import Part, Role, drift, host_side_address, is_its_tap, require_own_id, stale_address
+from vifplug.parts import (
+    Part,
+    Role,
+    drift,
+    host_side_address,
+    is_its_tap,
+    require_own_id,
+    stale_address,
+)
 from vifplug_ovs.names import INTEGRATION_PATCH, OWN_PATCH, QOS_TYPES, SOCKET
 from vifplug_ovs.names import VHOST_USER as VHU
 from vifplug_ovs.operations import (
