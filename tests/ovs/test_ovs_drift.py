@@ -59,6 +59,24 @@ def test_a_deleted_port_of_an_automatic_vif_is_told_and_mended(
     assert not driver.plug(None, AUTOMATIC).changed
 
 
+def test_a_tap_of_an_automatic_vif_that_is_down_comes_up(
+    guest: TapEnd, namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    """A tap that is down shows no carrier, although its guest has it."""
+    namespace.ip("link", "set", TAP, "down")
+    before = br_int.everything()
+    assert driver.check(None, AUTOMATIC).operations
+    assert driver.plug(None, AUTOMATIC).changed
+    (link,) = namespace.ip_json("link", "show", TAP)
+    assert "UP" in link["flags"]
+    assert br_int.everything() == before
+    assert not driver.check(None, AUTOMATIC)
+    # Without its port, nothing shows that a guest has it.
+    br_int.vsctl("del-port", "br-int", TAP)
+    namespace.ip("link", "set", TAP, "down")
+    assert not driver.check(None, AUTOMATIC).operations
+
+
 def test_a_port_of_an_automatic_vif_on_another_bridge_comes_back(
     guest: TapEnd, br_int: OpenVSwitch, driver: GenericVIFDriver
 ) -> None:
