@@ -224,10 +224,11 @@ class Planner:
         host, others = view.host, view.others
         kinds = others.kinds(vif.plugin)
         vif = dataclasses.replace(vif, elsewhere=others.names(vif.plugin, vif.vif.id))
+        dead = not vif.plugin.switch
         if not move:
-            require_one_place(vif.wanted, host, kinds, vif.elsewhere)
+            require_one_place(vif.wanted, host, kinds, vif.elsewhere, dead=dead)
             return vif
-        place = elsewhere(vif.wanted, host, kinds, vif.elsewhere)
+        place = elsewhere(vif.wanted, host, kinds, vif.elsewhere, dead=dead)
         if place is None and not vif.wiring.today:
             return vif
         fresh = self._anew(vif, host.trial(), others)
@@ -243,7 +244,8 @@ class Planner:
         None where the host has it nowhere.
         """
         kinds = others.kinds(vif.plugin)
-        found = [*places(vif.vif.id, vif.vif.interface_id, host, kinds, vif.elsewhere)]
+        ids, dead = (vif.vif.id, vif.vif.interface_id), not vif.plugin.switch
+        found = [*places(*ids, host, kinds, vif.elsewhere, dead=dead)]
         if not found:
             return None
         where = max(found, key=lambda place: (place.vif_type != "", place.bridge is not None))

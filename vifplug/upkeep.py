@@ -310,9 +310,11 @@ class Upkeep(Departures):
     def _tidied(self, host: Host) -> Iterator[tuple[str, Removal]]:
         """Yield the privileged modules that un-make unused devices, and what each does.
 
-        The module that knows how to un-make most goes first: the others need not be asked.
+        The module that knows how to un-make most goes first: the others need not be asked. Marks
+        that lead nowhere go as well.
         """
         from vifplug.plan.inventory import UNUSED
+        from vifplug.plan.removal import lost_marks
         from vifplug.plan.unused import all_unused, removed_by
 
         modules = {plugin.privileged(): plugin.kinds for plugin in self._all_plugins()}
@@ -323,6 +325,9 @@ class Upkeep(Departures):
             operations = [each for unit in all_unused(host, modules[module]) for each in unit]
             for operation in operations:
                 operation.foresee(host)
+            for lost in lost_marks(host, modules[module]):
+                lost.foresee(host)
+                operations.append(lost)
             if operations:
                 yield module, Removal(vif_id=UNUSED, vif_type="", operations=tuple(operations))
 

@@ -174,3 +174,20 @@ def test_the_vlan_of_a_bridge_is_that_of_its_uplink_and_both_go_unused(
         str(one.removal) for one in driver.gc()
     ]
     assert differences(before, namespace.everything()) == []
+
+
+def test_gc_takes_the_mark_of_an_uplink_whose_bridge_another_program_removed(
+    namespace: NetworkNamespace, driver: GenericVIFDriver
+) -> None:
+    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire")
+    namespace.ip("link", "set", "eth1", "up")
+    namespace.ip("link", "set", "wire", "up")
+    before = namespace.everything()
+    driver.plug(None, bridge_vif(0, interface="eth1"))
+    namespace.ip("link", "del", "br100")
+    assert driver.list() == []
+    planned = [str(one.removal) for one in driver.gc(dry_run=True)]
+    assert planned == ["unused devices\n  unmark eth1"]
+    assert [str(one.removal) for one in driver.gc()] == planned
+    assert differences(before, namespace.everything()) == []
+    assert driver.gc() == []

@@ -10,12 +10,18 @@ from oslo_config.fixture import Config
 
 from tests.vepa.vifs import card, direct_vif
 from vifplug import VIF, Conflict, GenericVIFDriver
+from vifplug.model.host import Host
+from vifplug.parts import Leaving
+from vifplug.plan.derived import with_core
+from vifplug.plan.removal import unused
+from vifplug.plan.unused import removed_by
 from vifplug.testing import NetworkNamespace, TapEnd
 from vifplug.testing.configured import forked
 from vifplug.testing.dumps import differences
 from vifplug_bridge import opts as bridge_opts
 from vifplug_bridge.plugin import BridgePlugin
 from vifplug_vepa.macvtap import MacvtapPlugin
+from vifplug_vepa.parts import KINDS
 
 
 @pytest.fixture
@@ -83,3 +89,20 @@ def test_a_guest_that_runs_on_the_tap_keeps_it(
             driver.plug(None, vif, move=True)
         assert {tap, "br-x"} <= names(namespace)
     driver.unplug(None, on_bridge, force=True)
+
+
+@pytest.mark.unit
+def test_a_bridge_that_is_left_goes_before_its_vlan_device() -> None:
+    def ours(role: str, name: str) -> dict[str, list[str]]:
+        return {"altnames": [f"vifplug:shared::{role}:{name}"]}
+
+    links = {
+        "eth9": {"kind": "veth", "up": True},
+        "vlan7": {"kind": "vlan", "lower": "eth9", "vlan": 7, "master": "br-x",
+                  "altnames": ["vifplug:shared::vlan:vlan7", "vifplug:shared::uplink:br-x"]},
+        "br-x": {"kind": "bridge", **ours("bridge", "br-x")},
+    }  # fmt: skip
+    host = Host.from_dict({"links": links})
+    leaving = Leaving(vif_id=direct_vif().id)
+    units = unused(["br-x", "vlan7"], leaving, host, with_core(KINDS))
+    assert removed_by(units) == ("br-x", "vlan7")

@@ -15,8 +15,12 @@ Kinds = Sequence[type[Part]]
 
 
 def with_core(kinds: Kinds) -> Kinds:
-    """Return kinds of part and the core's: a VIF that moves may have devices of these too."""
-    return (*kinds, *(kind for kind in CORE if kind not in kinds))
+    """Return kinds of part and the core's: a VIF that moves may have devices of these too.
+
+    The core's come first. A bridge must go before its uplink, a VLAN device, which a plugin may
+    know without knowing bridges.
+    """
+    return (*(kind for kind in CORE if kind not in kinds), *kinds)
 
 
 def named_after(vif_id: str, host: Host, kinds: Kinds) -> dict[str, Link]:

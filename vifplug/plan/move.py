@@ -7,7 +7,7 @@ that the VIF had goes. The new place is compared with the host as it will be by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vifplug.errors import Conflict
@@ -17,7 +17,7 @@ from vifplug.model.mark import Owner
 from vifplug.operations.altnames import AddAltname, RemoveAltname
 from vifplug.operations.claims import RemoveClaim, without_claims
 from vifplug.operations.links import RemoveLink, SetLink, SetLinks
-from vifplug.operations.operation import Operation, SwitchOperation
+from vifplug.operations.operation import LinkOperation, Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
 from vifplug.plan.derived import Kinds, named_after, with_core
 from vifplug.plan.removal import kind_of
@@ -142,11 +142,13 @@ def _takes(wanted: Wanted, tap: str, link: Link) -> bool:
 def in_order(leaving: Leave, arrival: Order) -> Order:
     """Return the whole move in its order; ``arrival`` is what the new place takes.
 
-    A switch has to let go of a tap before a bridge may take it.
+    A switch has to let go of a tap before a bridge may take it. It also sets back the MTU of a tap
+    that it still has. A port without a device would take one that is made before the port is gone.
     """
     taps = leaving.taps if leaving.in_switch else ()
-    before, late = _without_joins(arrival.before, taps)
-    meanwhile, later = _without_joins(arrival.meanwhile, taps)
+    dead = _names(leaving.in_switch) - _names(arrival.inside) - {*taps}
+    before, late = _apart(arrival.before, taps, dead)
+    meanwhile, later = _apart(arrival.meanwhile, taps, dead)
     return Order(
         before=(*leaving.first, *leaving.marks, *before),
         inside=(*leaving.in_switch, *arrival.inside),
@@ -155,29 +157,41 @@ def in_order(leaving: Leave, arrival: Order) -> Order:
     )
 
 
-def _without_joins(
-    operations: Iterable[Operation], taps: Sequence[str]
+_OF_THE_SWITCH = ("master", "mtu")
+"""The attributes of a tap that a switch does not leave to others while it has the tap."""
+
+
+def _names(operations: Iterable[SwitchOperation]) -> set[str]:
+    """Return the ports that a switch's operations name."""
+    return {str(name) for each in operations if (name := getattr(each, "device", None))}
+
+
+def _apart(
+    operations: Iterable[Operation], taps: Collection[str], dead: Collection[str]
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-    """Return operations without those that join some taps to a bridge; and these."""
+    """Return operations without those that have to wait until a switch lets go; and these.
+
+    In these, the order stays: a tap gets its MTU before it joins a bridge.
+    """
     rest: list[Operation] = []
-    joins: list[Operation] = []
+    waiting: list[Operation] = []
     for operation in operations:
-        several = operation.these if isinstance(operation, SetLinks) else ()
-        of_taps = [o for o in several or (operation,) if _joins(o, taps)]
-        joins += of_taps
-        if several and of_taps:
-            rest += SetLinks.of([o for o in several if o not in of_taps])
-        elif not of_taps:
+        several = operation.these if isinstance(operation, SetLinks) else (operation,)
+        late = [each for each in several if _waits(each, taps, dead)]
+        waiting += late
+        if not late:
             rest.append(operation)
-    return tuple(rest), tuple(joins)
+        elif isinstance(operation, SetLinks):
+            rest += SetLinks.of([each for each in operation.these if each not in late])
+    return tuple(rest), tuple(waiting)
 
 
-def _joins(operation: Operation, taps: Sequence[str]) -> bool:
-    return (
-        isinstance(operation, SetLink)
-        and operation.attribute == "master"
-        and operation.device in taps
-    )
+def _waits(operation: Operation, taps: Collection[str], dead: Collection[str]) -> bool:
+    """Whether an operation is about a kept tap or a dead port's device, and a switch minds it."""
+    if not isinstance(operation, LinkOperation):
+        return False
+    mindful = isinstance(operation, SetLink) and operation.attribute in _OF_THE_SWITCH
+    return operation.device in dead or (mindful and operation.device in taps)
 
 
 def _mark_of(link: Link, vif_id: str) -> str | None:

@@ -68,9 +68,19 @@ class Lookup:
 
 
 def places(
-    vif_id: str, interface_id: str | None, host: Host, kinds: Kinds, names: Iterable[str]
+    vif_id: str,
+    interface_id: str | None,
+    host: Host,
+    kinds: Kinds,
+    names: Iterable[str],
+    *,
+    dead: bool = False,
 ) -> Iterator[Place]:
-    """Yield where a host has a VIF; ``names`` are those of :class:`Lookup`."""
+    """Yield where a host has a VIF; ``names`` are those of :class:`Lookup`.
+
+    ``dead``: also the port of another program that has no device. A switch takes the device as soon
+    as one of this name is made. So only a VIF of that switch's own may pass over such a port.
+    """
     own = dict(_own(vif_id, host, kinds, names))
     for name, link in own.items():
         marks = [mark for mark in link.marks if mark.vif_id == vif_id]
@@ -86,7 +96,7 @@ def places(
         if not known or any(claim.role in kind.joining_roles for kind in kinds):
             yield _place(claim, device, device)
     for trace in host.traces(vif_id, interface_id):
-        if trace.bridge and trace.main and not trace.dead:
+        if trace.bridge and trace.main and (dead or not trace.dead):
             yield Place(
                 vif_type=trace.vif_type,
                 process=trace.process,
@@ -122,16 +132,20 @@ def _place(mark: Mark | None, bridge: str | None, device: str) -> Place:
     )
 
 
-def elsewhere(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Place | None:
+def elsewhere(
+    wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str], *, dead: bool = False
+) -> Place | None:
     """Return a place that a VIF has and that is not where its parts put it."""
-    return next(strays(wanted, host, kinds, names), None)
+    return next(strays(wanted, host, kinds, names, dead=dead), None)
 
 
-def strays(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> Iterator[Place]:
+def strays(
+    wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str], *, dead: bool = False
+) -> Iterator[Place]:
     """Yield each place that a VIF has and that is not where its parts put it."""
     owner = wanted.owner
     bridges, own = wanted.places, set(wanted.devices)
-    found = [*places(owner.vif_id, wanted.interface_id, host, kinds, names)]
+    found = [*places(owner.vif_id, wanted.interface_id, host, kinds, names, dead=dead)]
     for place in found:
         other_type = place.vif_type not in ("", owner.vif_type)
         other_way = place.vif_type != "" and place.process != owner.process
@@ -159,7 +173,7 @@ def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bo
     """Whether a VIF that moves leaves another vif_type or process; not just another bridge."""
     owner = wanted.owner
     way = (owner.vif_type, owner.process)
-    found = places(owner.vif_id, wanted.interface_id, host, kinds, names)
+    found = places(owner.vif_id, wanted.interface_id, host, kinds, names, dead=True)
     return any(
         (place.vif_type, place.process) != way if place.vif_type else _strange(place, wanted)
         for place in found
@@ -171,9 +185,11 @@ def _strange(place: Place, wanted: Wanted) -> bool:
     return bool(wanted.places) and place.bridge not in wanted.places
 
 
-def require_one_place(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> None:
+def require_one_place(
+    wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str], *, dead: bool = False
+) -> None:
     """Raise Conflict where a host has a VIF elsewhere than its parts put it."""
-    place = elsewhere(wanted, host, kinds, names)
+    place = elsewhere(wanted, host, kinds, names, dead=dead)
     if place is not None:
         needed = "this VIF in one place: unplug it there, or plug with --move"
         raise Conflict(wanted.owner.vif_id, place.device, str(place), needed)

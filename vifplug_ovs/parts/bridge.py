@@ -14,7 +14,14 @@ from vifplug.model.mark import Owner, derived_name, shared_mark
 from vifplug.operations import Operation
 from vifplug.parts import Part, Role, require_own_id
 from vifplug_ovs.names import DATAPATHS, OWN_BRIDGE
-from vifplug_ovs.operations import AddBridge, ClaimBridge, MovePort, UnclaimBridge, set_ids
+from vifplug_ovs.operations import (
+    AddBridge,
+    ClaimBridge,
+    MovePort,
+    RemovePort,
+    UnclaimBridge,
+    set_ids,
+)
 from vifplug_ovs.snapshot import MARK, VIF_ID, readable
 from vifplug_ovs.things import OWN, SHARED, ports_of
 
@@ -145,8 +152,11 @@ class Claim(Part):
         if ovs.bridge(self.on) is None:
             needed = "one that is there"
             raise Conflict(owner.vif_id, f"OVS bridge {self.on}", "is not there", needed)
+        # A port without a device can't be moved: the switch would not take it there.
         changes: list[Operation] = [
-            MovePort(device=name, source=bridge, target=self.on, row=port.row)
+            RemovePort(device=name, bridge=bridge, row=port.row, vif_id=owner.vif_id)
+            if port.error
+            else MovePort(device=name, source=bridge, target=self.on, row=port.row)
             for name, (bridge, port) in ovs.of(owner.vif_id, self.interface_id).items()
             if bridge != self.on
         ]
