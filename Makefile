@@ -3,11 +3,13 @@
 # make unit: what needs neither root nor a daemon, in a minute.
 # make journeys: a guest's day and its migrations, with all that the commands print (ROUNDS=).
 # make actors: all other programs on all kinds of VIF; prints the table of docs/reliability.md.
+# make histories: 1,000,000 histories on a simulated host (COUNT=, SEED=), 2,000 on a real one (REAL=).
+# make soak: 20,000 and 5,000 cycles in one process, and a crowd of 32 processes, in about half an hour.
 # make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint lowest journeys fuzz bench clean actors
+.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -50,6 +52,18 @@ journeys:
 	@tools/install .tox/tox tox
 	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
 	@VIFPLUG_ROUNDS=$(or $(ROUNDS),10) .tox/py3/bin/pytest -s tests/journeys
+histories:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@.tox/py3/bin/python -m tests.histories --count $(or $(COUNT),1000000) $(if $(SEED),--seed $(SEED))
+	@.tox/py3/bin/python -m tests.histories --real --count $(or $(REAL),2000) $(if $(SEED),--seed $(SEED))
+
+soak:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@.tox/py3/bin/python -m tests.soak
 
 bench: .venv/bench
 	@.venv/bin/python -P bench
