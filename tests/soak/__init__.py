@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lasts long: many thousand calls in one process, and a crowd of processes on one host."""
