@@ -60,6 +60,8 @@ class VIFPlugin(abc.ABC):
     ``vif_type``     set by the registry: the type for which this instance was loaded
     ``vnic_types``   those that it connects; a caller that has another way for others uses that
     ``group``        its section of the configuration file, and the ``opts`` in it
+    ``by_libvirt``   the values of its options by which libvirt makes the tap or the port, as it
+                     does for a NIC of a libvirt network
     ``modules``      modules of the kernel that some VIFs need, and which, for ``vifplug doctor``
     """
 
@@ -77,6 +79,7 @@ class VIFPlugin(abc.ABC):
     vnic_types: ClassVar[tuple[str, ...]] = ("normal",)
     group: ClassVar[str] = ""
     opts: ClassVar[Sequence[Any]] = ()
+    by_libvirt: ClassVar[Mapping[str, Any]] = {}
     modules: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vifplug.fields import MAC, declared
 from vifplug.guest import attach
@@ -76,6 +76,7 @@ class BridgePlugin(VIFPlugin):
     uses: ClassVar[Mapping[str, Uses]] = {"": USES}
     group = opts.GROUP
     opts = opts.OPTS
+    by_libvirt: ClassVar[Mapping[str, Any]] = {"create_tap": False}
     modules: ClassVar[Mapping[str, str]] = {"8021q": "VLAN devices (network.should_create_vlan)"}
 
     def wire(self, vif: VIF, host: Host) -> Wiring:

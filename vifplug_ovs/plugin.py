@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vifplug.fields import BOOLEAN, PCI, declared
 from vifplug.guest import attach
@@ -107,6 +107,7 @@ class OvsPlugin(Switched):
     defaults: ClassVar[Mapping[str, str]] = {"network.bridge": "integration_bridge"}
     group = opts.GROUP
     opts = opts.OPTS
+    by_libvirt: ClassVar[Mapping[str, Any]] = {"process": AUTOMATIC, "per_port_bridge": False}
     kinds = KINDS
     processes = (*PROCESSES, "")
     modules: ClassVar[Mapping[str, str]] = {"openvswitch": "bridges with the datapath system"}

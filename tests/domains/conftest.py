@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,10 +67,45 @@ class Host:
             self.vifplug("define", name, self.file(*vifs))
         return guest
 
+    def network(self, template: str, *, name: str = "lan", more: str = "", **words: str) -> None:
+        """Define and start a network whose metadata has this template of VIFs.
+
+        ``mode`` and ``bridge`` say how it forwards.
+        """
+        version, mode = words.get("version", "1"), words.get("mode", "bridge")
+        self.libvirt.virsh(
+            "net-define", "/dev/stdin",
+            input=f"""<network><name>{name}</name>
+              <metadata><v:vif xmlns:v="urn:vifplug:network:{version}">{template}</v:vif></metadata>
+              <forward mode="{mode}"/><bridge name="{words.get("bridge", "br100")}"/>{more}
+            </network>""",
+        )  # fmt: skip
+        self.libvirt.virsh("net-start", name)
+
     def install(self) -> None:
-        """Install the hook, and have libvirtd see it."""
+        """Install the hook, and wait until libvirtd has seen it."""
         self.vifplug("libvirt-hook", "--install")
+        seen = self.libvirt.root / "run/vifplug.hook.network"
+        seen.unlink(missing_ok=True)
         self.libvirt.reload()
+        self.until(seen.exists)
+
+    def hook(
+        self, script: str, *words: str, input: str, status: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run an installed script as libvirt does; it must end with a status."""
+        env = ("env", "-i", "LC_ALL=C", f"PATH={os.environ['PATH']}", "HOME=/")
+        done = self.libvirt.run(*env, script, *words, check=False, input=input, timeout=700)
+        assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    @staticmethod
+    def until(met: Callable[[], bool]) -> None:
+        """Wait until a condition is met."""
+        deadline = time.monotonic() + 60
+        while not met():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def devices(self) -> dict[str, Any]:
         """Return the host's devices but lo, by name."""
@@ -93,6 +131,30 @@ def host(libvirtd: tuple[NetworkNamespace, Libvirt], tmp_path: Path) -> Iterator
         yield found
 
 
+@pytest.fixture
+def journal(host: Host) -> Iterator[socket.socket]:
+    """The journal's socket, where libvirtd and its hooks run."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
+        host.libvirt.run("mkdir", "-p", "/run/systemd/journal")
+        path = host.libvirt.root / "run/systemd/journal/dev-log"
+        path.unlink(missing_ok=True)
+        found.bind(str(path))
+        found.settimeout(60)
+        yield found
+        path.unlink()
+
+
+def wait_for(found: socket.socket, words: str) -> str:
+    """Return the journal's first line that has some words."""
+    lines = []
+    try:
+        while words not in (line := found.recv(8192).decode()):
+            lines.append(line)
+    except TimeoutError:
+        raise AssertionError(lines) from None
+    return line
+
+
 @contextmanager
 def tidied(
     net: NetworkNamespace, libvirt: Libvirt, folder: Path, *, keep: tuple[str, ...] = ()
@@ -105,7 +167,10 @@ def tidied(
         libvirt.virsh("destroy", name)
     for name in libvirt.virsh("list", "--all", "--name").split():
         libvirt.virsh("undefine", "--managed-save", name)
-    libvirt.run("rm", "-rf", "/run/vifplug", "/run/vifplug.hook")
+    for name in libvirt.virsh("net-list", "--all", "--name").split():
+        libvirt.virsh("net-destroy", name, check=False)
+        libvirt.virsh("net-undefine", name)
+    libvirt.run("rm", "-rf", "/run/vifplug", "/run/vifplug.hook", "/run/vifplug.hook.network")
     for name in host.devices():
         if name not in keep:
             net.run("ip", "link", "del", name, check=False)

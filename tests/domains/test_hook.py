@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.domains.conftest import HOOKS, ID, MAC, OTHER, TAP, Host, vif
+from tests.domains.conftest import HOOKS, ID, MAC, OTHER, TAP, Host, vif, wait_for
 from vifplug.sources.domain import parse
 from vifplug.testing import Guest, LibvirtRefused
 from vifplug.testing.shell import COMMAND
@@ -23,44 +21,13 @@ from vifplug.testing.shell import COMMAND
 SCRIPT = f"/{HOOKS}/qemu.d/50-vifplug"
 
 
-@pytest.fixture
-def journal(host: Host) -> Iterator[socket.socket]:
-    """The journal's socket, where libvirtd and its hooks run."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
-        host.libvirt.run("mkdir", "-p", "/run/systemd/journal")
-        path = host.libvirt.root / "run/systemd/journal/dev-log"
-        path.unlink(missing_ok=True)
-        found.bind(str(path))
-        found.settimeout(60)
-        yield found
-        path.unlink()
-
-
-def wait_for(found: socket.socket, words: str) -> str:
-    """Return the journal's first line that has some words."""
-    lines = []
-    try:
-        while words not in (line := found.recv(8192).decode()):
-            lines.append(line)
-    except TimeoutError:
-        raise AssertionError(lines) from None
-    return line
-
-
-def hook(host: Host, *words: str, input: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the script as libvirt does."""
-    env = ("env", "-i", "LC_ALL=C", f"PATH={os.environ['PATH']}", "HOME=/")
-    done = host.libvirt.run(*env, SCRIPT, *words, check=False, input=input, timeout=700)
-    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
-    return done
-
-
 def script(host: Host) -> Path:
     return host.libvirt.root / SCRIPT.lstrip("/")
 
 
 def scripts(host: Host) -> list[Path]:
-    return [script(host), host.libvirt.root / HOOKS / "daemon.d/50-vifplug"]
+    kinds = ("qemu.d", "network.d", "daemon.d")
+    return [host.libvirt.root / HOOKS / kind / "50-vifplug" for kind in kinds]
 
 
 def test_a_guest_plugs_at_its_start_and_unplugs_at_its_end(host: Host) -> None:
@@ -79,7 +46,7 @@ def test_a_guest_that_is_not_ours_never_meets_vifplug(host: Host) -> None:
     script(host).write_text(script(host).read_text().replace(COMMAND, "/nonexistent"))
     host.guest("other")
     host.libvirt.virsh("start", "other")
-    assert hook(host, "other", "migrate", "begin", "-", input="<domain/>").stdout == ""
+    assert host.hook(SCRIPT, "other", "migrate", "begin", "-", input="<domain/>").stdout == ""
 
 
 def test_a_start_is_refused_with_one_sentence_a_vif(host: Host) -> None:
@@ -247,12 +214,12 @@ def test_the_journal_hears_what_libvirt_drops(
     host.install()
     host.guest("web1", vif())
     text = host.libvirt.virsh("dumpxml", "web1")
-    hook(host, "web1", "dance", "begin", "-", input=text)
+    host.hook(SCRIPT, "web1", "dance", "begin", "-", input=text)
     assert "dance of web1" in wait_for(journal, "unknown operation")
-    hook(host, "web1", "reconnect", "begin", "-", input="<domain>urn:vifplug:domain:1")
+    host.hook(SCRIPT, "web1", "reconnect", "begin", "-", input="<domain>urn:vifplug:domain:1")
     assert "reconnect of web1: domain is broken" in wait_for(journal, "broken")
     python_gone(host, tmp_path)
-    hook(host, "web1", "release", "end", "-", input=text)
+    host.hook(SCRIPT, "web1", "release", "end", "-", input=text)
     assert "can't be run" in wait_for(journal, "release of web1")
 
 
@@ -312,13 +279,13 @@ def test_a_domain_that_comes_has_this_hosts_interface_and_nothing_else_is_printe
     host.install()
     host.guest("web1", vif())
     text = host.libvirt.virsh("dumpxml", "--inactive", "web1")
-    assert hook(host, "web1", operation, "begin", "-", input=text).stdout == ""
+    assert host.hook(SCRIPT, "web1", operation, "begin", "-", input=text).stdout == ""
     host.configure("vifplug_bridge", create_tap="false")
-    done = hook(host, "web1", operation, "begin", "-", input=text)
+    done = host.hook(SCRIPT, "web1", operation, "begin", "-", input=text)
     (nic,) = parse(done.stdout).interfaces()
     assert nic.attributes["type"] == "bridge"
     bad = text.replace('{"vif_type"', '{"vif')
-    done = hook(host, "web1", operation, "begin", "-", input=bad, status=1)
+    done = host.hook(SCRIPT, "web1", operation, "begin", "-", input=bad, status=1)
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert f"VIF {ID}" in done.stderr
@@ -346,7 +313,7 @@ def test_many_guests_at_once(host: Host) -> None:
     script(host).write_text(script(host).read_text().replace("DEADLINE=60", "DEADLINE=600"))
     with ThreadPoolExecutor(20) as pool:
         for operation, some in (("prepare", 20), ("release", 5)):
-            calls = [pool.submit(hook, host, name, operation, "begin", "-", input=text)
+            calls = [pool.submit(host.hook, SCRIPT, name, operation, "begin", "-", input=text)
                      for name, text in [*texts.items()][:some]]  # fmt: skip
             for call in calls:
                 call.result()
@@ -359,11 +326,11 @@ def test_more_than_a_megabyte_of_xml(host: Host) -> None:
     host.guest("web1", vif())
     text = host.libvirt.virsh("dumpxml", "web1")
     large = text.replace("<memory ", f"<description>{'x' * (3 << 19)}</description><memory ", 1)
-    hook(host, "web1", "prepare", "begin", "-", input=large)
+    host.hook(SCRIPT, "web1", "prepare", "begin", "-", input=large)
     assert TAP in host.devices()
-    hook(host, "web1", "release", "end", "-", input=large)
+    host.hook(SCRIPT, "web1", "release", "end", "-", input=large)
     assert host.devices() == {}
-    hook(host, "other", "prepare", "begin", "-", input=f"<domain>{'x' * (3 << 19)}</domain>")
+    host.hook(SCRIPT, "other", "prepare", "begin", "-", input=f"<domain>{'x' * (3 << 19)}</domain>")
 
 
 def test_by_hand_on_a_terminal_it_says_how(host: Host) -> None:
@@ -389,11 +356,11 @@ def test_doctor_says_what_to_mend(host: Host, tmp_path: Path) -> None:
     assert checks() == []
     host.vifplug("libvirt-hook", "--install")
     ((ok, _, mend),) = checks()
-    assert (ok, mend) == (False, "systemctl reload libvirtd (or virtqemud)")
+    assert (ok, mend) == (False, "systemctl reload libvirtd (or virtqemud and virtnetworkd)")
     host.libvirt.reload()
     host.guest("other")
     host.libvirt.virsh("start", "other")
-    assert checks() == [(True, f"{SCRIPT} and daemon.d", "")]
+    assert checks() == [(True, f"{SCRIPT} and network.d, daemon.d", "")]
 
     not_executable(host, tmp_path)
     assert (False, f"chmod +x {SCRIPT}") == (checks()[0][0], checks()[0][2])

@@ -97,3 +97,31 @@ def test_a_hand_made_guest_that_runs_is_adopted_and_then_defined(
     host.vifplug("check", "--from", "libvirt", "-", input=guest.domain_xml())
     host.libvirt.virsh("destroy", "old")
     assert ports(ovs) == []
+
+
+def test_a_network_of_open_vswitch_plugs_its_ports(host: Host, ovs: OpenVSwitch) -> None:
+    # By libvirt, though the option says otherwise.
+    host.configure("vifplug_ovs", process="manual")
+    virtualport = "<virtualport type='openvswitch'/>"
+    host.network('{"vif_type": "ovs"}', bridge="br-int", more=virtualport)
+    nic = HAND_MADE.replace("'bridge'", "'network'").replace("bridge='br-int'", "network='lan'")
+    guest = host.guest("web1", devices=nic)
+    host.libvirt.virsh("start", "web1")
+    (found,) = json.loads(host.vifplug("list", "-f", "json").stdout)
+    (tap,) = ports(ovs)
+    assert (found["id"], found["process"], found["state"]) == (OTHER, "automatic", "up")
+    assert found["devices"] == [tap]
+    host.libvirt.virsh("attach-interface", "web1", "network", "lan")
+    assert len(ports(ovs)) == 2
+    pid = guest.pid
+    host.libvirt.restart()
+    host.vifplug("check", "--all")
+    assert guest.pid == pid
+    host.libvirt.virsh("destroy", "web1")
+    assert ports(ovs) == []
+    assert json.loads(host.vifplug("list", "-f", "json").stdout) == []
+
+    host.network('{"vif_type": "bridge"}', name="plain", bridge="br-int", more=virtualport)
+    host.guest("web2", devices=nic.replace("'lan'", "'plain'"))
+    with pytest.raises(LibvirtRefused, match="web2 on network plain: VIF"):
+        host.libvirt.virsh("start", "web2")

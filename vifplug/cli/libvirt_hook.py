@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from oslo_config import cfg
@@ -22,8 +23,9 @@ from vifplug.hook.operations import Hook
 
 LOG = logging.getLogger(__name__)
 
-_PLUGS, _WRITES = ("prepare",), ("migrate", "restore")
-_AFTER = ("release", "reconnect")
+_PLUGS, _WRITES = ("prepare", "port-created"), ("migrate", "restore")
+_AFTER = ("release", "reconnect", "port-deleted")
+_OF_NETWORKS = ("port-created", "port-deleted")
 _NOTHING = ("start", "started", "stopped", "attach")
 _PACKAGED = "/usr/bin/vifplug"
 
@@ -34,11 +36,13 @@ class LibvirtHook(Command):
     formats = False
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("guest", nargs="?", metavar="GUEST", help="- stands for libvirt itself")
-        words = "what libvirt does: prepare, release, reconnect, migrate, restore, start"
+        parser.add_argument("guest", nargs="?", metavar="GUEST",
+                            help="or a network; - stands for libvirt itself")  # fmt: skip
+        words = "what libvirt does: prepare, release, reconnect, migrate, restore, start, "
+        words += "port-created, port-deleted"
         parser.add_argument("operation", nargs="?", metavar="OPERATION", help=words)
         parser.add_argument("more", nargs="*", metavar="WORD", help="what libvirt says besides")
-        words = "write the script to qemu.d and daemon.d in /etc/libvirt/hooks"
+        words = "write the script to qemu.d, network.d and daemon.d in /etc/libvirt/hooks"
         parser.add_argument("--install", action="store_true", help=words)
         words = "remove the script"
         parser.add_argument("--uninstall", action="store_true", help=words)
@@ -73,6 +77,8 @@ class LibvirtHook(Command):
         return FAILED if operation in (*_PLUGS, *_WRITES) and guest != "-" else DONE
 
     def _performed(self, guest: str, operation: str) -> int:
+        if operation in _OF_NETWORKS:
+            return self._of_network(operation)
         driver = GenericVIFDriver(asks_libvirt=False)
         try:
             hook = Hook(driver, cfg.CONF[opts.GROUP])
@@ -81,10 +87,7 @@ class LibvirtHook(Command):
                     hook.daemon_start()
                 return DONE
             if operation in _PLUGS:
-                refusals = hook.prepare(sys.stdin.buffer.read())
-                for words in refusals:
-                    LOG.error("%s", words)
-                return FAILED if refusals else DONE
+                return _refused(hook.prepare(sys.stdin.buffer.read()))
             if operation in _WRITES:
                 text = sys.stdin.buffer.read()
                 fresh = hook.rewritten(text)
@@ -97,6 +100,21 @@ class LibvirtHook(Command):
                 act(sys.stdin.buffer.read())
             elif operation not in _NOTHING:
                 LOG.warning("unknown operation, passed over: %s of %s", operation, guest)
+            return DONE
+        finally:
+            driver.close()
+
+    @staticmethod
+    def _of_network(operation: str) -> int:
+        """Do what a network's hook needs."""
+        from vifplug.hook.ports import PortDriver, PortHook
+
+        driver = PortDriver(asks_libvirt=False)
+        try:
+            hook = PortHook(driver, cfg.CONF[opts.GROUP])
+            if operation == "port-created":
+                return _refused(hook.created(sys.stdin.buffer.read()))
+            hook.deleted(sys.stdin.buffer.read())
             return DONE
         finally:
             driver.close()
@@ -114,8 +132,15 @@ class LibvirtHook(Command):
         for path, changed in done:
             print(f"{path}  {words if changed else 'unchanged'}")
         if any(changed for _, changed in done):
-            print("libvirt must read its hooks anew: systemctl reload libvirtd (or virtqemud)")
+            print(f"libvirt must read its hooks anew: {install.RELOAD}")
         return DONE
+
+
+def _refused(refusals: Sequence[str]) -> int:
+    """Say why libvirt must not go on; return the exit status."""
+    for words in refusals:
+        LOG.error("%s", words)
+    return FAILED if refusals else DONE
 
 
 def _command() -> str:

@@ -51,12 +51,18 @@ class GuestInterface:
 
     @property
     def vif_id(self) -> str | None:
-        """The id that the interface's alias or virtual port has: a VIF's id or interface id."""
+        """The VIF's id or interface id: by alias, by virtual port, or by port of a network."""
         alias = _value(self.element, "alias", "name") or ""
         if alias.startswith(ALIAS):
             return alias.removeprefix(ALIAS).lower()
         port = _value(self.element, "virtualport/parameters", "interfaceid")
+        port = port or _value(self.element, "source", "portid")
         return port.lower() if port else None
+
+    @property
+    def of_network(self) -> bool:
+        """Whether a libvirt network connects it: then the domain alone says how it looks."""
+        return _value(self.element, "source", "network") is not None
 
     @property
     def xml(self) -> str:
@@ -131,12 +137,19 @@ def differences(
     if attached.mac != wanted.mac.lower():
         yield f"{attached.title} has the address {attached.mac}, not {wanted.mac.lower()}"
     kind = attached.element.get("type")
+    if kind == "network":
+        return  # of a guest that is shut off: libvirt makes all else at its start
     if kind != wanted.type:
         yield f"{attached.title} has an interface of type {kind}, not {wanted.type}"
         return  # all else follows from the type
+    # The guest's side is the domain's, the tap's name and MTU are libvirt's.
+    passed_over = ("mtu", "target") if attached.of_network else ()
+    guests_side = guests_side and not attached.of_network
     if wanted.trusted and attached.element.get(TRUST) != "yes":
         yield f"{attached.title} has no {TRUST}"
     for path, attributes in (*_CHOSEN, *(_SEEN if guests_side else ())):
+        if path in passed_over:
+            continue
         for attribute in attributes:
             needed = _value(rendered, path, attribute)
             current = _value(attached.element, path, attribute)

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -15,13 +16,29 @@ from vifplug.result import Check
 
 NAME = "50-vifplug"
 FOLDER = "etc/libvirt/hooks"
-KINDS = ("qemu.d", "daemon.d")
-SEEN = Path("/run/vifplug.hook")
-"""The script touches it when libvirt calls it."""
+KINDS = ("qemu.d", "network.d", "daemon.d")
+RELOAD = "systemctl reload libvirtd (or virtqemud and virtnetworkd)"
 
-_PIDS = ("/run/libvirtd.pid", "/run/virtqemud.pid")
 _MEND = "vifplug libvirt-hook --install"
-_RELOAD = "systemctl reload libvirtd (or virtqemud)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Caller:
+    """What calls the script of a kind: pid files of daemons, and the file that the script touches.
+
+    The script in daemon.d touches it too, when its daemon starts, or reads its hooks again.
+    """
+
+    pids: tuple[str, ...]
+    seen: str
+
+
+_CALLERS = {
+    "qemu.d": _Caller(pids=("run/libvirtd.pid", "run/virtqemud.pid"), seen="run/vifplug.hook"),
+    "network.d": _Caller(
+        pids=("run/libvirtd.pid", "run/virtnetworkd.pid"), seen="run/vifplug.hook.network"
+    ),
+}
 
 
 def script(command: str, options: Sequence[str] = ()) -> str:
@@ -70,12 +87,14 @@ def checks(root: Path = Path("/")) -> Iterator[Check]:
             mends.append((f"{path} is not executable: libvirt passes it over", f"chmod +x {path}"))
         elif wrong := _cannot_run(path.read_text()):
             mends.append((f"{path}: {wrong}", f"install vifplug again, then {_MEND}"))
-    if not mends and not _is_seen(there):
-        mends.append(("libvirt may not know the hook: it has not called it so far", _RELOAD))
+    unknown = [kind for kind in _CALLERS if not mends and not _is_seen(root, kind)]
+    if unknown:
+        words = f"libvirt may not know the hook in {' and '.join(unknown)}: it has not called it"
+        mends.append((f"{words} so far", RELOAD))
     for detail, mend in mends:
         yield Check(check="libvirt hook", ok=False, detail=detail, mend=mend)
     if not mends:
-        yield Check(check="libvirt hook", ok=True, detail=f"{there[0]} and {KINDS[1]}")
+        yield Check(check="libvirt hook", ok=True, detail=f"{there[0]} and {', '.join(KINDS[1:])}")
 
 
 def _cannot_run(text: str) -> str:
@@ -92,9 +111,10 @@ def _cannot_run(text: str) -> str:
     return ""
 
 
-def _is_seen(paths: Sequence[Path]) -> bool:
+def _is_seen(root: Path, kind: str) -> bool:
     """Whether the libvirt that runs has called the script, or has started after it came."""
-    written = max(path.stat().st_ctime for path in paths)
-    daemons = [Path(name) for name in _PIDS if Path(name).exists()]
-    since = [path.stat().st_mtime for path in (*daemons, SEEN) if path.exists()]
+    caller = _CALLERS[kind]
+    written = (root / FOLDER / kind / NAME).stat().st_ctime
+    daemons = [path for name in caller.pids if (path := root / name).exists()]
+    since = [path.stat().st_mtime for path in (*daemons, root / caller.seen) if path.exists()]
     return not daemons or max(since) >= written

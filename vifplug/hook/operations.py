@@ -31,7 +31,7 @@ AUTOSTART = Path("/etc/libvirt/qemu/autostart")
 _STARTED = Path("/run/libvirt/qemu/autostarted")
 """libvirt makes this file when it has started the guests, and starts none again until a reboot."""
 
-_LONGEST = 45.0
+LONGEST = 45.0
 """Seconds: the script ends vifplug after 60, and then the error says less."""
 
 
@@ -49,7 +49,7 @@ class Hook:
     def __init__(self, driver: GenericVIFDriver, conf: Any) -> None:
         """``driver`` must not ask libvirt; ``conf`` are the options of ``[vifplug]``."""
         self._driver, self._conf = driver, conf
-        self._deadline = driver.deadline(min(conf.timeout, _LONGEST))
+        self._deadline = driver.deadline(min(conf.timeout, LONGEST))
 
     def prepare(self, text: bytes) -> Sequence[str]:
         """Plug a guest's VIFs; return why it must not start, one sentence a VIF."""
@@ -80,20 +80,20 @@ class Hook:
         vifs, errors = _vifs(domain)
         _log(errors)
         view, wired = self._wired(_Group(virt_type=domain.virt_type, vifs=vifs))
-        self._tell(self._driver.plug_wired(wired, view, self._deadline), domain.title)
+        tell(self._driver.plug_wired(wired, view, self._deadline), domain.title)
 
     def release(self, text: bytes) -> None:
         """Unplug the VIFs of a guest that has ended, but for those that another guest holds."""
         domain = parse(text)
         vifs, errors = _vifs(domain)
         _log(errors)
-        timeout = min(self._conf.timeout, _LONGEST)
+        timeout = min(self._conf.timeout, LONGEST)
         pairs = [(None, vif) for vif in vifs]
-        self._tell(self._driver.unplug_all(pairs, timeout=timeout), domain.title)
+        tell(self._driver.unplug_all(pairs, timeout=timeout), domain.title)
         known = {vif.id for vif in vifs}
         bad = {each.id for each in metadata.entries(domain)} - known
         if ids := [vif_id for vif_id in bad if metadata.is_id(vif_id)]:
-            self._tell(self._driver.unplug_ids(ids, timeout=timeout), domain.title)
+            tell(self._driver.unplug_ids(ids, timeout=timeout), domain.title)
 
     def rewritten(self, text: bytes) -> bytes:
         """Return a domain that comes to this host, with this host's interfaces.
@@ -132,20 +132,15 @@ class Hook:
         for virt_type, vifs in groups.items():
             view, wired = self._wired(_Group(virt_type=virt_type, vifs=vifs))
             outcomes = self._driver.plug_wired(wired, view, self._deadline)
-            self._tell(outcomes, "libvirt's start")
+            tell(outcomes, "libvirt's start")
 
     def _wired(self, group: _Group) -> tuple[View, list[Wired | VifplugError]]:
         """Return the host as it is, and VIFs wired for it."""
         ready = self._driver.all_ready([(None, vif) for vif in group.vifs])
         good = [each for each in ready if isinstance(each, Ready)]
-        view = self._driver.look(good, told=self._told(group.virt_type), deadline=self._deadline)
+        facts = told(self._conf, group.virt_type)
+        view = self._driver.look(good, told=facts, deadline=self._deadline)
         return view, self._driver.all_wired(ready, view.host)
-
-    def _told(self, virt_type: str | None) -> Mapping[str, Any]:
-        """Return libvirt's facts, for which it is not asked."""
-        version = self._conf.libvirt_version or library_version() or ASSUMED_LIBVIRT
-        kind = virt_type if virt_type in VIRT_TYPES else "kvm"
-        return {"libvirt_version": version, "virt_type": kind}
 
     def _against(self, vif: Wired, view: View, domain: Domain) -> Iterator[str]:
         """Yield why a VIF can't be the NIC that the domain has, or another guest has it."""
@@ -162,15 +157,23 @@ class Hook:
         for difference in live.differences(vif.wiring.interface, nic, guests_side=False):
             yield f"VIF {vif.vif.id}: {difference}; needed: vifplug define {domain.title}"
 
-    @staticmethod
-    def _tell(outcomes: Outcomes, about: str) -> None:
-        for outcome in outcomes:
-            if isinstance(outcome, InUse):
-                LOG.warning("%s: %s", about, outcome)
-            elif isinstance(outcome, VifplugError):
-                LOG.error("%s: %s", about, outcome)
-            elif isinstance(outcome, Result) and outcome.changed:
-                LOG.info("VIF %s: changed by libvirt's hook, for %s", outcome.id, about)
+
+def told(conf: Any, virt_type: str | None = None) -> Mapping[str, Any]:
+    """Return libvirt's facts, for which it is not asked; ``conf`` are the options of [vifplug]."""
+    version = conf.libvirt_version or library_version() or ASSUMED_LIBVIRT
+    kind = virt_type if virt_type in VIRT_TYPES else "kvm"
+    return {"libvirt_version": version, "virt_type": kind}
+
+
+def tell(outcomes: Outcomes, about: str) -> None:
+    """Log the outcomes of which libvirt does not hear."""
+    for outcome in outcomes:
+        if isinstance(outcome, InUse):
+            LOG.warning("%s: %s", about, outcome)
+        elif isinstance(outcome, VifplugError):
+            LOG.error("%s: %s", about, outcome)
+        elif isinstance(outcome, Result) and outcome.changed:
+            LOG.info("VIF %s: changed by libvirt's hook, for %s", outcome.id, about)
 
 
 def _vifs(domain: Domain) -> tuple[list[VIF], list[VifplugError]]:

@@ -16,6 +16,8 @@ from vifplug.errors import NO_VIF, InvalidVIF, shown
 MOST = 16 << 20
 """Bytes of a domain: libvirt sends no longer text."""
 
+_ALLOWED = "a libvirt domain, as virsh dumpxml prints it"
+
 _DEEPEST = 256
 _WITHIN = " "
 """What stands between a namespace and a name."""
@@ -105,23 +107,28 @@ class Domain:
 def parse(text: bytes | str) -> Domain:
     """Return a domain. Raises InvalidVIF for what is none."""
     data = text.encode() if isinstance(text, str) else text
+    return Domain(data=data, root=tree(data, "domain", _ALLOWED))
+
+
+def tree(data: bytes, name: str, allowed: str) -> Node:
+    """Return the root of a document of libvirt's, which has this name. Raises InvalidVIF."""
+
+    def refuse(found: str) -> InvalidVIF:
+        return InvalidVIF(NO_VIF, name, found, allowed)
+
     if len(data) > MOST:
-        raise _refuse(f"larger than {MOST >> 20} MiB")
+        raise refuse(f"larger than {MOST >> 20} MiB")
     builder = _Builder(data)
     try:
         root = builder.built()
     except expat.ExpatError as error:
         words = expat.ErrorString(error.code)
-        raise _refuse(f"broken at line {error.lineno}, column {error.offset}: {words}") from None
+        raise refuse(f"broken at line {error.lineno}, column {error.offset}: {words}") from None
     except (ValueError, UnicodeError) as error:
-        raise _refuse(str(error)) from None
-    if root is None or root.tag != "domain":
-        raise _refuse(f"<{shown(root.tag)[1:-1] if root else ''}>")
-    return Domain(data=data, root=root)
-
-
-def _refuse(found: str) -> InvalidVIF:
-    return InvalidVIF(NO_VIF, "domain", found, "a libvirt domain, as virsh dumpxml prints it")
+        raise refuse(str(error)) from None
+    if root is None or root.tag != name:
+        raise refuse(f"<{shown(root.tag)[1:-1] if root else ''}>")
+    return root
 
 
 class _Builder:
