@@ -114,7 +114,7 @@ def test_a_network_of_open_vswitch_plugs_its_ports(host: Host, ovs: OpenVSwitch)
     host.libvirt.virsh("attach-interface", "web1", "network", "lan")
     assert len(ports(ovs)) == 2
     pid = guest.pid
-    host.libvirt.restart()
+    host.restart()
     host.vifplug("check", "--all")
     assert guest.pid == pid
     host.libvirt.virsh("destroy", "web1")

@@ -65,7 +65,7 @@ def test_a_network_plugs_its_ports_hot_and_cold(host: Host) -> None:
     assert "nothing to remove" in host.vifplug("gc", "--libvirt", "--dry-run").stdout
 
     # A restart tells of both ports again, and changes nothing.
-    host.libvirt.restart()
+    host.restart()
     assert nics(guest) == {MAC: cold, SECOND: hot}
     assert listed(host).keys() == {MAC, SECOND}
 
@@ -167,7 +167,7 @@ def test_no_network_hook_kills_a_guest(host: Host, journal: socket.socket, tmp_p
     host.libvirt.virsh("start", "web1")
     pid = guest.pid
     python_gone(host, tmp_path)
-    host.libvirt.restart()
+    host.restart()
     assert host.libvirt.virsh("domstate", "web1").strip() == "running"
     assert guest.pid == pid
     host.libvirt.virsh("destroy", "web1")
