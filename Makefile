@@ -5,11 +5,12 @@
 # make actors: all other programs on all kinds of VIF; prints the table of docs/reliability.md.
 # make histories: 1,000,000 histories on a simulated host (COUNT=, SEED=), 2,000 on a real one (REAL=).
 # make soak: 20,000 and 5,000 cycles in one process, and a crowd of 32 processes, in about half an hour.
+# make cloud: Neutron's real agents beside vifplug, in the long form.
 # make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak
+.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak cloud
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -64,6 +65,11 @@ soak:
 	@tools/install .tox/tox tox
 	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
 	@.tox/py3/bin/python -m tests.soak
+cloud:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
+	@.tox/py3/bin/pytest tests/cloud tests/cloud/long_*.py
 
 bench: .venv/bench
 	@.venv/bin/python -P bench

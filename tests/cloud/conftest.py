@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clouds that the tests share; each starts once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cloud.agents import AgentCloud, agent_cloud
+from tests.cloud.ovns import OvnCloud, ovn_cloud
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[AgentCloud]:
+    """A Neutron, and a host with its Open vSwitch agent."""
+    with agent_cloud() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ovn() -> Iterator[OvnCloud]:
+    """A Neutron with OVN, and two hosts."""
+    with ovn_cloud() as found:
+        yield found
