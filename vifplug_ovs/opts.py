@@ -68,8 +68,9 @@ OPTS = [
         default=False,
         help="Make ports in the dead VLAN (tag 4095), from which Neutron's Open vSwitch agent "
         "takes them once it has wired them. This is for VIFs that do not tell by their "
-        "bound_drivers who wires the port: the agent's are isolated, and OVN's are not. A port "
-        "that is there is left alone, and one of a trunk's bridge is never isolated.",
+        "bound_drivers who wires the port: the agent's are isolated, and OVN's are not. On the "
+        "bridge of this host's OVN, such a VIF is not isolated either. A port that is there is "
+        "left alone, and one of a trunk's bridge is never isolated.",
     ),
     cfg.BoolOpt(
         "per_port_bridge",

@@ -44,7 +44,11 @@ def wire(
     return Wiring(
         parts=(bridge, Representor(device=name), *fixed, port),
         interface=vdpa if vif.vnic_type == VDPA else whole,
-        notes=(*notes, *switch.isolation_notes(vif, options), *switch.bridge_notes(vif, host)),
+        notes=(
+            *notes,
+            *switch.isolation_notes(vif, host, options),
+            *switch.bridge_notes(vif, host),
+        ),
     )
 
 

@@ -120,7 +120,7 @@ class OvsPlugin(Switched):
             return passthrough.wire(vif, host, self.options, pci_slot=slot, bridge=bridge)
         self.require_vnic_type(vif)
         pins = {n: getattr(details, n) for n in _PINS}
-        isolation = switch.isolation(vif, self._bridge(vif), self.options)
+        isolation = switch.isolation(vif, self._bridge(vif), host, self.options)
         own = "option per_port_bridge" if self.options["per_port_bridge"] else ""
         beforehand = isolation or own
         choice = choose(
@@ -148,7 +148,7 @@ class OvsPlugin(Switched):
             notes=(
                 *left_out(vif, guest),
                 *notes,
-                *switch.isolation_notes(vif, self.options),
+                *switch.isolation_notes(vif, host, self.options),
                 *switch.bridge_notes(vif, host),
             ),
         )

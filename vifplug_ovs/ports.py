@@ -64,7 +64,7 @@ def port_of(
         qos_type=options["qos_type"] if queued else "",
         type=type,
         socket=socket,
-        isolated=bool(isolation(vif, bridge, options)),
+        isolated=bool(isolation(vif, bridge, host, options)),
         guest=guest,
     )
 
@@ -139,24 +139,36 @@ def guest_port_of(vif: VIF, host: Host, name: str) -> tuple[GuestPort, ...]:
     return (port,)
 
 
-def isolation(vif: VIF, bridge: Bridge, options: Options) -> str:
+def isolation(vif: VIF, bridge: Bridge, host: Host, options: Options) -> str:
     """Return what has a VIF's new port isolated, a detail or an option; "" where nothing has.
 
     No agent wires the ports of a trunk's bridge, and OVN leaves a port in the dead VLAN.
     """
-    drivers = _drivers(vif)
-    if bridge.name.startswith(TRUNK_BRIDGE) or OVN in drivers:
+    if bridge.name.startswith(TRUNK_BRIDGE):
         return ""
-    if AGENT in drivers:
+    if AGENT in (drivers := _drivers(vif)) and OVN not in drivers:
         return "details.bound_drivers"
-    return "option isolate" if options["isolate"] else ""
+    return "option isolate" if options["isolate"] and not _of_ovn(vif, host) else ""
 
 
-def isolation_notes(vif: VIF, options: Options) -> tuple[str, ...]:
+def isolation_notes(vif: VIF, host: Host, options: Options) -> tuple[str, ...]:
     """Return a note on the option that a VIF of OVN does not follow."""
-    if not options["isolate"] or OVN not in _drivers(vif):
+    why = _of_ovn(vif, host)
+    if not options["isolate"] or not why:
         return ()
-    return ("option isolate left out: details.bound_drivers says that OVN wires the port",)
+    return (f"option isolate left out: {why} says that OVN wires the port",)
+
+
+def _of_ovn(vif: VIF, host: Host) -> str:
+    """Return what tells that OVN wires a VIF's port; "" where nothing does.
+
+    The host's word counts where the VIF has none. An inactive binding of a live migration has none.
+    """
+    drivers, ovs = _drivers(vif), host.switch(Ovs)
+    if OVN in drivers:
+        return "details.bound_drivers"
+    ovn = ovs.ovn if ovs and not drivers else None
+    return "ovn-remote of the switch" if ovn and ovn.bridge == vif.network.bridge else ""
 
 
 def _drivers(vif: VIF) -> Collection[str]:

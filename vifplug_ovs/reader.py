@@ -58,7 +58,8 @@ def read(
         with pool.lent(endpoint, deadline=deadline, keys=keys(options)) as connection:
             ovs = queries.read(connection, reading, deadline=deadline, meanwhile=host.read_ahead)
             ovs = claims.on(ovs)
-            if ovs.ovn:
+            # No plug asks it, because none waits for it.
+            if ovs.ovn and sought is None:
                 controller = ovn.ask(ovs.ovn, options["ovn_rundir"], deadline=deadline)
                 ovs = replace(ovs, ovn=controller)
             return ovs

@@ -130,11 +130,13 @@ class FakeBridge:
 class Ovn:
     """What a host that is part of an OVN says: its southbound database, and its controller.
 
+    ``bridge`` is the bridge whose ports the controller wires.
     ``connection`` is ovn-controller's word for its connection to the database. ``error`` says why
     the controller gave no word. ``absent``: the controller does not run.
     """
 
     remote: str = declared(_ANY)
+    bridge: str = declared(_ANY, default="br-int")
     connection: str | None = declared(_ANY, default=None)
     error: str | None = declared(_ANY, default=None)
     absent: bool = declared(BOOLEAN, default=False)

@@ -124,7 +124,7 @@ class VhostUserPlugin(Switched):
             parts = self._parts(on_bridge, host, details, name)
             notes = (
                 *notes,
-                *switch.isolation_notes(vif, self.options),
+                *switch.isolation_notes(vif, host, self.options),
                 *switch.bridge_notes(on_bridge, host),
             )
         else:

@@ -83,6 +83,13 @@ class AgentCloud:
     agent_conf: Path
     one: dict[str, Any]
     two: dict[str, Any]
+    firewall: str = ""
+
+    def run_agent(self, firewall: str) -> None:
+        """Have the agent run with a firewall; start it again only where it has another."""
+        if self.firewall != firewall:
+            self.kill_agent()
+            self.start_agent(firewall=firewall)
 
     def start_agent(self, *, firewall: str = "openvswitch") -> None:
         """Start the agent with a firewall and wait until Neutron knows that it is alive."""
@@ -105,6 +112,7 @@ class AgentCloud:
             return any(one["configurations"].get("ovs_hybrid_plug") is hybrid for one in found)
 
         programs.wait_for(AGENT, knows)
+        self.firewall = firewall
 
     def kill_agent(self) -> None:
         """Kill the agent."""

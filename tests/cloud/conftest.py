@@ -12,10 +12,17 @@ from tests.cloud.ovns import OvnCloud, ovn_cloud
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[AgentCloud]:
+def shared_cloud() -> Iterator[AgentCloud]:
     """A Neutron, and a host with its Open vSwitch agent."""
     with agent_cloud() as found:
         yield found
+
+
+@pytest.fixture
+def cloud(shared_cloud: AgentCloud) -> AgentCloud:
+    """The shared cloud, whose agent has the firewall ``openvswitch`` at first."""
+    shared_cloud.run_agent("openvswitch")
+    return shared_cloud
 
 
 @pytest.fixture(scope="module")

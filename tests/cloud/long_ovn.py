@@ -61,7 +61,9 @@ def test_a_port_moves_to_the_other_host_by_its_bindings(ovn: OvnCloud) -> None:
         made = ovn.neutron.call("POST", bindings, {"binding": {"host": "host2"}})["binding"]
         assert made["status"] == "INACTIVE"
         ovn.neutron.change(port, **{"binding:profile": {"migrating_to": "host2"}})
-        # As Nova has it on the destination: the port with that host's binding.
+        # As Nova has it on the destination: the port with that host's binding. Neutron does not
+        # tell of an inactive binding who wires it.
+        assert "bound_drivers" not in made["vif_details"]
         there = port | {f"binding:{key}": made[key] for key in ("vif_type", "vif_details")}
         there |= {"binding:host_id": "host2", "binding:profile": {"migrating_to": "host2"}}
         second.done("plug", there, networks=(ovn.network,))

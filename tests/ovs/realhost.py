@@ -20,6 +20,10 @@ from vifplug_ovs.snapshot import Ovs
 def make_ovs_real(host: Host, ovs: OpenVSwitch) -> None:
     """Make every OVS bridge of the host with its ports and claims; the datapath is userspace's."""
     snapshot = host.switch(Ovs)
+    if snapshot and snapshot.ovn:
+        ids = {"ovn-remote": snapshot.ovn.remote, "ovn-bridge": snapshot.ovn.bridge}
+        words = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+        ovs.vsctl("set", "Open_vSwitch", ".", *words)
     for name, bridge in snapshot.bridges.items() if snapshot else ():
         ovs.add_bridge(name)
         # Else it follows the smallest of its ports, in its own time.

@@ -128,6 +128,25 @@ def test_a_guest_has_no_way_into_another_network_before_neutrons_agent_wires_its
     driver.unplug_all([(None, vif), (None, other), (None, ovs_vif(2))], force=True)
 
 
+@pytest.mark.parametrize(("bridge", "row"), [("br-int", PLAIN), ("br-other", DEAD)])
+def test_the_option_leaves_out_the_bridge_of_the_hosts_ovn(
+    bridge: str,
+    row: tuple[Any, Any, Any],
+    br_int: OpenVSwitch,
+    driver: GenericVIFDriver,
+    conf: Config,
+) -> None:
+    # OVN takes no port out of the dead VLAN. An inactive binding does not tell who wires it.
+    ids = ("external_ids:ovn-remote=unix:/nowhere", f"external_ids:ovn-bridge={bridge}")
+    br_int.vsctl("set", "Open_vSwitch", ".", *ids)
+    conf.config(group="vifplug_ovs", process="manual", isolate=True)
+    driver, vif = GenericVIFDriver(), SOURCES["neutron"].vif_of(neutron_port(None))
+    driver.plug(None, vif)
+    assert port_row(br_int, TAP) == row
+    assert not driver.check(None, vif)
+    driver.unplug(None, vif)
+
+
 def test_the_port_that_libvirt_made_is_told_where_the_agent_has_taken_it_out(
     namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver, conf: Config
 ) -> None:

@@ -20,7 +20,7 @@ from vifplug_ovs.snapshot import IFACE_ID, VIF_ID, FakeBridge, Ovn, Ovs, OvsPort
 _MANY = 8
 """For this many VIFs and more, everything is read: that takes fewer questions."""
 
-_SWITCH = ["_uuid"]
+_SWITCH = ["_uuid", "external_ids"]
 _BRIDGE = ["name", "_uuid", "datapath_type"]
 _OWN_BRIDGE = [*_BRIDGE, "external_ids"]
 _PORT = ["name", "_uuid", "external_ids", "other_config", "tag"]
@@ -121,7 +121,7 @@ def _having(column: str, value: Any) -> list[Any]:
 def _everything(ask: _Questions) -> Ovs:
     switches, bridges, ports, interfaces, qos = ask.rows(
         [
-            select("Open_vSwitch", [], [*_SWITCH, "ovs_version", "iface_types", "external_ids"]),
+            select("Open_vSwitch", [], [*_SWITCH, "ovs_version", "iface_types"]),
             select("Bridge", [], [*_BRIDGE, "external_ids", "ports"]),
             select("Port", [], _PORT),
             select("Interface", [], _INTERFACE),
@@ -141,12 +141,11 @@ def _everything(ask: _Questions) -> Ovs:
         }
         bridges_by_name[row["name"]] = bridge_of(row, row["external_ids"], ports_of)
     switch = switches[0] if switches else _NO_SWITCH
-    remote = switch["external_ids"].get("ovn-remote")
     return Ovs(
         endpoint=ask.connection.endpoint,
         version=switch["ovs_version"],
         types=tuple(switch["iface_types"] or ()),
-        ovn=Ovn(remote=remote) if remote else None,
+        ovn=_ovn_of(switch),
         qos=tuple(row["external_ids"][VIF_ID] for row in qos if VIF_ID in row["external_ids"]),
         database=switch["_uuid"],
         bridges=bridges_by_name,
@@ -165,6 +164,13 @@ def _fakes(ask: _Questions, names: Sequence[str]) -> dict[str, FakeBridge]:
     }
 
 
+def _ovn_of(switch: Row) -> Ovn | None:
+    """Return what the row of table Open_vSwitch says of the host's OVN."""
+    ids = switch["external_ids"]
+    remote = ids.get("ovn-remote")
+    return Ovn(remote=remote, bridge=ids.get("ovn-bridge", "br-int")) if remote else None
+
+
 @dataclass
 class _Answers:
     """The rows that some questions have found, by name, and the bridge of each port."""
@@ -175,6 +181,7 @@ class _Answers:
     owners: dict[str, str] = field(default_factory=dict)
     qos: list[str] = field(default_factory=list)
     database: str = ""
+    ovn: Ovn | None = None
 
     def ask(self, ask: _Questions, questions: Sequence[tuple[str, Request]]) -> None:
         """Ask, and note the answers. A question for a port's bridge comes with the port's name."""
@@ -189,7 +196,7 @@ class _Answers:
                     case "QoS":
                         self.qos.append(row["external_ids"][VIF_ID])
                     case "Open_vSwitch":
-                        self.database = row["_uuid"]
+                        self.database, self.ovn = row["_uuid"], _ovn_of(row)
                     case _:
                         name = row["name"]
                         self.bridges[name] = {**self.bridges.get(name, {}), **row}
@@ -208,7 +215,9 @@ class _Answers:
             for name, row in self.bridges.items()
         }
         qos = tuple(self.qos)
-        return Ovs(endpoint=endpoint, database=self.database, bridges=bridges, qos=qos)
+        return Ovs(
+            endpoint=endpoint, database=self.database, ovn=self.ovn, bridges=bridges, qos=qos
+        )
 
 
 def _some(ask: _Questions, reading: Reading, added: Mapping[str, AddPort]) -> Ovs:
