@@ -83,8 +83,11 @@ def test_an_address_follows_from_an_id_and_what_is_given_stays() -> None:
         ("- a\n--- \n- b\n", "another document"),
         ("a: [\n", "broken at line 2"),
         ("a: '\x01'\n", "not allowed"),
-        ("[" * 100_000, "nesting"),
-        ("{a: " * 100_000, "nesting"),
+        ("[" * 100_000, "nest"),
+        ("[" * 257 + "]" * 257, "nested too deep at line 1, column 257, more than 256"),
+        ("{a: " * 100_000, "nested too deep"),
+        ("- " * 100_000, "nested too deep"),
+        ("- &b0 [a]\n" + "".join(f"- &b{n + 1} [*b{n}]\n" for n in range(1200)), "nested too deep"),
         ("a: " + "9" * 5000, "no text, number"),
         (
             "- &b0 [a, a, a, a, a, a, a, a, a, a]\n"

@@ -20,6 +20,9 @@ _MOST = 1_000_000
 _DIGITS = 4000
 """Of a whole number. Python refuses 4,300, because they take long."""
 
+_DEEPEST = 256
+"""Lists and objects in one another. The library composes each in a call of its own."""
+
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -43,6 +46,7 @@ def load(text: str) -> Any:
     """Return the one document of a text as plain data. Raises ValueError with line and column."""
     loader = _Loader(text)
     try:
+        _require_flat(text)
         node = loader.get_single_node()
         return None if node is None else _Data().of(node)
     except yaml.MarkedYAMLError as error:
@@ -52,6 +56,23 @@ def load(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     finally:
         loader.dispose()
+
+
+def _require_flat(text: str) -> None:
+    # By events, of which no depth costs a call. An older library ends the process when it composes
+    # 100,000 brackets, and refuses none.
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            _require_depth(depth, event.start_mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _require_depth(depth: int, mark: Any) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"nested too deep at {_at(mark)}, more than {_DEEPEST}")
 
 
 class _Data:
@@ -71,6 +92,8 @@ class _Data:
         if id(node) in self._open:
             raise ValueError(f"the value at {_at(node.start_mark)} contains itself")
         self._open.add(id(node))
+        # Aliases nest deeper than their text.
+        _require_depth(len(self._open), node.start_mark)
         try:
             if isinstance(node, yaml.SequenceNode):
                 _require_tag(node, "seq")
