@@ -10,7 +10,7 @@
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
 
-.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak cloud
+.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak cloud test-all
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -24,6 +24,11 @@ test:
 	@tools/install .tox/tox tox
 	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run
 
+# The whole suite on other stacks too; hours.
+test-all: test lowest
+	@.tox/py3/bin/python -m tests.stacks trixie+pypi sid+pypi
+	@.tox/py3/bin/python -m tests.stacks --all trixie sid
+
 unit:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e unit
@@ -34,7 +39,7 @@ lint:
 
 lowest:
 	@tools/install .tox/tox tox
-	@.tox/tox/bin/tox run -e lowest
+	@.tox/tox/bin/tox run -e lowest $(if $(TESTS),-- $(TESTS))
 
 actors:
 	@tools/needs firewalld docker.io

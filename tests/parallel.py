@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NOVA = "tests/nova/"
 """A folder whose files share what takes long to make: it goes to one process as a whole."""
 
-LONGEST = ("tests/kernel/test_other_kernel.py", NOVA)
+LONGEST = ("tests/kernel/test_other_kernel.py", NOVA, "tests/stacks/test_stacks.py")
 """What takes longest, and begins first."""
 
 SHARE_NOTHING = ("_conformance.py", "_faults.py", "_uplink.py")
