@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that is tested.
+# make demo: the main job; needs Python 3.11 and a Linux kernel. make test: everything that CI runs.
 # make unit: what needs neither root nor a daemon, in a minute.
-# make journeys: a guest's day and its migrations, with all that the commands print (ROUNDS=).
+# make lowest: make unit and some real tests, with the lowest versions of what setup.cfg asks for (TESTS=).
+# The long forms of tests, as root, after make test's own set-up:
 # make actors: all other programs on all kinds of VIF; prints the table of docs/reliability.md.
-# make histories: 1,000,000 histories on a simulated host (COUNT=, SEED=), 2,000 on a real one (REAL=).
-# make soak: 20,000 and 5,000 cycles in one process, and a crowd of 32 processes, in about half an hour.
-# make cloud: Neutron's real agents beside vifplug, in the long form.
+# make cloud: Neutron's real agents beside vifplug.
 # make fuzz: 100,000 hostile requests to the daemons (COUNT=, SEED=), in about an hour.
+# make histories: 1,000,000 histories on a simulated host (COUNT=, SEED=), 2,000 on a real one (REAL=).
+# make journeys: a guest's day and its migrations, with all that the commands print (ROUNDS=).
+# make soak: 20,000 and 5,000 cycles in one process, and a crowd of 32 processes, in about half an hour.
+# make test-all: make test, and the whole suite on Debian 13 and sid: hours.
 
 SOURCES := setup.cfg $(wildcard vifplug/*.py vifplug/*/*.py vifplug/*/*/*.py vifplug_bridge/*)
+SEEDED = $(if $(SEED),--seed $(SEED))
+TOX = LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run
+PYTHON = .tox/py3/bin/python
 
-.PHONY: demo test unit lint lowest journeys fuzz bench clean actors histories soak cloud test-all
+.PHONY: demo test test-all unit lint lowest environment actors cloud fuzz histories journeys soak bench clean
 
 demo: .venv/demo
 	@.venv/bin/vifplug demo
@@ -22,12 +28,11 @@ demo: .venv/demo
 test:
 	@tools/needs
 	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run
+	@$(TOX)
 
-# The whole suite on other stacks too; hours.
 test-all: test lowest
-	@.tox/py3/bin/python -m tests.stacks trixie+pypi sid+pypi
-	@.tox/py3/bin/python -m tests.stacks --all trixie sid
+	@$(PYTHON) -m tests.stacks trixie+pypi sid+pypi
+	@$(PYTHON) -m tests.stacks --all trixie sid
 
 unit:
 	@tools/install .tox/tox tox
@@ -41,40 +46,30 @@ lowest:
 	@tools/install .tox/tox tox
 	@.tox/tox/bin/tox run -e lowest $(if $(TESTS),-- $(TESTS))
 
-actors:
+environment:
+	@tools/needs
+	@tools/install .tox/tox tox
+	@$(TOX) -e py3 --notest
+
+actors: environment
 	@tools/needs firewalld docker.io
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@.tox/py3/bin/python -m tests.actors
+	@$(PYTHON) -m tests.actors
 
-fuzz:
-	@tools/needs
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@.tox/py3/bin/python -m tests.fuzz --count $(or $(COUNT),100000) $(if $(SEED),--seed $(SEED))
+cloud: environment
+	@$(PYTHON) -m pytest tests/cloud tests/cloud/long_*.py
 
-journeys:
-	@tools/needs
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@VIFPLUG_ROUNDS=$(or $(ROUNDS),10) .tox/py3/bin/pytest -s tests/journeys
-histories:
-	@tools/needs
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@.tox/py3/bin/python -m tests.histories --count $(or $(COUNT),1000000) $(if $(SEED),--seed $(SEED))
-	@.tox/py3/bin/python -m tests.histories --real --count $(or $(REAL),2000) $(if $(SEED),--seed $(SEED))
+fuzz: environment
+	@$(PYTHON) -m tests.fuzz --count $(or $(COUNT),100000) $(SEEDED)
 
-soak:
-	@tools/needs
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@.tox/py3/bin/python -m tests.soak
-cloud:
-	@tools/needs
-	@tools/install .tox/tox tox
-	@LIBVIRT="$$(pkg-config --modversion libvirt)" .tox/tox/bin/tox run -e py3 --notest
-	@.tox/py3/bin/pytest tests/cloud tests/cloud/long_*.py
+histories: environment
+	@$(PYTHON) -m tests.histories --count $(or $(COUNT),1000000) $(SEEDED)
+	@$(PYTHON) -m tests.histories --real --count $(or $(REAL),2000) $(SEEDED)
+
+journeys: environment
+	@VIFPLUG_ROUNDS=$(or $(ROUNDS),10) $(PYTHON) -m pytest -s tests/journeys
+
+soak: environment
+	@$(PYTHON) -m tests.soak
 
 bench: .venv/bench
 	@.venv/bin/python -P bench
