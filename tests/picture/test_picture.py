@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from lxml import etree
@@ -14,6 +14,7 @@ from tests.picture.hosts import MARKUP, UP, drawn, patched, pictured, random_hos
 from vifplug.errors import SwitchError
 from vifplug.model.host import Host
 from vifplug.model.link import Link
+from vifplug.model.snapshot import Snapshot, SwitchPort, Trace
 from vifplug.picture.differ import compared
 from vifplug.picture.dot import dot
 from vifplug.picture.found import names_of
@@ -109,6 +110,32 @@ def test_a_switch_that_can_not_be_read_is_told() -> None:
     failure = SwitchError(A, "ovs", "no answer")
     found = drawn(Host(), [], failures=(failure,))
     assert found.incomplete and "no answer" in page(pictured(("x", found)))
+
+
+@dataclass(frozen=True)
+class Toy(Snapshot):
+    """A switch whose plugin tells no ports for pictures, or fails at it."""
+
+    key = "toy"
+    fails: bool = False
+    error: str | None = None
+    absent: bool = False
+
+    def traces(self, vif_id: str | None = None, interface_id: str | None = None) -> list[Trace]:
+        return [Trace(vif_id=A, vif_type="toy", bridge="sw0", ports=("port9",), in_use=True)]
+
+    def all_ports(self) -> list[SwitchPort]:
+        if self.fails:
+            raise KeyError("port9")
+        return []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_switch_that_tells_no_ports_is_drawn_by_its_traces(fails: bool) -> None:
+    host = Host(switches={"toy": Toy(fails=fails)})
+    found = drawn(host, [vif(A, ["port9"], bridge="sw0", guest="web1")])
+    assert found.edges == (("sw0", "device:port9"), ("device:port9", "guest:web1"))
+    assert next(node.kind for node in found.nodes if node.name == "sw0") == "toy bridge"
 
 
 def overlaps(one: Box, other: Box) -> bool:

@@ -54,10 +54,8 @@ class List(Command):
 
 def warn_of(found: Inventory) -> None:
     """Warn of what an inventory lacks."""
-    for failure in found.failures:
-        LOG.warning("%s: what it has is missing here", failure)
-    if found.unasked and found.vifs:
-        LOG.warning("libvirt tells no guests: orphans are not told: %s", found.unasked)
+    for text in found.warnings:
+        LOG.warning("%s", text)
 
 
 def _is_asked_for(one: Plugged, arguments: argparse.Namespace) -> bool:

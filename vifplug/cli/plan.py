@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from vifplug.cli import REFUSED
 from vifplug.cli.topology import DRAWN, add_output, draw, how, title
 from vifplug.cli.vifs import VIFCommand, add_move
 from vifplug.driver import Result
@@ -34,6 +35,12 @@ class Plan(VIFCommand):
             parser.add_argument("--draw", choices=DRAWN, help=words)
             add_output(parser)
 
+    def act(self, arguments: argparse.Namespace) -> int:
+        if self.moves and arguments.draw and not arguments.output and arguments.format == "json":
+            print("vifplug plan: --draw with -f json needs -o FILE", file=sys.stderr)
+            return REFUSED
+        return super().act(arguments)
+
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         plans = self.driver.plans(self.wired, self.view, move=arguments.move)
         self._pictured = bool(arguments.draw and not arguments.output)
@@ -44,8 +51,6 @@ class Plan(VIFCommand):
 
     def _picture(self, arguments: argparse.Namespace) -> None:
         """Draw the host before and after; beside a picture on standard output is no other text."""
-        if arguments.format == "json" and not arguments.output:
-            return
         from vifplug.picture.graph import Pictured
 
         both = self.driver.foreseen(

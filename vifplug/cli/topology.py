@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vifplug.cli import DONE, FAILED
+from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import Command, add_timeout
 from vifplug.cli.list import print_tree
 from vifplug.driver import GenericVIFDriver
 
 if TYPE_CHECKING:
     from vifplug.picture.graph import Pictured
+
+LOG = logging.getLogger(__name__)
 
 TREE = "tree"
 DRAWN = (TREE, "dot", "svg", "html")
@@ -45,6 +48,9 @@ class TopologyCommand(Command):
         add_timeout(parser)
 
     def act(self, arguments: argparse.Namespace) -> int:
+        if arguments.format == "json" and (arguments.draw or arguments.output):
+            print("vifplug topology: -f json draws no picture", file=sys.stderr)
+            return REFUSED
         driver = GenericVIFDriver()
         try:
             found = driver.topology(timeout=arguments.timeout)
@@ -58,7 +64,7 @@ class TopologyCommand(Command):
             picture = Pictured(title=title(), parts=(("what is plugged", found),))
             draw(picture, how(arguments), arguments.output)
         for text in found.warnings:
-            print(f"warning: {text}", file=sys.stderr)
+            LOG.warning("%s", text)
         return FAILED if found.incomplete else DONE
 
 

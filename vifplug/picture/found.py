@@ -22,9 +22,6 @@ def topology(host: Host, found: Inventory, *, also: Iterable[str] = ()) -> Topol
 
     ``also`` are trunks that are drawn where the host has them, without a VIF too.
     """
-    warnings = [f"{failure}: what it has is missing here" for failure in found.failures]
-    if found.unasked and found.vifs:
-        warnings.append(f"libvirt tells no guests: orphans are not told: {found.unasked}")
     wires = Wires(host, found.vifs)
     lanes = Lanes(wires, found.vifs).all()
     trunks = _Trunks(wires, found.unused)
@@ -39,7 +36,7 @@ def topology(host: Host, found: Inventory, *, also: Iterable[str] = ()) -> Topol
         trunks=tuple(trunks.trunk(name, every) for name in every),
         joins=tuple({join.key: join for join in joins}.values()),
         lanes=lanes,
-        warnings=tuple(warnings),
+        warnings=found.warnings,
         incomplete=bool(found.failures),
     )
 

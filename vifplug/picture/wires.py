@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import UPLINK, is_derived
-from vifplug.model.snapshot import SwitchPort, ports_of
+from vifplug.model.snapshot import SwitchPort, ports_of, traces_of
 from vifplug.picture.graph import Node
 from vifplug.plan.details import words_of
 from vifplug.plan.plugged import Plugged
@@ -30,6 +30,10 @@ class Wires:
         self.switches: dict[str, str] = {}
         self._ports: dict[str, list[str]] = defaultdict(list)
         for key, snapshot in host.switches.items():
+            # A switch need not tell its ports.
+            for trace in traces_of(snapshot):
+                if trace.bridge:
+                    self.switches.setdefault(trace.bridge, key)
             for port in ports_of(snapshot):
                 self.switches.setdefault(port.bridge, key)
                 if port.name != port.bridge:
@@ -44,9 +48,6 @@ class Wires:
             traces = host.traces(vif.id, vif.vif.interface_id if vif.vif else None)
             bridges = {trace.bridge for trace in traces if trace.bridge}
             self.own |= {name for name in bridges if is_derived(name, vif.id)}
-            for name in bridges - self.own:  # of a switch that does not tell its ports
-                key = next((k for k in host.switches), "switch")
-                self.switches.setdefault(name, key)
 
     @property
     def shared_bridges(self) -> Sequence[str]:

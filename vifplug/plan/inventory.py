@@ -30,6 +30,14 @@ class Inventory:
     unasked: str = ""
     guests: int = 0
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it lacks, for people."""
+        found = [f"{failure}: what it has is missing here" for failure in self.failures]
+        if self.unasked and self.vifs:
+            found.append(f"libvirt tells no guests: orphans are not told: {self.unasked}")
+        return tuple(found)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
