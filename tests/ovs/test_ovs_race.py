@@ -27,7 +27,7 @@ from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
 from vifplug.testing.openvswitch import SWITCH
 from vifplug_ovs import privileged
-from vifplug_ovs.operations.ports import Settle
+from vifplug_ovs.operations import Settle
 from vifplug_ovs.order import in_order
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.race import Race

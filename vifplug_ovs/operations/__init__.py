@@ -13,11 +13,8 @@ from vifplug_ovs.operations.ports import (
     MovePort,
     RemovePort,
     RemoveQos,
-    SetIds,
-    SetMtu,
-    Settle,
-    set_ids,
 )
+from vifplug_ovs.operations.settings import SetIds, SetMtu, Settle, set_ids
 
 __all__ = [
     "AddBridge",
