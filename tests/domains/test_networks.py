@@ -195,6 +195,14 @@ def test_operations_that_are_not_ours(host: Host, journal: socket.socket) -> Non
     assert "hookData is broken" in done.stderr
 
 
+def test_by_hand_on_a_terminal_it_says_why_not(host: Host) -> None:
+    host.install()
+    words = f"{SCRIPT} lan port-created begin -"
+    done = host.libvirt.run("script", "-qec", words, "/dev/null", check=False)
+    assert done.returncode == 2
+    assert "XML on standard input: a network and its port" in done.stdout
+
+
 def test_a_network_and_metadata_of_its_own_in_one_guest(host: Host) -> None:
     host.install()
     host.network(LAN)

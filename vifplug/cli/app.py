@@ -9,7 +9,6 @@ import os
 import stat
 import sys
 from importlib.metadata import EntryPoint
-from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import NoReturn
 
@@ -187,6 +186,8 @@ def _journal(level: int) -> list[logging.Handler]:
     """Return the way to the journal where there is one, and standard error does not go there."""
     if "JOURNAL_STREAM" in os.environ or not _JOURNAL.is_socket():
         return []
+    from logging.handlers import SysLogHandler
+
     try:
         handler = SysLogHandler(str(_JOURNAL), SysLogHandler.LOG_DAEMON)
     except OSError:

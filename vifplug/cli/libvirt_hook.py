@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from vifplug.cli import DONE, FAILED, REFUSED
 from vifplug.cli.command import Command
 from vifplug.driver import GenericVIFDriver
 from vifplug.errors import VifplugError
-from vifplug.hook import install
 from vifplug.hook.operations import Hook
 
 LOG = logging.getLogger(__name__)
@@ -121,6 +119,8 @@ class LibvirtHook(Command):
 
     def _install(self, arguments: argparse.Namespace) -> int:
         """Write or remove the script; tell what is left to do."""
+        from vifplug.hook import install
+
         if arguments.uninstall:
             done = list(install.remove(arguments.root))
             words = "removed"
@@ -145,6 +145,8 @@ def _refused(refusals: Sequence[str]) -> int:
 
 def _command() -> str:
     """Return the path of this command; the packaged one where it is that."""
+    import shutil
+
     here = Path(sys.argv[0])
     found = str(here.resolve()) if os.access(here, os.X_OK) else shutil.which("vifplug")
     beside = Path(sys.executable).with_name("vifplug")

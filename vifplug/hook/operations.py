@@ -14,7 +14,6 @@ from typing import Any
 
 from vifplug.driver import GenericVIFDriver, View
 from vifplug.errors import NO_VIF, Conflict, InUse, InvalidVIF, VifplugError
-from vifplug.guest import live, splice
 from vifplug.model.host import ASSUMED_LIBVIRT, VIRT_TYPES
 from vifplug.model.vif import VIF
 from vifplug.plan.usage import held_by_guest
@@ -100,6 +99,8 @@ class Hook:
 
         Raises VifplugError for the first VIF that can't be here.
         """
+        from vifplug.guest import splice
+
         domain = parse(text)
         vifs, errors = _vifs(domain)
         _, wired = self._wired(_Group(virt_type=domain.virt_type, vifs=vifs))
@@ -150,6 +151,8 @@ class Hook:
             yield str(Conflict(vif.vif.id, held[0], "is in use by another guest",
                                "a VIF id of the guest's own"))  # fmt: skip
         from lxml import etree
+
+        from vifplug.guest import live
 
         node = libvirt.interface_of(domain, vif.vif.id, vif.vif.address)
         assert node is not None  # noqa: S101 - else it is no VIF

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vifplug.model.vif import VIF
-from vifplug.sources import libvirt, neutron, nova, os_vif
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +29,27 @@ class Source:
     json: bool = True
 
 
-SOURCES: Mapping[str, Source] = {
-    "libvirt": Source(
-        parts=libvirt.parts, vif_of=libvirt.vif_of, data_of=libvirt.data_of, json=False
-    ),
-    "neutron": Source(parts=neutron.parts, vif_of=neutron.vif_of, data_of=neutron.data_of),
-    "nova": Source(parts=nova.parts, vif_of=nova.vif_of, data_of=nova.data_of),
-    "os-vif": Source(parts=os_vif.parts, vif_of=os_vif.vif_of, data_of=os_vif.data_of),
-}
-"""The sources by the names that ``--from`` takes."""
+def _sources() -> Mapping[str, Source]:
+    from vifplug.sources import libvirt, neutron, nova, os_vif
+
+    return {
+        "libvirt": Source(
+            parts=libvirt.parts, vif_of=libvirt.vif_of, data_of=libvirt.data_of, json=False
+        ),
+        "neutron": Source(parts=neutron.parts, vif_of=neutron.vif_of, data_of=neutron.data_of),
+        "nova": Source(parts=nova.parts, vif_of=nova.vif_of, data_of=nova.data_of),
+        "os-vif": Source(parts=os_vif.parts, vif_of=os_vif.vif_of, data_of=os_vif.data_of),
+    }
+
+
+if TYPE_CHECKING:
+    SOURCES: Mapping[str, Source]
+    """The sources by the names that ``--from`` takes."""
+
+
+def __getattr__(name: str) -> Any:
+    # When it is first used: a guest's VIFs are read without the models of OpenStack.
+    if name != "SOURCES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()["SOURCES"] = _sources()
+    return found
