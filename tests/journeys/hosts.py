@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,25 @@ ENOUGH = 90.0
 
 ROUNDS = int(os.environ.get("VIFPLUG_ROUNDS", "1"))
 """How often a guest moves and comes back."""
+
+KINDS: dict[str, dict[str, Any]] = {
+    "bridge": {
+        "vif_type": "bridge",
+        "network": {"bridge": "br100", "interface": "eth1", "should_create_bridge": True},
+    },
+    "manual": {
+        "vif_type": "ovs",
+        "network": {"bridge": "br-int"},
+        "details": {"ovs_create_tap": True},
+    },
+    "automatic": {"vif_type": "ovs", "network": {"bridge": "br-int"}},
+    "hybrid": {
+        "vif_type": "ovs",
+        "network": {"bridge": "br-int"},
+        "details": {"ovs_hybrid_plug": True},
+    },
+}
+"""What a VIF of each kind has, but for its id and its address."""
 
 # A device that is made again has others.
 _OF_THE_DEVICE = ("ifindex", "link_index", "link_netnsid", "address", "permaddr")
@@ -77,6 +96,53 @@ class Hypervisor(Host):
             for name in (SERVER, SWITCH):
                 self.ovs.start(name)
             yield
+
+
+class Vifs:
+    """A guest's VIFs, one of each kind. Their numbers are those of their networks."""
+
+    def __init__(self, kinds: Iterable[str], start: str, first: int) -> None:
+        """``start`` is that of the ids, all but a digit; ``first`` is the first number."""
+        self.numbers = {kind: first + place for place, kind in enumerate(kinds)}
+        self.ids = {
+            kind: f"{start}{number}-7a3c-4a6e-9d55-3f1f0a3c2b11"
+            for kind, number in self.numbers.items()
+        }
+        self.taps = {kind: f"tap{vif_id[:11]}" for kind, vif_id in self.ids.items()}
+        self.addresses = [f"10.7.{number}.53" for number in self.numbers.values()]
+        self.data = [
+            {"id": self.ids[kind], "address": f"fa:16:3e:11:22:0{number}", **KINDS[kind]}
+            for kind, number in self.numbers.items()
+        ]
+        switches = {"bridge": "br100", "hybrid": "qbr"}
+        self.joined = {kind: switches.get(kind, "br-int") for kind in self.numbers}
+
+    def on(self, host: Hypervisor) -> dict[str, str | None]:
+        """Return the switch that each tap is on: its bridge's name, or qbr for a bridge of its own.
+
+        A tap that has the row of a port, and is no device, is on none.
+        """
+        devices, ports = host.devices(), self.ports(host)
+        found = {}
+        for kind, tap in self.taps.items():
+            master = devices.get(tap, {}).get("master")
+            own = f"qbr{self.ids[kind][:11]}"
+            if master == own and f"qvo{own[3:]}" in ports and f"qvb{own[3:]}" in devices:
+                master = "qbr"
+            found[kind] = "br-int" if tap in ports and tap in devices and not master else master
+        return found
+
+    def ports(self, host: Hypervisor) -> set[str]:
+        """Return the ports that the rows of br-int name, but for the uplink."""
+        return {*host.ovs.vsctl("list-ports", "br-int").split()} - {"eth2"}
+
+    def cut_off(self, host: Hypervisor) -> None:
+        """Take each tap off its switch, as another program may."""
+        for kind, tap in self.taps.items():
+            if self.joined[kind] == "br-int":
+                host.ovs.vsctl("del-port", "br-int", tap)
+            else:
+                host.net.ip("link", "set", tap, "nomaster")
 
 
 def wired(host: NetworkNamespace, far: NetworkNamespace, *, suffix: str = "") -> None:

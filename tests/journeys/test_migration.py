@@ -11,35 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.hosts import ROUNDS, Hypervisor, answers, counted, soon, wired
+from tests.journeys.hosts import KINDS, ROUNDS, Hypervisor, Vifs, answers, counted, soon, wired
 from tests.linux import BOOTS_WITHIN, Linux
 from vifplug.sources.domain import parse
 from vifplug.testing import Libvirt, LibvirtRefused, NetworkNamespace, OpenVSwitch, veth
 
-KINDS: dict[str, dict[str, Any]] = {
-    "bridge": {
-        "vif_type": "bridge",
-        "network": {"bridge": "br100", "interface": "eth1", "should_create_bridge": True},
-    },
-    "manual": {
-        "vif_type": "ovs",
-        "network": {"bridge": "br-int"},
-        "details": {"ovs_create_tap": True},
-    },
-    "automatic": {"vif_type": "ovs", "network": {"bridge": "br-int"}},
-    "hybrid": {
-        "vif_type": "ovs",
-        "network": {"bridge": "br-int"},
-        "details": {"ovs_hybrid_plug": True},
-    },
-}
-IDS = {kind: f"0b6a9d0{number}-7a3c-4a6e-9d55-3f1f0a3c2b11" for number, kind in enumerate(KINDS)}
-ADDRESSES = {kind: f"10.7.{number}.53" for number, kind in enumerate(KINDS, 1)}
-VIFS = [
-    {"id": IDS[kind], "address": f"fa:16:3e:11:22:0{number}", **parts}
-    for number, (kind, parts) in enumerate(KINDS.items(), 1)
-]
-TAPS = {kind: f"tap{vif_id[:11]}" for kind, vif_id in IDS.items()}
+VIFS = Vifs(KINDS, "0b6a9d0", 1)
 SLOW, FAST = "1", "1000"
 """MiB a second. At the first a guest's memory takes longer to copy than a test needs."""
 
@@ -74,23 +51,6 @@ def processed(host: Hypervisor) -> int:
     return int(found.get("memory_processed", 0))
 
 
-def joined(host: Hypervisor) -> dict[str, object]:
-    """Return where a host's VIFs are: the bridge of each tap, or br-int for its ports."""
-    devices, ports = host.devices(), host.ovs.vsctl("list-ports", "br-int").split()
-    return {
-        kind: "br-int" if tap in ports else devices.get(tap, {}).get("master")
-        for kind, tap in TAPS.items()
-    }
-
-
-ALL_JOINED = {
-    "bridge": "br100",
-    "manual": "br-int",
-    "automatic": "br-int",
-    "hybrid": f"qbr{IDS['hybrid'][:11]}",
-}
-
-
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     linux = Linux.made(tmp_path_factory.mktemp("linux"), Path(__file__).with_name("guest.sh"))
@@ -122,9 +82,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         there.configure("vifplug_bridge", create_tap="false")
         found = Cloud(far, here, there)
         here.libvirt.virsh("define", "--validate", "/dev/stdin", input=linux.domain("web1"))
-        here.vifplug("define", "web1", here.file(*VIFS))
+        here.vifplug("define", "web1", here.file(*VIFS.data))
         here.libvirt.virsh("start", "web1")
-        answers(far, *ADDRESSES.values(), within=BOOTS_WITHIN)
+        answers(far, *VIFS.addresses, within=BOOTS_WITHIN)
         yield found
 
 
@@ -137,7 +97,7 @@ def stays(cloud: Cloud, before: tuple[Any, ...]) -> None:
     assert cloud.here.libvirt.virsh("domstate", "web1").strip() == "running"
     soon(lambda: both(cloud) == before)
     assert "web1" not in cloud.there.libvirt.virsh("list", "--all", "--name")
-    answers(cloud.far, *ADDRESSES.values())
+    answers(cloud.far, *VIFS.addresses)
     cloud.here.vifplug("check", "--all")
 
 
@@ -151,7 +111,7 @@ def test_a_host_that_cant_plug_refuses_the_guest(cloud: Cloud) -> None:
         cloud.there.configure("vifplug_ovs", ovsdb_connection=cloud.there.ovs.endpoint)
     print(refused.value)
     for kind in ("manual", "automatic", "hybrid"):
-        assert f"VIF {IDS[kind]}: OVSDB at unix:/nonexistent" in str(refused.value)
+        assert f"VIF {VIFS.ids[kind]}: OVSDB at unix:/nonexistent" in str(refused.value)
     stays(cloud, before)
 
 
@@ -159,11 +119,11 @@ def test_a_migration_that_is_aborted(cloud: Cloud) -> None:
     before = both(cloud)
     moving = cloud.migrate(cloud.here, cloud.there, SLOW)
     copying(cloud.here, moving)
-    assert joined(cloud.there) == ALL_JOINED
+    assert VIFS.on(cloud.there) == VIFS.joined
     # The table has the guest's device, not one of the four that a hybrid VIF has.
     rows = cloud.there.shell("vifplug", "list").splitlines()[1:]
     assert [(row.split()[0], *row.split()[-2:]) for row in rows] == [
-        ("web1", tap, "up") for tap in TAPS.values()
+        ("web1", tap, "up") for tap in VIFS.taps.values()
     ]
     cloud.here.libvirt.virsh("domjobabort", "web1")
     with pytest.raises(LibvirtRefused, match="aborted"):
@@ -185,23 +145,23 @@ def test_a_destination_that_loses_its_libvirtd(cloud: Cloud) -> None:
 def test_the_guest_moves_and_comes_back(cloud: Cloud) -> None:
     here, there = cloud.here, cloud.there
     for source, target in ((here, there), (there, here)) * ROUNDS:
-        with counted(cloud.far, list(ADDRESSES.values())) as pings:
+        with counted(cloud.far, VIFS.addresses) as pings:
             moving = cloud.migrate(source, target, SLOW)
             copying(source, moving)
-            assert joined(source) == joined(target) == ALL_JOINED
+            assert VIFS.on(source) == VIFS.on(target) == VIFS.joined
             source.libvirt.virsh("migrate-setspeed", "web1", FAST)
             moving.result()
             assert source.state() == cloud.unplugged[source]
-            answers(cloud.far, *ADDRESSES.values())
-        for kind, address in ADDRESSES.items():
+            answers(cloud.far, *VIFS.addresses)
+        for kind, address in zip(KINDS, VIFS.addresses, strict=True):
             print(f"{kind}: {pings[address]}")
-        assert joined(target) == ALL_JOINED
+        assert VIFS.on(target) == VIFS.joined
         target.vifplug("check", "--all")
         # The interface of the guest that runs is this host's; what is persistent came as it was.
         nic = next(parse(target.libvirt.virsh("dumpxml", "web1")).interfaces())
         assert nic.attributes["type"] == ("ethernet" if target is here else "bridge")
         first, *others = target.vifplug("define", "web1").stdout.splitlines()
-        assert first.endswith(" changed") and IDS["bridge"] in first
+        assert first.endswith(" changed") and VIFS.ids["bridge"] in first
         assert all(line.endswith(" unchanged") for line in others)
     here.libvirt.virsh("destroy", "web1")
     assert [host.state() for host in (here, there)] == [*cloud.unplugged.values()]
