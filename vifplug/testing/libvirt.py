@@ -259,7 +259,8 @@ class Libvirt(PlainFixture):
             input=input, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
         if check and done.returncode:
-            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            silent = f"virsh ended with status {done.returncode}"
+            lines = (done.stderr.strip() or done.stdout.strip() or silent).splitlines()
             raise LibvirtRefused("\n".join(line.removeprefix("error: ") for line in lines))
         return done.stdout
 
