@@ -257,6 +257,8 @@ class Libvirt(PlainFixture):
         done = subprocess.run(
             ("virsh", "--quiet", "--connect", self.uri, *args),
             input=input, capture_output=True, text=True, timeout=timeout, check=False,
+            # SIGPIPE stays ignored: it ends virsh after some migrations that have gone well.
+            restore_signals=False,
         )  # fmt: skip
         if check and done.returncode:
             silent = f"virsh ended with status {done.returncode}"
