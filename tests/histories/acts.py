@@ -55,8 +55,11 @@ TAGS = (7, 4095)
 _KILLED = 0.2
 _MOST_STEPS = 14
 
-SHARED = ((3, 256), (5, 16))
+SHARED = ((3, 1024), (5, 128), (7, 8))
 """So many first acts are the same in so many histories in a row: a simulation has them once."""
+
+_MOST_MORE = 3
+"""Acts that a history has of its own, at most."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,12 @@ def history(seed: str, number: int) -> History:
     first = _chance(seed, number, SHARED[0][1])
     create_tap = first.random() < 0.5
     wishes = tuple(_wish(first) for _ in range(VIFS))
-    acts = [_call(first, "plug"), _call(first, "plug"), _act(first)]
-    second = _chance(seed, number, SHARED[1][1])
-    acts += [_act(second) for _ in range(SHARED[1][0] - SHARED[0][0])]
+    acts = [_call(first, "plug"), _call(first, "plug")]
+    for many, shared in SHARED:
+        chance = _chance(seed, number, shared)
+        acts += [_act(chance) for _ in range(many - len(acts))]
     rest = _chance(seed, number, 1)
-    acts += [_act(rest) for _ in range(rest.randint(1, 5))]
+    acts += [_act(rest) for _ in range(rest.randint(1, _MOST_MORE))]
     return History(seed, number, create_tap, wishes, tuple(acts))
 
 

@@ -231,6 +231,8 @@ def settle(state: State) -> None:
     for bridge in state.bridges.values():
         for name, port in bridge.ports.items():
             link = state.links.get(name)
+            if link and name in state.closed:
+                state.closed -= {name}
             if port.mtu_request and link and link.mtu != port.mtu_request:
                 _put(state, name, mtu=port.mtu_request)
     held = state.held() if state.guests else ()

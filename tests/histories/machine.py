@@ -142,6 +142,8 @@ class SimulatedMachine:
         state.bridges = {name: _unclaimed(row) for name, row in before.bridges.items()}
         own = {name: link for name, link in before.links.items() if name in before.bridges}
         state.links = {n: k for n, k in state.links.items() if n != "br-int"} | own
+        ports = {name for row in state.bridges.values() for name in row.ports}
+        state.closed = frozenset(ports - state.links.keys())
         self.driver.state = state
         kernel.settle(state)
 
@@ -168,6 +170,7 @@ class SimulatedMachine:
     def delete_bridge(self, name: str) -> None:
         state = self.state
         if name in state.bridges:
+            state.closed -= state.bridges[name].ports.keys()
             del state.bridges[name]
             if name in state.links:
                 kernel.delete(state, name)

@@ -29,6 +29,7 @@ from vifplug.plugin import VIFPlugin
 from vifplug.testing import CommandFailed, NetworkNamespace, OpenVSwitch
 from vifplug.testing.configured import configured, context_of, fork
 from vifplug.testing.faults.saboteur import BEFORE, Saboteur
+from vifplug.testing.openvswitch import SWITCH
 from vifplug_bridge.plugin import BridgePlugin
 from vifplug_ovs.plugin import OvsPlugin
 from vifplug_ovs.vswitchd import OpenSwitch
@@ -146,6 +147,9 @@ class RealMachine:
         self.driver = GenericVIFDriver()
         for plugin in PLUGINS:
             fork(plugin)
+        self.ovs.kill(SWITCH)
+        self.ovs.start(SWITCH)
+        self.ovs.vsctl("set", "Open_vSwitch", ".", "external_ids:boot=again", timeout=60)
 
     def nomaster(self, name: str) -> None:
         self._ip("link", "set", name, "nomaster")

@@ -85,7 +85,8 @@ class State:
     """All that a simulated host has.
 
     ``links`` hold their claims. ``mtu_set`` are the bridges whose MTU somebody has set: the kernel
-    changes that of no other with its ports. ``guests`` are by the VIF's id.
+    changes that of no other with its ports. ``guests`` are by the VIF's id. ``closed`` are the
+    ports that vswitchd could not open: of a device that goes later, it says nothing.
     """
 
     links: dict[str, Link]
@@ -93,18 +94,27 @@ class State:
     notes: dict[str, VIF] = field(default_factory=dict)
     mtu_set: frozenset[str] = frozenset()
     guests: dict[str, Guest] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()
     number: int = 100
     _seen: tuple[object, ...] = ()
     _host: Host | None = None
 
     def copy(self) -> State:
         """Return a host that changes by itself; the values in it never change."""
-        return State(dict(self.links), dict(self.bridges), dict(self.notes), self.mtu_set,
-                     dict(self.guests), self.number, self._seen, self._host)  # fmt: skip
+        links, bridges = dict(self.links), dict(self.bridges)
+        return State(links, bridges, dict(self.notes), self.mtu_set, dict(self.guests),
+                     self.closed, self.number, self._seen, self._host)  # fmt: skip
 
     def host(self, facts: Host) -> Host:
         """Return the host as planning may know it; the same one as long as nothing changes."""
-        seen = (facts, *self.links, *self.links.values(), *self.bridges, *self.bridges.values())
+        seen = (
+            facts,
+            self.closed,
+            *self.links,
+            *self.links.values(),
+            *self.bridges,
+            *self.bridges.values(),
+        )
         if len(seen) != len(self._seen) or any(map(is_not, seen, self._seen)):
             switches = {Ovs.key: self.ovs()}
             self._host = replace(facts, links=IndexedLinks(self.links), switches=switches)
@@ -122,7 +132,7 @@ class State:
     def _told(self, name: str, port: OvsPort) -> OvsPort:
         if port.type == "internal":
             return port
-        there = name in self.links
+        there = name not in self.closed
         number, error = (1, None) if there else (-1, MISSING)
         if (port.ofport, port.error) == (number, error):
             return port

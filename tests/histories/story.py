@@ -126,8 +126,9 @@ class Teller:
         view = driver.look([ready])
         wired = driver.wire(ready, view.host)
         story.interfaces[vif_id] = wired.wiring.interface
-        story.allowed[vif_id] = {wanted} if wanted else set()
         now = networks(vif_id, host)
+        # A VIF that asks for no bridge is wired by another program.
+        story.allowed[vif_id] = {wanted} if wanted else now
         if vif_id not in story.lost and wanted and now and now != {wanted}:
             raise Wrong(f"{act}: it is on {now}, not on {wanted}")
         # A VIF that moves may get another port, which Neutron's agent has to wire again.

@@ -68,13 +68,13 @@ class SimulatedSwitch(Switch):
 
     def send(self, groups: Sequence[Sequence[SwitchOperation]]) -> None:
         self._step()
-        before = dict(self._state.bridges)
+        before, closed = dict(self._state.bridges), self._state.closed
         try:
             for group in groups:
                 for operation in group:
                     _do(operation, self._state)
         except Refused:
-            self._state.bridges = before
+            self._state.bridges, self._state.closed = before, closed
             raise
         kernel.settle(self._state)
 
@@ -112,8 +112,13 @@ def _bridge(name: str, state: State) -> OvsBridge:
 def put_port(state: State, bridge: str, name: str, port: OvsPort | None) -> None:
     """Put a port on a bridge, or with None take it away."""
     ports = {n: p for n, p in _bridge(bridge, state).ports.items() if n != name}
+    moved = port is not None and place_of(state, name) is None
     if port:
         ports[name] = port
+    if port is None:
+        state.closed -= {name}
+    elif moved and name not in state.links:
+        state.closed |= {name}
     state.bridges[bridge] = replace(state.bridges[bridge], ports=ports)
 
 

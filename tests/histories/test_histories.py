@@ -30,7 +30,6 @@ def require_nothing_found(report: Report, count: int) -> None:
         assert report.outcomes[call] >= count // 50, f"hardly any {call}: {report.outcomes}"
 
 
-@pytest.mark.unit
 def test_simulated_histories_leave_nothing_and_put_no_guest_on_another_network() -> None:
     require_nothing_found(Simulation(SEED).run(range(2500)), 2500)
 
