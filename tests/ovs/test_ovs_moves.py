@@ -223,6 +223,7 @@ def test_a_vif_whose_guest_runs_where_it_should_be_does_not_move(
     with LibvirtsTap(namespace, TAP):
         ids = (f"external_ids:iface-id={ID}", f"external_ids:vm-id={IDS[2]}")
         ovs.vsctl("add-port", "br-int", TAP, "--", "set", "Interface", TAP, *ids)
+        namespace.ip("link", "set", TAP, "up")
         host = Host(namespace, ovs, driver)
         assert not driver.plan(None, automatic, move=True)
         assert not driver.plug(None, automatic, move=True).changed

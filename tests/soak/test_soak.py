@@ -15,7 +15,7 @@ pytestmark = [
 
 
 def test_many_cycles_in_one_process_take_no_more_than_the_first() -> None:
-    assert long_runs(bridge=200, hybrid=50) == []
+    assert long_runs(bridge=120, hybrid=40) == []
 
 
 def test_a_crowd_gets_explained_errors_only_and_leaves_nothing() -> None:
