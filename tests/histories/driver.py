@@ -191,18 +191,26 @@ class SimulatedDriver(GenericVIFDriver):
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         """Have privileged calls, and questions about processes, answered by this host."""
+        daemons = Daemons(self)
         with (
-            mock.patch.object(calls, "plug", self._serve_plug),
-            mock.patch.object(calls, "unplug", self._serve_unplug),
+            mock.patch.object(calls, "plug", daemons.plug),
+            mock.patch.object(calls, "unplug", daemons.unplug),
             mock.patch.object(holders, "held_taps", lambda: self.state.held()),
             mock.patch.object(holders, "name_of_holder", lambda device: ""),
         ):
             yield
 
-    # The daemons.
+
+class Daemons:
+    """The privileged daemons of a simulated host: a class of its own, whatever the driver has."""
+
+    def __init__(self, machine: SimulatedDriver) -> None:
+        self._machine = machine
 
     def _means(self, module: str) -> SimulatedMeans:
-        switch = SimulatedSwitch(self.state, self.step) if "ovs" in module else None
+        switch = (
+            SimulatedSwitch(self._machine.state, self._machine.step) if "ovs" in module else None
+        )
         means = SimulatedMeans(
             kernel=_Kernel(),  # type: ignore[arg-type]
             deadline=time.monotonic() + 3600,
@@ -210,16 +218,16 @@ class SimulatedDriver(GenericVIFDriver):
             switch=switch,
             limits={},
         )
-        object.__setattr__(means, "machine", self)
+        object.__setattr__(means, "machine", self._machine)
         return means
 
-    def _serve_plug(self, module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]:
+    def plug(self, module: str, vifs: Sequence[Wired], deadline: float) -> Sequence[Reply]:
         replies: list[Reply] = []
         for vif in vifs:  # a history plugs one VIF a call
             try:
                 replies.append(self._plugged(module, vif))
             except Killed:
-                self.is_dead = False
+                self._machine.is_dead = False
                 replies.append(_ended(module))
         return replies
 
@@ -233,10 +241,10 @@ class SimulatedDriver(GenericVIFDriver):
         if moving:
             outcomes = apply.unmake_unused([one], outcomes, leaves, means)
         if isinstance(outcomes[0], apply.Applied):
-            self.state.notes[vif_id] = vif.vif
+            self._machine.state.notes[vif_id] = vif.vif
         return _reply(outcomes[0])
 
-    def _serve_unplug(self, module: str, vifs: Sequence[calls.Leaving], deadline: float) -> None:
+    def unplug(self, module: str, vifs: Sequence[calls.Leaving], deadline: float) -> None:
         asked = [vif.departure for vif in vifs]
         if not asked:
             return
@@ -246,7 +254,7 @@ class SimulatedDriver(GenericVIFDriver):
             try:
                 replies = self._unplugged(module, [vif.departure for vif in group])
             except Killed:
-                self.is_dead = False
+                self._machine.is_dead = False
                 replies = [_ended(module) for _ in group]
             for vif, reply in zip(group, replies, strict=True):
                 vif.replies.append(reply)
@@ -256,9 +264,9 @@ class SimulatedDriver(GenericVIFDriver):
         outcomes = apply.unplug(vifs, means, remove_unused=True)
         for vif, outcome in zip(vifs, outcomes, strict=True):
             if isinstance(outcome, apply.Applied):
-                self.state.notes.pop(vif.vif_id, None)
+                self._machine.state.notes.pop(vif.vif_id, None)
         for mark in means.lost:
-            kernel.perform(mark, self.state)
+            kernel.perform(mark, self._machine.state)
         found: list[Reply] = []
         for vif, outcome in zip(vifs, outcomes, strict=True):
             after = apply.tidy(vif.vif_id, means) if vif.unused else outcome
