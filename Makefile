@@ -52,7 +52,7 @@ environment:
 	@$(TOX) -e py3 --notest
 
 actors: environment
-	@tools/needs firewalld docker.io
+	@tools/needs curl docker.io firewalld
 	@$(PYTHON) -m tests.actors
 
 cloud: environment

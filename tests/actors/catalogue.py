@@ -111,5 +111,6 @@ ACTORS = (
           prepare=services.prepare_firewalld, packages=("firewalld", "dbus")),
     Actor(name="firewalld reload", act=services.firewalld_reload,
           prepare=services.prepare_firewalld, packages=("firewalld", "dbus")),
-    Actor(name="docker start, restart", act=services.docker, packages=("docker.io",)),
+    Actor(name="docker start, restart", act=services.docker,
+          prepare=services.prepare_docker, packages=("docker.io", "curl")),
 )  # fmt: skip

@@ -26,7 +26,7 @@ _EMPTY = (
     "/etc/NetworkManager",
     "/var/lib/NetworkManager",
     "/etc/firewalld",
-    "/var/lib/docker",
+    "/etc/docker",
 )
 """Folders that are empty in a room, where the machine has them."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tests.actors.catalogue import ACTORS
 from tests.actors.shapes import SHAPES
@@ -16,6 +16,7 @@ _DID = (
     ("/link/master: 'br100' -> 'br200'", "moves the tap"),
     ("/link/master", "takes a device out of its bridge"),
     ("/link/flags", "sets a device down"),
+    ("/link/altnames", "removes a mark"),
     ("/ipv6", "turns IPv6 on"),
     ("/Port ", "deletes the port"),
     ("/Interface ", "changes the port"),
@@ -45,7 +46,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _did(outcomes: Iterable[Outcome]) -> str:
+def _did(outcomes: Collection[Outcome]) -> str:
     """Return what an actor does, in words."""
     lines = [line for one in outcomes for line in one.did]
     words = dict.fromkeys(
@@ -53,21 +54,21 @@ def _did(outcomes: Iterable[Outcome]) -> str:
         for line in lines
         if "info_slave" not in line and not line.startswith("/on")
     )
+    if any(one.warned for one in outcomes):
+        words["cuts off what crosses a Linux bridge"] = None
     return ", ".join(words) or "nothing"
 
 
 def _cell(outcome: Outcome) -> str:
     if not outcome.harmed and not outcome.told:
         return "well" if outcome.well else "NOT WELL"
+    if outcome.warned:
+        return "told; the firewall is left alone"
     told = "told" if outcome.told else "NOT TOLD"
-    if outcome.told_in is not None:
-        told += f" {_seconds(outcome.told_in)}"
     mended = "mended" if not outcome.left and outcome.reaches else "NOT MENDED"
-    if outcome.mended_in is not None:
-        mended += f" {_seconds(outcome.mended_in)}"
     wrong = f", {outcome.wrong} WRONG" if outcome.wrong else ""
-    return f"{told}, {mended}{wrong}"
+    return f"{told}{_seconds(outcome.told_in)}, {mended}{_seconds(outcome.mended_in)}{wrong}"
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s"
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f" {value:.2f}"

@@ -45,6 +45,11 @@ class Outcome:
         return bool(self.did) or not self.reached
 
     @property
+    def warned(self) -> bool:
+        """Whether check names a firewall that cuts the guest off, which no repair changes."""
+        return not self.did and "drops bridged packets" in self.words
+
+    @property
     def well(self) -> bool:
         """Whether all is as before in the end."""
         return self.reaches and not self.left and not self.after

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vifplug.cli import DONE, DRIFT, FAILED, REFUSED
@@ -16,6 +17,8 @@ from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan as VIFPlan
 from vifplug.plan.inventory import Checked
 from vifplug.plan.removal import Removal
+
+LOG = logging.getLogger(__name__)
 
 
 class Check(Plan):
@@ -38,6 +41,7 @@ class Check(Plan):
 
     def act_on(self, vifs: Sequence[VIF], arguments: argparse.Namespace) -> int:
         checks = self.driver.checks(self.wired, self.view)
+        _warn_of_firewall(checks)
         status = self.show(vifs, checks, arguments)
         drift = any(isinstance(found, VIFPlan) and found for found in checks)
         return FAILED if status == FAILED else DRIFT if drift else DONE
@@ -54,6 +58,7 @@ class Check(Plan):
         found = self.driver.inventory(timeout=arguments.timeout)
         warn_of(found)
         checked = self.driver.checked(found, timeout=arguments.timeout)
+        _warn_of_firewall([each.plan for each in checked])
         if arguments.format == "json":
             self.print_rows([self._checked(each) for each in checked])
         for each in checked:
@@ -91,3 +96,13 @@ class Check(Plan):
             print(f"  drift   {text}")
         if vif.state == "orphan":
             print("  note    no guest has it")
+
+
+def _warn_of_firewall(plans: Iterable[object]) -> None:
+    """Warn of what drops the packets of VIFs that are plugged as asked, as far as we may look."""
+    from vifplug.query import firewall
+
+    steps = (step for plan in plans if isinstance(plan, VIFPlan) for step in plan.steps)
+    bridges = sorted({step.part.title for step in steps if step.part.crosses_bridge})
+    for chain in firewall.look(bridges).dropping if bridges else ():
+        LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
