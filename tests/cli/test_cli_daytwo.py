@@ -310,3 +310,13 @@ def test_many_orphans_go_some_at_a_time(vifplug: Shell) -> None:
     found = dry_and_real(vifplug, "--keep", kept)
     assert len(found) == 2 * 299
     assert [one["id"] for one in vifplug.json("list")] == [vifs[0]["id"]]
+
+
+def test_check_names_a_firewall_that_cuts_a_plugged_vif_off(plugged: Shell) -> None:
+    file = str(plugged.folder / "vifs.json")
+    assert plugged("check", file).stderr == ""
+    plugged.namespace.run("iptables-nft", "-P", "FORWARD", "DROP")
+    for words in ((file,), ("--all",)):
+        done = plugged("check", *words)
+        assert done.returncode == 0, "a plug mends no firewall"
+        assert "chain FORWARD of table filter drops bridged packets" in done.stderr
