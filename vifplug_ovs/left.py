@@ -32,8 +32,7 @@ def left(ovs: Ovs, host: Host) -> Iterator[Trace]:
         ports = ovs.bearing(vif_id)
         if all(_is_left(vif_id, name, port, ovs, host) for name, (_, port) in ports.items()):
             for name, (bridge, port) in ports.items():
-                own = ovs.bridges[ovs.own_bridge(vif_id) or ""].ports if port.type == _PATCH else {}
-                every = {name: port, **own}
+                every = {name: port, **(_on_own_bridge(vif_id, ovs) if port.type == _PATCH else {})}
                 yield Trace(
                     vif_id=vif_id,
                     bridge=bridge,
@@ -42,6 +41,16 @@ def left(ovs: Ovs, host: Host) -> Iterator[Trace]:
                     address=port.external_ids.get("attached-mac"),
                     instance=port.instance,
                 )
+
+
+def _on_own_bridge(vif_id: str, ovs: Ovs) -> dict[str, OvsPort]:
+    """Return the ports of a VIF's own bridge, if it has one, without the bridge's device.
+
+    A switch in user space holds that device, as a guest holds its tap.
+    """
+    own = ovs.own_bridge(vif_id)
+    ports = ovs.bridges[own].ports if own else {}
+    return {name: port for name, port in ports.items() if name != own}
 
 
 def _is_left(vif_id: str, name: str, port: OvsPort, ovs: Ovs, host: Host) -> bool:

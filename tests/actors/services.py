@@ -145,8 +145,6 @@ def start_udev(scene: Scene) -> None:
     """Have udev with Debian's rules: also MACAddressPolicy=persistent."""
     room = scene.room(udev=True)
     room.write("/etc/sysctl.d/10-network.conf", RULES)
-    room.start("udevd", "/lib/systemd/systemd-udevd")
-    room.becomes("", "udevadm", "control", "--ping")
     udev(scene)
 
 
@@ -154,7 +152,7 @@ def udev(scene: Scene) -> None:
     """Restart udev, and have it handle all devices as new."""
     room = scene.room(udev=True)
     room.start("udevd", "/lib/systemd/systemd-udevd")
-    room.run("udevadm", "control", "--ping")
+    room.becomes("up", "sh", "-c", "udevadm control --ping && echo up")
     room.run("udevadm", "trigger", "--action=add", "--subsystem-match=net", "--settle")
     links = {link["ifname"] for link in scene.host.ip_json("link")}
     for device in links & {*scene.shape.devices}:

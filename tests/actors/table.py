@@ -36,7 +36,11 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
         if not of_it:
             continue
         cells = [
-            _cell(of_it[shape.name]) if shape.name in of_it else actor.why_not(shape) or NOT
+            _cell(of_it[shape.name])
+            if shape.name in of_it
+            else "not run"
+            if actor.acts_on(shape)
+            else actor.why_not(shape) or NOT
             for shape in SHAPES
         ]
         yield _row((actor.name, _did(of_it.values()), *cells))

@@ -192,3 +192,56 @@ def test_gc_spares_a_held_hybrid_vif(
         (one,) = driver.gc([], everything=True)
         assert isinstance(one.error, InUse)
     assert dry_and_real(driver, [], everything=True) == [ID]
+
+
+def a_bridge_of_its_own(ovs: OpenVSwitch, *, tap: bool = True) -> None:
+    """What os-vif makes of a VIF with ``per_port_bridge``: the patch on br-int has the ids."""
+    own, inner, outer = (f"{prefix}{ID}"[:14] for prefix in ("pb", "pbp", "ibp"))
+    ovs.add_bridge(own)
+    ovs.vsctl("add-port", own, inner, "--", "set", "Interface", inner, "type=patch",
+              f"options:peer={outer}")  # fmt: skip
+    patch = ("type=patch", f"options:peer={inner}")
+    add_port(ovs, outer, ID, *patch, **{"vm-uuid": GUEST["uuid"], "iface-status": "active"})
+    if tap:
+        ovs.vsctl("add-port", own, TAP)
+
+
+def test_a_bridge_of_its_own_that_os_vif_left_goes(
+    namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    kept = ovs_vif(1)
+    driver.plug(None, kept)
+    before = namespace.everything()["links"], br_int.everything()
+    namespace.ip("tuntap", "add", TAP, "mode", "tap")
+    a_bridge_of_its_own(br_int)
+    # A bridge of the same form of which no patch has a VIF's ids is anybody's.
+    br_int.add_bridge(f"pb{IDS[4]}"[:14])
+    with TapEnd(namespace, TAP):
+        namespace.ip("link", "set", TAP, "up")
+        assert dry_and_real(driver, [kept], foreign=True) == []
+    assert dry_and_real(driver, [kept, ID], foreign=True) == []
+    assert dry_and_real(driver, [kept], foreign=True) == [ID]
+    br_int.vsctl("del-br", f"pb{IDS[4]}"[:14])
+    assert differences(before[1], br_int.everything()) == []
+    assert TAP not in namespace.everything()["links"]
+    assert not driver.check(None, kept)
+
+
+def test_a_port_of_vhost_user_that_os_vif_left_goes(
+    br_int: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    kept = ovs_vif(1)
+    driver.plug(None, kept)
+    before = br_int.everything()
+    name, socket = f"vhu{ID}"[:14], f"/run/{ID}"
+    mode = ("type=dpdkvhostuserclient", f"options:vhost-server-path={socket}")
+    add_port(br_int, name, ID, *mode, **{"vm-uuid": GUEST["uuid"], "iface-status": "active"})
+    # Another name, and a port of no guest, are not os-vif's.
+    add_port(br_int, "vhu-mine", IDS[3], *mode, **{"vm-uuid": GUEST["uuid"]})
+    add_port(br_int, f"vhu{IDS[4]}"[:14], IDS[4], *mode)
+    assert dry_and_real(driver, [kept], foreign=True) == [ID]
+    left = {row["name"] for row in br_int.rows("Interface")}
+    assert {"vhu-mine", f"vhu{IDS[4]}"[:14]} <= left
+    for other in ("vhu-mine", f"vhu{IDS[4]}"[:14]):
+        br_int.vsctl("del-port", other)
+    assert differences(before, br_int.everything()) == []
