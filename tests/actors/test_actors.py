@@ -16,10 +16,8 @@ KINDS = {shape.name: shape for shape in SHAPES}
 
 HARMS = (
     ("ip link set nomaster", "bridge, libvirt's tap"),
-    ("ip link set nomaster (qvb)", "hybrid"),
     ("ip link set down", "ovs automatic"),
     ("ip link set down", "macvtap"),
-    ("bridge deleted and made anew", "bridge"),
     ("bridge deleted and made anew", "ovs automatic"),
     ("qbr deleted and made anew", "hybrid"),
     ("ovsdb restored from a backup", "ovs manual"),
@@ -34,7 +32,6 @@ HARMLESS = (
     ("nft flush ruleset", "bridge"),
     ("ovs-vswitchd restart", "hybrid"),
     ("libvirtd restart", "macvtap"),
-    ("sysctl --system", "bridge"),
     ("systemd-udevd restart, trigger", "hybrid"),
 )
 
