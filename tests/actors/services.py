@@ -64,6 +64,13 @@ def networkd_for_everything(scene: Scene) -> None:
     scene.room().write("/etc/systemd/network/99-all.network", _ALL)
 
 
+def networkd_without_taps(scene: Scene) -> None:
+    """Have systemd-networkd take everything but taps."""
+    networkd_for_everything(scene)
+    text = "[Match]\nName=tap*\n[Link]\nUnmanaged=yes\n"
+    scene.room().write("/etc/systemd/network/05-taps.network", text)
+
+
 def networkd(scene: Scene) -> None:
     """Start systemd-networkd, or restart it; wait until each device is as it wants it."""
     room = scene.room()
@@ -96,6 +103,13 @@ def network_manager_restart(scene: Scene) -> None:
     """Restart NetworkManager."""
     _start_network_manager(scene.room())
     scene.settle()
+
+
+def prepare_profiles_without_taps(scene: Scene) -> None:
+    """Have NetworkManager run with profiles, and leave taps alone."""
+    unmanaged = "[keyfile]\nunmanaged-devices=interface-name:tap*\n"
+    scene.room(udev=True).write("/etc/NetworkManager/conf.d/taps.conf", unmanaged)
+    prepare_profiles(scene)
 
 
 def prepare_running_network_manager(scene: Scene) -> None:
