@@ -56,7 +56,7 @@ actors: environment
 	@$(PYTHON) -m tests.actors
 
 cloud: environment
-	@$(PYTHON) -m pytest tests/cloud tests/cloud/long_*.py
+	@$(PYTHON) -m pytest tests/cloud/test_*.py tests/cloud/long_*.py
 
 fuzz: environment
 	@$(PYTHON) -m tests.fuzz --count $(or $(COUNT),100000) $(SEEDED)

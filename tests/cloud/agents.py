@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cloud.neutrons import BUS_PORT, Neutron, Programs, eventually, neutron29, write_conf
+from tests.cloud.neutrons import BUS_PORT, Neutron, Programs, eventually, made, write_conf
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 
 _VIFPLUG = str(Path(sys.executable).with_name("vifplug"))
@@ -142,14 +142,14 @@ class AgentCloud:
 @contextlib.contextmanager
 def agent_cloud() -> Iterator[AgentCloud]:
     """Have a Neutron with its Open vSwitch agent for the length of a block."""
-    packages = neutron29()
+    packages = made("29")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neutron-")))
         namespace = stack.enter_context(NetworkNamespace(name="host1"))
         ovs = stack.enter_context(OpenVSwitch(namespace))
         ovs.add_bridge("br-int")
         ovs.add_bridge("br-phys")
-        programs = Programs(packages, folder)
+        programs = Programs("29", packages, folder)
         stack.callback(programs.end_all)
         start_bus(programs, namespace)
         conf = write_conf(

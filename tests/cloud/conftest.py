@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cloud.agents import AgentCloud, agent_cloud
+from tests.cloud.bridges import BridgeCloud, bridge_cloud
 from tests.cloud.ovns import OvnCloud, ovn_cloud
 
 
@@ -29,4 +30,11 @@ def cloud(shared_cloud: AgentCloud) -> AgentCloud:
 def ovn() -> Iterator[OvnCloud]:
     """A Neutron with OVN, and two hosts."""
     with ovn_cloud() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def bridges() -> Iterator[BridgeCloud]:
+    """A Neutron with its linuxbridge and its macvtap agent, and a host."""
+    with bridge_cloud() as found:
         yield found

@@ -20,7 +20,7 @@ from tests.environments import environment
 from vifplug.testing import NetworkNamespace
 
 _HERE = Path(__file__).parent
-_SERVER = _HERE / "inside/server.py"
+_SERVERS = {"29": _HERE / "inside/server.py", "25": _HERE / "inside/server25.py"}
 _TOGETHER = _HERE / "inside/agents"
 API_PORT, BUS_PORT = 9696, 6379
 STARTS_WITHIN = 180.0
@@ -71,10 +71,11 @@ firewall_driver = {firewall}
 _POLICY = '"service_api": "is_admin:True or role:service"\n'
 
 
-def neutron29() -> Path:
-    """Return the machine's environment with Neutron 29.0.0, made by pip where it is missing."""
-    wanted = (_HERE / "requirements/29.txt").read_text().splitlines()
-    return environment("neutron29", *(line for line in wanted if not line.startswith("#")))
+def made(release: str) -> Path:
+    """Return the machine's environment with Neutron 29 or 25, made by pip where it is missing."""
+    wanted = (_HERE / f"requirements/{release}.txt").read_text().splitlines()
+    lines = (line for line in wanted if not line.startswith("#"))
+    return environment(f"neutron{release}", *lines)
 
 
 class ApiError(Exception):
@@ -85,14 +86,21 @@ class ApiError(Exception):
 class Programs:
     """The programs of a Neutron; each ends with :meth:`end_all`."""
 
+    release: str
     packages: Path
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(
-        self, name: str, *argv: str, at: NetworkNamespace, env: dict[str, str] | None = None
-    ) -> None:
-        """Start a program in a namespace; it ends with this thread at the latest."""
+        self, name: str, *argv: str, at: NetworkNamespace, env: dict[str, str] | None = None,
+        sysfs: bool = False,
+    ) -> None:  # fmt: skip
+        """Start a program in a namespace; it ends with this thread at the latest.
+
+        ``sysfs``: with the namespace's /sys.
+        """
+        mount = ("unshare", "--mount", "--", "sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"')
+        argv = (*mount, "sh", *argv) if sysfs else argv
         surroundings = {
             "PATH": f"{self.packages}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.folder),
@@ -153,13 +161,12 @@ class Neutron:
 
     def start(self, conf: Path) -> None:
         """Start the server and wait until it listens."""
-        name, words = "server", ("bin/python", str(_SERVER))
-        python = str(self.programs.packages / words[0])
-        self.programs.start(
-            name, python, words[1], self.address, str(API_PORT), str(conf), at=self.at
-        )
-        said = self.programs.said(name)
-        self.programs.wait_for(name, lambda: b"listening\n" in said.read_bytes())
+        programs = self.programs
+        python, server = str(programs.packages / "bin/python"), str(_SERVERS[programs.release])
+        words = (python, server, self.address, str(API_PORT), str(conf))
+        programs.start("server", *words, at=self.at)
+        said = programs.said("server")
+        programs.wait_for("server", lambda: b"listening\n" in said.read_bytes())
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Make a request; ApiError with the answer if Neutron refuses it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cloud.agents import Host
-from tests.cloud.neutrons import Neutron, Programs, neutron29, write_conf
+from tests.cloud.neutrons import Neutron, Programs, made, write_conf
 from tests.ovs.ovn import NB, SB, Central, OvnHost, two_hosts
 from vifplug.testing import NetworkNamespace
 
@@ -50,12 +50,12 @@ class OvnCloud:
 @contextlib.contextmanager
 def ovn_cloud() -> Iterator[OvnCloud]:
     """Have a Neutron with OVN for the length of a block."""
-    packages = neutron29()
+    packages = made("29")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neutron-")))
         central, first, second = stack.enter_context(two_hosts())
         at = stack.enter_context(NetworkNamespace(name="controller"))
-        programs = Programs(packages, folder)
+        programs = Programs("29", packages, folder)
         stack.callback(programs.end_all)
         conf = write_conf(
             programs, "neutron.conf",

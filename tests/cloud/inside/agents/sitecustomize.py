@@ -2,11 +2,13 @@
 """Have Neutron's programs use redis as the message bus, and no privileged helpers.
 
 A folder on PYTHONPATH: Python imports this module at the start of each program. The helper
-processes would take 100 MB and 1.5 s each, and the programs are root already.
+processes would take 100 MB and 1.5 s each, and the programs are root already. Programs that use
+eventlet can't do without them: ``KEEP_HELPERS`` in the environment says so.
 """
 
 import collections
 import importlib.util
+import os
 import sys
 
 
@@ -39,8 +41,9 @@ def _unprivileged(module):
 _CHANGES = {
     "kombu.transport.virtual.base": _bus,
     "kombu.transport.redis": _fanout,
-    "oslo_privsep.priv_context": _unprivileged,
 }
+if "KEEP_HELPERS" not in os.environ:
+    _CHANGES["oslo_privsep.priv_context"] = _unprivileged
 
 
 class _Changed:
