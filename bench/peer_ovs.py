@@ -18,9 +18,11 @@ import os_vif
 from os_vif.objects import instance_info, network, vif
 from oslo_config import cfg
 
+INSTANCE = str(uuid.uuid5(uuid.NAMESPACE_DNS, "bench"))
+
 
 def made(number: int, process: str) -> vif.VIFBase:
-    """Return the VIF of a number: hybrid, or a plain port with a tap made beforehand."""
+    """Return the VIF of a number: hybrid, on a Linux bridge, or a port with a tap made before."""
     vif_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{process}{number}"))
     net = network.Network(id=str(uuid.uuid4()), bridge="br-int", mtu=1450)
     more = {}
@@ -29,10 +31,19 @@ def made(number: int, process: str) -> vif.VIFBase:
         more = {"create_port": True, "create_tap": True, "multiqueue": False}
     else:
         kind, name = vif.VIFBridge, f"qvo{vif_id}"[:14]
+    if process == "bridge":
+        net = network.Network(
+            id=net.id, bridge="br100", bridge_interface="eth1", mtu=1450,
+            should_provide_bridge=True, should_provide_vlan=False,
+        )  # fmt: skip
+        return kind(
+            id=vif_id, address=_address(number), network=net, vif_name=f"tap{vif_id}"[:14],
+            bridge_name="br100", has_traffic_filtering=False, plugin="linux_bridge",
+        )  # fmt: skip
     profile = vif.VIFPortProfileOpenVSwitch(interface_id=vif_id, datapath_type="netdev", **more)
     return kind(
         id=vif_id,
-        address=f"fa:16:3e:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
+        address=_address(number),
         network=net,
         vif_name=name,
         bridge_name=f"qbr{vif_id}"[:14] if process == "hybrid" else "br-int",
@@ -41,15 +52,22 @@ def made(number: int, process: str) -> vif.VIFBase:
     )
 
 
+def _address(number: int) -> str:
+    return f"fa:16:3e:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+
+
 class Database:
     """A bare connection to OVSDB that waits for a port's number, at next to no cost."""
 
     def __init__(self, endpoint: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(endpoint.removeprefix("unix:"))
+        self._endpoint = endpoint
+        self._socket: socket.socket | None = None
 
     def wait(self, name: str) -> None:
         """Return once an interface has its ofport."""
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.connect(self._endpoint.removeprefix("unix:"))
         where = [["name", "==", name]]
         wait = {"op": "wait", "table": "Interface", "timeout": 10000, "where": where}
         wait |= {"columns": ["ofport"], "until": "!=", "rows": [{"ofport": ["set", []]}]}
@@ -65,7 +83,7 @@ def main(configuration: str) -> None:
     cfg.CONF([], project="vifplug-bench", default_config_files=[configuration])
     os_vif.initialize()
     database = Database(cfg.CONF.os_vif_ovs.ovsdb_connection)
-    info = instance_info.InstanceInfo(uuid=str(uuid.uuid4()), name="bench")
+    info = instance_info.InstanceInfo(uuid=INSTANCE, name="bench")
     for line in sys.stdin:
         asked = json.loads(line)
         vifs = [made(number, asked["process"]) for number in asked["numbers"]]
@@ -73,7 +91,7 @@ def main(configuration: str) -> None:
         for one in vifs:
             start = time.perf_counter()
             getattr(os_vif, asked["call"])(one, info)
-            if asked["call"] == "plug":
+            if asked["call"] == "plug" and one.plugin == "ovs":
                 database.wait(one.vif_name)
             each.append(time.perf_counter() - start)
         print(json.dumps(each), flush=True)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,55 +12,27 @@ from typing import Any
 import pytest
 from oslo_config.fixture import Config
 
-from tests.environments import environment
+from tests import osvif
 from tests.ovs.conftest import Host
 from tests.ovs.streams import Stream
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
 from vifplug.testing.dumps import differences
 
-OS_VIF = "os-vif==5.3.0"
-PEER = Path(__file__).parents[2] / "bench/peer_ovs.py"
-
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
     """os-vif's programs, installed while the test is not in its namespace yet."""
-    return environment("os-vif", OS_VIF) / "bin"
+    return osvif.installed()
 
 
 @pytest.fixture
 def os_vif(
     programs: Path, namespace: NetworkNamespace, br_int: OpenVSwitch, tmp_path: Path
-) -> Iterator[Any]:
+) -> Iterator[osvif.Ask]:
     """A function that has os-vif plug or unplug, in a process of its own."""
-    conf = tmp_path / "os-vif.conf"
-    conf.write_text(
-        f"[os_vif_ovs]\novsdb_connection = {br_int.endpoint}\n[vif_plug_ovs_privileged]\n"
-        f"helper_command = {programs}/privsep-helper --config-file {conf}\n"
-    )
-    with (
-        (tmp_path / "os-vif.said").open("w") as said,
-        subprocess.Popen(
-            (programs / "python", PEER, conf),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-        ) as process,
-    ):
-
-        def ask(call: str, kind: str) -> None:
-            assert process.stdin
-            assert process.stdout
-            asked = {"call": call, "process": kind, "numbers": [0]}
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline(), (tmp_path / "os-vif.said").read_text()[-3000:]
-
+    with osvif.running(programs, tmp_path, br_int.endpoint) as ask:
         yield ask
-        process.stdin.close()  # type: ignore[union-attr]
-        process.wait(timeout=20)
 
 
 def rows(ovs: OpenVSwitch, name: str) -> tuple[Any, ...]:
@@ -82,7 +52,7 @@ def give_its_queueing(ovs: OpenVSwitch, port: str) -> None:
 
 @pytest.mark.parametrize("kind", ["manual", "hybrid"])
 def test_adopted_with_no_frame_lost_checked_and_unplugged(
-    kind: str, os_vif: Any, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+    kind: str, os_vif: osvif.Ask, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> None:
     vif_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{kind}0"))
     vif = VIF.from_dict(
@@ -132,7 +102,7 @@ def test_adopted_with_no_frame_lost_checked_and_unplugged(
 
 @pytest.mark.parametrize("kind", ["manual", "hybrid"])
 def test_unplugged_without_having_been_adopted(
-    kind: str, os_vif: Any, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+    kind: str, os_vif: osvif.Ask, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> None:
     driver = GenericVIFDriver()
     host = Host(namespace, br_int, driver)
@@ -144,7 +114,7 @@ def test_unplugged_without_having_been_adopted(
 
 @pytest.mark.parametrize("kind", ["manual", "hybrid"])
 def test_os_vif_unplugs_what_we_have_plugged(
-    kind: str, os_vif: Any, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
+    kind: str, os_vif: osvif.Ask, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> None:
     """The way back: what os-vif leaves of ours is nothing."""
     conf.config(group="vifplug_ovs", process=kind)
