@@ -142,8 +142,13 @@ def test_a_guest_on_a_bare_tap_that_an_agent_wires(hypervisor: Hypervisor, optio
 
 
 def test_a_firewall_filter_that_libvirt_does_not_know_is_warned_of_by_name(
-    hypervisor: Hypervisor, options: Config, caplog: pytest.LogCaptureFixture
+    hypervisor: Hypervisor,
+    options: Config,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A libvirtd that is silent for 3 s is not waited for, and a busy machine's may be.
+    monkeypatch.setattr("vifplug.query.libvirt.LIBVIRT_WAIT", DISCOVERED)
     options.config(group="vifplug", firewall_driver="nwfilter")
     options.config(group="vifplug_bridge", filter_parameters=True)
     driver, instance = GenericVIFDriver(), {"name": "instance-00000001"}

@@ -35,6 +35,16 @@ def test_a_failure_and_a_type_that_did_not_run_are_seen_in_the_table() -> None:
     assert f"| {second.name} | {second.shows} | not run |" in text
 
 
+@pytest.mark.unit
+def test_the_documents_table_has_each_type_on_each_stack_and_no_failure() -> None:
+    lines = table.FILE.read_text().partition(table.BEGIN)[2].partition(table.END)[0].splitlines()
+    for family in FAMILIES:
+        (line,) = [line for line in lines if line.startswith(f"| {family.name} | ")]
+        _, _, shows, *ended, _ = (cell.strip() for cell in line.split("|"))
+        assert shows == family.shows, "python -m tests.stacks --table writes the table anew"
+        assert all(one.isdecimal() for one in ended), line
+
+
 def test_a_suite_that_no_mirror_has_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
