@@ -155,7 +155,7 @@ _NOT_OF_A_STACK = (
     "tests/stacks",
     "tests/test_distributions.py",
     "tests/test_new_plugin.py",
-    # Debian 13's oslo.utils adds a warning to the suite's output, and its pytest words it otherwise.
+    # Debian 13's oslo.utils warns in the suite's output, and its pytest words it otherwise.
     "tests/conformance",
 )
 
