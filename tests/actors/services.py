@@ -178,22 +178,19 @@ def udev(scene: Scene) -> None:
 
 
 def prepare_firewalld(scene: Scene) -> None:
-    """Have firewalld run."""
+    """Have a system bus for firewalld."""
     scene.room().start_bus()
-    firewalld(scene)
 
 
 def firewalld(scene: Scene) -> None:
-    """Start firewalld with its settings, or restart it."""
+    """Start firewalld with its settings; where it runs, have it read them again."""
     room = scene.room()
-    room.start("firewalld", "firewalld", "--nofork", "--nopid")
-    room.becomes("running", "firewall-cmd", "--state")
-    scene.settle()
-
-
-def firewalld_reload(scene: Scene) -> None:
-    """Have firewalld read its settings again."""
-    scene.room().run("firewall-cmd", "--reload")
+    # It prints "not running" where it does not.
+    if room.run("firewall-cmd", "--state", check=False).strip() == "running":
+        room.run("firewall-cmd", "--reload")
+    else:
+        room.start("firewalld", "firewalld", "--nofork", "--nopid")
+        room.becomes("running", "firewall-cmd", "--state")
     scene.settle()
 
 
