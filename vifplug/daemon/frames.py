@@ -36,6 +36,9 @@ _MOST_WAITING = 32 << 20
 _LEAST_CHARGE = 4096
 """Bytes that a call counts at least: one that waits takes more than it has."""
 
+_FED = 1 << 16
+"""Bytes that are read at once."""
+
 _MOST_ID = 64
 """Characters of a call's number."""
 
@@ -118,7 +121,8 @@ class Frames:
             unicode_errors="surrogateescape",
             list_hook=self._counted,
             object_hook=self._counted,
-            max_buffer_size=LARGEST + (1 << 16),
+            read_size=_FED,  # its first buffer: a daemon touches all of it in time
+            max_buffer_size=LARGEST + _FED,
             max_str_len=_MOST_TEXT,
             max_bin_len=_MOST_TEXT,
             max_array_len=2 * MOST_VIFS,  # a list that is a bit too long gets an answer
@@ -163,7 +167,7 @@ class Frames:
                 return frame, size
 
     def _feed(self) -> None:
-        data = self._connection.recv(1 << 16)
+        data = self._connection.recv(_FED)
         if not data:
             raise StopIteration
         self._unpacker.feed(data)
