@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.daemons import Usage
 from tests.soak.hosts import vif
@@ -23,11 +24,16 @@ _TENTHS = 10
 
 @dataclass(frozen=True)
 class Tenth:
-    """A tenth of a run: the latencies of its calls in ms, and what each process took at its end."""
+    """A tenth of a run: the latencies of its calls in ms, and what each process took at its end.
+
+    ``processor`` is the ms of processor time that a process took for a cycle. Other programs slow
+    the calls down, but not that.
+    """
 
     plugs: Sequence[float]
     unplugs: Sequence[float]
     usage: dict[str, Usage]
+    processor: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Run:
             lines.append(_row(f"{word} median, ms", [f"{statistics.median(x):.2f}" for x in of]))
             lines.append(_row(f"{word} 99%, ms", [f"{_percentile(x):.2f}" for x in of]))
         for name in ends[0].usage:
+            lines.append(_row(f"{name} ms a cycle", [f"{e.processor[name]:.2f}" for e in ends]))
             for word, field in (("KiB", "memory"), ("descriptors", "files"),
                                 ("threads", "threads")):  # fmt: skip
                 values = [f"{getattr(end.usage[name], field):,}" for end in ends]
@@ -76,6 +83,12 @@ def _percentile(values: Sequence[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
 
+def _processor(pid: int) -> float:
+    """Return the ms of processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run(driver: GenericVIFDriver, plugin: type[VIFPlugin], way: str, cycles: int) -> Run:
     """Plug and unplug a VIF so often. ``plugin`` is that of its vif_type: its daemon is watched."""
     asked, tenths = vif(0, way), []
@@ -86,6 +99,7 @@ def run(driver: GenericVIFDriver, plugin: type[VIFPlugin], way: str, cycles: int
     pids = {"caller": os.getpid(), "daemon": int(channel.pid)}
     for _ in range(_TENTHS):
         plugs, unplugs = [], []
+        before = {name: _processor(pid) for name, pid in pids.items()}
         for _ in range(cycles // _TENTHS):
             start = time.perf_counter()
             assert driver.plug(None, asked).changed
@@ -93,5 +107,7 @@ def run(driver: GenericVIFDriver, plugin: type[VIFPlugin], way: str, cycles: int
             assert driver.unplug(None, asked).changed
             plugs.append(1000 * (middle - start))
             unplugs.append(1000 * (time.perf_counter() - middle))
-        tenths.append(Tenth(plugs, unplugs, {name: Usage.of(pid) for name, pid in pids.items()}))
+        took = {name: (_processor(pid) - before[name]) / len(plugs) for name, pid in pids.items()}
+        usage = {name: Usage.of(pid) for name, pid in pids.items()}
+        tenths.append(Tenth(plugs, unplugs, usage, took))
     return Run(way, cycles, tenths)
