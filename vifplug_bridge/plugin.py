@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -95,7 +95,7 @@ class BridgePlugin(VIFPlugin):
             Bridge(
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
-                mtu=mtu or plugged_mtu or claimed_mtu(vif.id, bridge, host) or host.mtu,
+                mtu=mtu or plugged_mtu or _claimed_mtu(vif.id, bridge, physical, host) or host.mtu,
             ),
             *physical,
             *_fixed_mtu(mtu, host, bridge, tap_name, uplink),
@@ -158,6 +158,15 @@ class TapPlugin(VIFPlugin):
 
     def doctor(self, host: Host) -> Iterable[Check]:
         return attach.checks(host)
+
+
+def _claimed_mtu(vif_id: str, bridge: str, physical: Sequence[Part], host: Host) -> int | None:
+    """Return the MTU of the bridge that a VIF has, else of its VLAN device.
+
+    Another program may have deleted the bridge alone.
+    """
+    names = (bridge, *(part.name for part in physical if isinstance(part, Vlan)))
+    return next((mtu for name in names if (mtu := claimed_mtu(vif_id, name, host))), None)
 
 
 def _physical(vif: VIF, host: Host, bridge: str) -> tuple[tuple[Part, ...], tuple[str, ...]]:

@@ -263,7 +263,8 @@ def _split(vifs: list[Plugging], refused: Refused, means: Means) -> None:
 
 def _verify(vifs: list[Plugging], means: Means) -> None:
     """Look at the host again: only what is really there counts as plugged."""
-    changed = [vif for vif in vifs if vif.performed]
+    # A move that was killed at its end has only devices of the old place left to remove.
+    changed = [vif for vif in vifs if vif.performed or vif.gone]
     for vif in vifs:
         _accept(vif, means)
     if not changed:

@@ -20,6 +20,7 @@ from vifplug.operations.links import RemoveLink, SetLink, SetLinks
 from vifplug.operations.operation import LinkOperation, Operation, SwitchOperation
 from vifplug.parts.bridge import BridgePort
 from vifplug.plan.derived import Kinds, named_after, with_core
+from vifplug.plan.place import stays
 from vifplug.plan.removal import kind_of
 from vifplug.switch import Departure, Order, Wanted
 
@@ -90,9 +91,8 @@ def leave(
         for each in link.marks
         if each.vif_id == vif_id and str(each) != mark
     ]
-    mine = (owner.vif_type, owner.process)
     for device, claim in host.claims_of(vif_id):
-        if (claim.vif_type, claim.process) == mine:
+        if stays(device, claim, wanted):
             continue
         kind = kind_of(claim, kinds)
         if kind is None:
@@ -100,7 +100,7 @@ def leave(
             raise Conflict(vif_id, device, f"has this VIF's claim ({claim.vif_type})", needed)
         last += [each for unit in kind.given_back(device, claim, host) for each in unit]
         last.append(RemoveClaim(device=device, claim=str(claim)))
-    last += [each for each in unclaimed if (each.mark.vif_type, each.mark.process) != mine]
+    last += [each for each in unclaimed if not stays(each.device, each.mark, wanted)]
     gone = [
         RemoveLink(device=name, mark=_mark_of(link, vif_id), kind=link.kind)
         for name, link in own.items()

@@ -10,6 +10,7 @@ from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
+from vifplug.parts.claim import Claim
 from vifplug.plan.derived import Kinds, is_named_after, with_core
 from vifplug.plan.removal import kind_of
 from vifplug.switch import Wanted
@@ -170,14 +171,35 @@ def _drifted(place: Place, found: Iterable[Place], wanted: Wanted, host: Host) -
 
 
 def leaves(wanted: Wanted, host: Host, kinds: Kinds, names: Iterable[str]) -> bool:
-    """Whether a VIF that moves leaves another vif_type or process; not just another bridge."""
+    """Whether a VIF that moves leaves another vif_type or process; not just another bridge.
+
+    It also does where it has a claim that none of its parts brings over.
+    """
     owner = wanted.owner
     way = (owner.vif_type, owner.process)
     found = places(owner.vif_id, wanted.interface_id, host, kinds, names, dead=True)
     return any(
         (place.vif_type, place.process) != way if place.vif_type else _strange(place, wanted)
         for place in found
-    )
+    ) or any(_forgotten(*each, wanted) for each in host.claims_of(owner.vif_id))
+
+
+def stays(device: str, claim: Mark, wanted: Wanted | None) -> bool:
+    """Whether a claim is that of the new place: of its way, and on a device that it uses.
+
+    A move that was killed half-way has left claims of both places. One of the new place's own way
+    may also be on a third device, where the VIF was before.
+    """
+    if wanted is None or (claim.vif_type, claim.process) != (
+        wanted.owner.vif_type, wanted.owner.process):  # fmt: skip
+        return False
+    return any(device in (*part.shared, *part.places) for part in wanted.parts)
+
+
+def _forgotten(device: str, claim: Mark, wanted: Wanted) -> bool:
+    """Whether no part has a device that the VIF claims, nor brings such a claim over to another."""
+    carried = any(isinstance(p, Claim) and p.role == claim.role for p in wanted.parts)
+    return not carried and not stays(device, claim, wanted)
 
 
 def _strange(place: Place, wanted: Wanted) -> bool:
