@@ -115,3 +115,18 @@ def test_a_vlan_device_of_others_stays_as_it_is(
     driver.unplug(None, vif)
     assert differences(before, namespace.everything()) == []
     driver.close()
+
+
+def test_a_bridge_that_is_made_anew_above_its_vlan_device_has_the_mtu_of_that(
+    namespace: NetworkNamespace, conf: Config, wire: Capture
+) -> None:
+    """Another program has deleted the bridge alone, and the VIF's new form names no MTU."""
+    vif, without = tagged(conf), tagged(conf, mtu=None)
+    conf.config(group="vifplug_bridge", create_tap=False)
+    driver = GenericVIFDriver()
+    driver.plug(None, vif)
+    namespace.ip("link", "del", vif.network.bridge)
+    driver.plug(None, without)
+    links = namespace.everything()["links"]
+    assert (links[vif.network.bridge]["mtu"], links["vlan100"]["mtu"]) == (1450, 1450)
+    assert not driver.check(None, without)

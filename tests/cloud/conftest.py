@@ -12,7 +12,7 @@ from tests.cloud.bridges import BridgeCloud, bridge_cloud
 from tests.cloud.ovns import OvnCloud, ovn_cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_cloud() -> Iterator[AgentCloud]:
     """A Neutron, and a host with its Open vSwitch agent."""
     with agent_cloud() as found:

@@ -34,6 +34,12 @@ def test_simulated_histories_leave_nothing_and_put_no_guest_on_another_network()
     require_nothing_found(Simulation(SEED).run(range(2500)), 2500)
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize("number", [45184, 57340, 78376, 142508])
+def test_a_history_that_has_found_something_finds_it_no_more(number: int) -> None:
+    assert not Simulation("2026").run((number,)).findings
+
+
 def test_real_histories_go_as_the_simulated_ones() -> None:
     count, report = 16, Report()
     with real_machine() as machine:

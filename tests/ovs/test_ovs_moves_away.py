@@ -12,6 +12,7 @@ from oslo_config.fixture import Config
 from tests.ovs.moves import AUTOMATIC, BRIDGE, ID, MANUAL, TAP, found, make_bridges
 from tests.ovs.vifs import IDS
 from vifplug import VIF, Conflict, GenericVIFDriver
+from vifplug.model.mark import Owner, derived_name
 from vifplug.testing import NetworkNamespace, OpenVSwitch
 from vifplug.testing.configured import forked
 from vifplug_bridge import opts as bridge_opts
@@ -96,3 +97,20 @@ def test_a_port_of_libvirts_without_a_device_does_not_stop_a_vif_on_another_brid
         {}, {("automatic", "ovs")})  # fmt: skip
     driver.unplug(None, AUTOMATIC.vif)
     assert found(namespace, br_int)["owners"] == set()
+
+
+def test_a_move_that_was_killed_at_its_very_end_is_finished(
+    namespace: NetworkNamespace, br_int: OpenVSwitch, driver: GenericVIFDriver
+) -> None:
+    """Only a device of the old place is left, and nothing else is to be done."""
+    driver.plug(None, BRIDGE.vif)
+    qbr = derived_name("qbr", ID)
+    mark = Owner(vif_id=ID, vif_type="ovs", process="hybrid").mark("qbr")
+    namespace.ip("link", "add", qbr, "type", "bridge")
+    namespace.ip("link", "property", "add", "dev", qbr, "altname", mark)
+    with pytest.raises(Conflict, match="hybrid"):
+        driver.plug(None, BRIDGE.vif)
+    result = driver.plug(None, BRIDGE.vif, move=True)
+    assert (result.changed, result.removed) == (True, (qbr,))
+    assert found(namespace, br_int) == BRIDGE.shown("netdev")
+    assert not driver.check(None, BRIDGE.vif)
