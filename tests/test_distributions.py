@@ -58,7 +58,7 @@ def sources(folder: Path) -> set[str]:
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.suffix in (".py", ".j2") or path.name in ("py.typed", "50-vifplug")
+        if path.suffix in (".py", ".j2", ".css", ".js") or path.name in ("py.typed", "50-vifplug")
     }
 
 
