@@ -90,12 +90,13 @@ class BridgePlugin(VIFPlugin):
         uplink = physical[-1].device if physical and isinstance(physical[-1], Uplink) else None
         makes_tap = self._makes_tap(vif, host, tap_name, bridge)
         plugged_mtu = _plugged_mtu(host, tap_name, bridge)
+        claimed = _claimed_mtu(vif.id, bridge, physical, host)
         mtu = vif.network.mtu or (plugged_mtu if makes_tap else None)
         parts: list[Part] = [
             Bridge(
                 name=bridge,
                 create=vif.network.should_create_bridge and not vif.network.multi_host,
-                mtu=mtu or plugged_mtu or _claimed_mtu(vif.id, bridge, physical, host) or host.mtu,
+                mtu=mtu or plugged_mtu or claimed or host.mtu,
             ),
             *physical,
             *_fixed_mtu(mtu, host, bridge, tap_name, uplink),
@@ -107,7 +108,7 @@ class BridgePlugin(VIFPlugin):
         else:
             guest, tap_notes = attach.as_its_tap(host, tap_name, guest)
             theirs = _of_others(host, bridge)
-            default_mtu = plugged_mtu or (theirs.mtu if theirs else None)
+            default_mtu = plugged_mtu or (theirs.mtu if theirs else claimed)
             tap = attach.tap(vif, host, tap_name, guest, default_mtu=default_mtu)
             parts += [tap, BridgePort(device=tap.name, bridge=bridge)]
             interface = attach.made_beforehand(vif, host, tap, guest, filterref)

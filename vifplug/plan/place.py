@@ -198,7 +198,10 @@ def stays(device: str, claim: Mark, wanted: Wanted | None) -> bool:
 
 def _forgotten(device: str, claim: Mark, wanted: Wanted) -> bool:
     """Whether no part has a device that the VIF claims, nor brings such a claim over to another."""
-    carried = any(isinstance(p, Claim) and p.role == claim.role for p in wanted.parts)
+    carried = any(
+        part.role == claim.role if isinstance(part, Claim) else claim.role in part.claim_roles
+        for part in wanted.parts
+    )
     return not carried and not stays(device, claim, wanted)
 
 
