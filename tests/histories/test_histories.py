@@ -35,7 +35,7 @@ def test_simulated_histories_leave_nothing_and_put_no_guest_on_another_network()
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("number", [45184, 57340, 78376, 142508])
+@pytest.mark.parametrize("number", [45184, 57340, 78376, 139195, 142508])
 def test_a_history_that_has_found_something_finds_it_no_more(number: int) -> None:
     assert not Simulation("2026").run((number,)).findings
 
