@@ -11,7 +11,7 @@ from vifplug.model.thing import Thing
 from vifplug.operations import Operation
 from vifplug_ovs import things
 from vifplug_ovs.operations.operation import OvsOperation
-from vifplug_ovs.ovsdb.requests import Request, as_map, mutate, named
+from vifplug_ovs.ovsdb.requests import Request, as_map, mutate, named, update
 from vifplug_ovs.snapshot import planned
 
 _KEY = "vifplug-mtu"
@@ -73,5 +73,4 @@ class UnfixMtu(OvsOperation):
 
 
 def _update(where: list[Any], mtu: Any) -> Request:
-    row = {"mtu_request": mtu}
-    return {"op": "update", "table": "Interface", "where": where, "row": row}
+    return update("Interface", where, {"mtu_request": mtu})

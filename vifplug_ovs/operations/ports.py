@@ -24,6 +24,7 @@ from vifplug_ovs.ovsdb.requests import (
     mutate,
     named,
     no_port_is_there,
+    update,
 )
 from vifplug_ovs.snapshot import VIF_ID, OvsPort, planned
 
@@ -152,12 +153,7 @@ class RemovePort(DeviceOperation):
     def requests(self) -> list[Request]:
         return [
             # The port would keep its QoS row from going with it.
-            {
-                "op": "update",
-                "table": "Port",
-                "where": by_row(self.row),
-                "row": {"qos": ["set", []]},
-            },
+            update("Port", by_row(self.row), {"qos": ["set", []]}),
             mutate("Bridge", named(self.bridge), ["ports", "delete", ["uuid", self.row]]),
             *self._without_qos(),
             delete("QoS", {"id": self._os_vif}),

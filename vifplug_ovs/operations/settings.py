@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from vifplug.model.host import Host
@@ -11,8 +11,8 @@ from vifplug.model.thing import Thing
 from vifplug.operations import Operation
 from vifplug_ovs import things
 from vifplug_ovs.operations.operation import DeviceOperation, Pairs
-from vifplug_ovs.ovsdb.requests import Request, as_map, by_row, mutate
-from vifplug_ovs.snapshot import planned
+from vifplug_ovs.ovsdb.requests import Request, as_map, by_row, mutate, update
+from vifplug_ovs.snapshot import OvsPort, planned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +45,15 @@ class SetIds(DeviceOperation):
         own = ovs.bridge(self.device) if self.table == "Bridge" else None
         if own:
             ovs.put_bridge(self.device, replace(own, marks=self._on(own.marks)))
-        before = None if own else ovs.port(self.device)
-        if before is None:
-            return
-        bridge, port = before
-        if self.table == "Port":
-            after = replace(port, marks=self._on(port.marks))
-        elif self.column == "options":
-            after = replace(port, options=self._on(port.options))
         else:
-            after = replace(port, external_ids=self._on(port.external_ids))
-        ovs.put_port(bridge, self.device, after)
+            _change(self.device, host, self._changed)
+
+    def _changed(self, port: OvsPort) -> OvsPort:
+        if self.table == "Port":
+            return replace(port, marks=self._on(port.marks))
+        if self.column == "options":
+            return replace(port, options=self._on(port.options))
+        return replace(port, external_ids=self._on(port.external_ids))
 
     def _on(self, pairs: Mapping[str, str]) -> dict[str, str]:
         return {k: v for k, v in {**pairs, **self.value}.items() if v is not None}
@@ -91,24 +89,14 @@ class SetMtu(DeviceOperation):
         return (things.port(self.device, host),)
 
     def foresee(self, host: Host) -> None:
-        ovs = planned(host)
-        if before := ovs.port(self.device):
-            bridge, port = before
-            ovs.put_port(bridge, self.device, replace(port, mtu_request=self.value))
+        _change(self.device, host, lambda port: replace(port, mtu_request=self.value))
 
     def undo(self) -> Operation:
         return replace(self, value=self.before, before=self.value)
 
     def requests(self) -> list[Request]:
         value = ["set", []] if self.value is None else self.value
-        return [
-            {
-                "op": "update",
-                "table": "Interface",
-                "where": by_row(self.row),
-                "row": {"mtu_request": value},
-            }
-        ]
+        return [update("Interface", by_row(self.row), {"mtu_request": value})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,16 +112,21 @@ class Settle(DeviceOperation):
         return (things.port(self.device, host),)
 
     def foresee(self, host: Host) -> None:
-        ovs = planned(host)
-        if before := ovs.port(self.device):
-            bridge, port = before
-            ovs.put_port(bridge, self.device, replace(port, ofport=1, error=None))
+        _change(self.device, host, lambda port: replace(port, ofport=1, error=None))
 
     def undo(self) -> None:
         return None
 
     def requests(self) -> list[Request]:
         return []  # the transaction's new configuration number is enough
+
+
+def _change(name: str, host: Host, change: Callable[[OvsPort], OvsPort]) -> None:
+    """Note a port as changed on a host that is being planned, where it has one of the name."""
+    ovs = planned(host)
+    if before := ovs.port(name):
+        bridge, port = before
+        ovs.put_port(bridge, name, change(port))
 
 
 def set_ids(

@@ -69,6 +69,11 @@ def insert(table: str, row: str, values: Mapping[str, Any]) -> Request:
     return {"op": "insert", "table": table, "uuid": row, "row": dict(values)}
 
 
+def update(table: str, where: list[Any], values: Mapping[str, Any]) -> Request:
+    """Return the request that gives columns values in the rows that meet a condition."""
+    return {"op": "update", "table": table, "where": where, "row": dict(values)}
+
+
 def mutate(table: str, where: list[Any], *mutations: list[Any]) -> Request:
     """Return the request that changes the rows that meet a condition."""
     return {"op": "mutate", "table": table, "where": where, "mutations": list(mutations)}
