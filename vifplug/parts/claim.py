@@ -60,6 +60,10 @@ class Claim(Part):
     def places(self) -> tuple[str, ...]:
         return (self.on,) if self.role == "bridge" else ()
 
+    @property
+    def roles_claimed(self) -> tuple[str, ...]:
+        return (self.role,)
+
     def roles(self, owner: Owner, host: Host) -> Mapping[str, Role]:
         return {self.on: BRIDGE if self.role == "bridge" else HOST_DEVICE}
 

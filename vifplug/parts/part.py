@@ -84,6 +84,11 @@ class Part:
         return ()
 
     @property
+    def roles_claimed(self) -> tuple[str, ...]:
+        """Those of ``claim_roles`` that this very part has the VIF's claims of."""
+        return self.claim_roles
+
+    @property
     def ports(self) -> tuple[str, ...]:
         """The VIF's own devices that this part makes ports of a bridge."""
         return ()

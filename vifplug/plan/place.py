@@ -10,7 +10,6 @@ from vifplug.errors import Conflict
 from vifplug.model.host import Host
 from vifplug.model.link import Link, is_bridge
 from vifplug.model.mark import PREFIX, Mark, Owner, derived_name
-from vifplug.parts.claim import Claim
 from vifplug.plan.derived import Kinds, is_named_after, with_core
 from vifplug.plan.removal import kind_of
 from vifplug.switch import Wanted
@@ -198,10 +197,7 @@ def stays(device: str, claim: Mark, wanted: Wanted | None) -> bool:
 
 def _forgotten(device: str, claim: Mark, wanted: Wanted) -> bool:
     """Whether no part has a device that the VIF claims, nor brings such a claim over to another."""
-    carried = any(
-        part.role == claim.role if isinstance(part, Claim) else claim.role in part.claim_roles
-        for part in wanted.parts
-    )
+    carried = any(claim.role in part.roles_claimed for part in wanted.parts)
     return not carried and not stays(device, claim, wanted)
 
 
