@@ -20,7 +20,7 @@ from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan, is_there
 from vifplug.plan.wired import Ready, Wired
 from vifplug.planner import Pair, View, plugin_failed
-from vifplug.query import libvirt
+from vifplug.query import firewall, libvirt
 from vifplug.result import Outcomes, Result
 from vifplug.upkeep import Upkeep
 
@@ -166,8 +166,7 @@ class GenericVIFDriver(Upkeep):
             some = tuple(group.values())
             until = deadline if number == len(groups) else _half_way(some, deadline)
             replies = calls.plug(module, some, until)
-            for chain in dict.fromkeys(chain for reply in replies for chain in reply.dropping):
-                LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
+            firewall.warn_of(chain for reply in replies for chain in reply.dropping)
             for (position, vif), reply in zip(group.items(), replies, strict=True):
                 outcomes[position] = reply.error or _result(vif, reply)
         return [outcome for outcome in outcomes if outcome is not None]

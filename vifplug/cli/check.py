@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,8 +16,6 @@ from vifplug.model.vif import VIF
 from vifplug.plan.compare import Plan as VIFPlan
 from vifplug.plan.inventory import Checked
 from vifplug.plan.removal import Removal
-
-LOG = logging.getLogger(__name__)
 
 
 class Check(Plan):
@@ -104,5 +101,5 @@ def _warn_of_firewall(plans: Iterable[object]) -> None:
 
     steps = (step for plan in plans if isinstance(plan, VIFPlan) for step in plan.steps)
     bridges = sorted({step.part.title for step in steps if step.part.crosses_bridge})
-    for chain in firewall.look(bridges).dropping if bridges else ():
-        LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
+    if bridges:
+        firewall.warn_of(firewall.look(bridges).dropping)

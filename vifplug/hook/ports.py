@@ -51,8 +51,8 @@ class PortHook:
             wired = self._driver.wire(ready, view.host)
         except VifplugError as error:
             return [f"{port.title}: {error}"]
-        if said := list(_against(wired, port, view.host)):
-            return [f"{port.title}: VIF {port.id}: {words}" for words in said[:1]]
+        if why := next(_against(wired, port, view.host), None):
+            return [f"{port.title}: VIF {port.id}: {why}"]
         outcomes = self._driver.plug_wired([wired], view, deadline)
         return [f"{port.title}: {each}" for each in outcomes if isinstance(each, VifplugError)]
 

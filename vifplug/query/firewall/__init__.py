@@ -9,8 +9,11 @@ net, without a word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +40,9 @@ def look(bridges: Sequence[str] | None = None) -> Statement:
     from vifplug.query.firewall.looking import Looking
 
     return Looking().at(bridges)
+
+
+def warn_of(dropping: Iterable[str]) -> None:
+    """Warn of chains that drop what guests send over a bridge, once of each."""
+    for chain in dict.fromkeys(dropping):
+        LOG.warning("%s drops bridged packets that no rule of it accepts", chain)
