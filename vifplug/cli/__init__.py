@@ -7,7 +7,6 @@ nothing was touched; 3 ``check`` found drift. Errors are one line each on standa
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -20,9 +19,6 @@ from vifplug.cli import streams
 
 DONE, FAILED, REFUSED, DRIFT = 0, 1, 2, 3
 INTERRUPTED = 130
-
-_OBJECTS = 100_000
-"""How many are made before Python looks for rubbish; its default of 700 takes 5 % of a command."""
 
 
 class _Ended(BaseException):
@@ -60,8 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    # A command makes many objects that stay: to look through them for rubbish is in vain.
-    gc.set_threshold(_OBJECTS)
     _load_configuration()
     from vifplug.cli.app import App
 
