@@ -25,7 +25,7 @@ STATES: Mapping[str, str] = {
 """The states that a picture tells apart, with their meaning, from well to ill."""
 
 ILL = ("down", "unwired", "drift", "orphan")
-"""States that somebody should look at."""
+"""States that need attention."""
 
 NOWHERE = "no bridge"
 """The key of the trunk that stands for no bridge at all."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from vifplug.model.mark import is_derived
 from vifplug.picture.graph import NOWHERE, Lane, Node
@@ -31,9 +32,8 @@ class Lanes:
         chain = [self._device(name, last=name == names[-1]) for name in names]
         if chain and chain[-1].shape == "port":
             # The device that the guest holds shows the state.
-            chain[-1] = Node(key=chain[-1].key, shape="port", kind=chain[-1].kind,
-                             name=chain[-1].name, words=(*chain[-1].words, *told, vif.words),
-                             state=state)  # fmt: skip
+            words = (*chain[-1].words, *told, vif.words)
+            chain[-1] = replace(chain[-1], words=words, state=state)
         guest = None
         if vif.guest is not None:
             runs = vif.interface.runs if vif.interface else None
@@ -64,9 +64,7 @@ class Lanes:
         while here:
             bridge = wires.bridge_of(here)
             if bridge is None:
-                link = wires.host.link(here)
-                lies = link.lower if link and link.kind != "veth" else None
-                return found[::-1], lies or self._claimed(vif)
+                return found[::-1], wires.lower(here) or self._claimed(vif)
             if bridge not in vif.devices and not is_derived(bridge, vif.id):
                 return found[::-1], bridge
             here = self._across(bridge, found)

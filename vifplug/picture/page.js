@@ -189,7 +189,7 @@
     theme.textContent = `theme: ${now}`;
   });
 
-  // At the right edge, a mark for each VIF that somebody should look at.
+  // At the right edge, a mark for each VIF that needs attention.
   const marks = document.querySelector("#marks");
   for (const lane of lanes.filter((each) => each.dataset.ill)) {
     const spot = document.createElement("i");

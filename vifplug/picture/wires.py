@@ -105,10 +105,11 @@ class Wires:
         """Return the devices by which a bridge, or the device below macvtaps, reaches the wire."""
         if self.is_bridge(name):
             return [port for port in self.ports(name) if self.leads_out(port)]
-        lower = self._lower(name)
+        lower = self.lower(name)
         return [lower] if lower else []
 
-    def _lower(self, name: str) -> str | None:
+    def lower(self, name: str) -> str | None:
+        """Return the device on which a device lies."""
         link = self.host.link(name)
         return link.lower if link and link.kind != "veth" else None
 
@@ -118,7 +119,7 @@ class Wires:
         name: str | None = port
         while name and name not in found and name not in ends:
             found[name] = self.node(name)
-            name = self._lower(name)
+            name = self.lower(name)
         return tuple(found.values()), name if name in ends else None
 
     def node(self, name: str) -> Node:
