@@ -154,14 +154,18 @@ def test_an_ordinary_unplug_leaves_what_is_unused(
     unused_request()
 
 
+def uplink(namespace: NetworkNamespace) -> None:
+    """Make eth1. It is up before, because a plug leaves it up (docs/vif-types.md)."""
+    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire")
+    namespace.ip("link", "set", "eth1", "up")
+    namespace.ip("link", "set", "wire", "up")
+
+
 @pytest.mark.kernel("8021q")
 def test_the_vlan_of_a_bridge_is_that_of_its_uplink_and_both_go_unused(
     namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
-    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire")
-    # An uplink that was down stays up (docs/vif-types.md): this one is up before.
-    namespace.ip("link", "set", "eth1", "up")
-    namespace.ip("link", "set", "wire", "up")
+    uplink(namespace)
     before = namespace.everything()
     vif = bridge_vif(0, interface="eth1", vlan=7, should_create_vlan=True)
     driver.plug(None, vif)
@@ -179,9 +183,7 @@ def test_the_vlan_of_a_bridge_is_that_of_its_uplink_and_both_go_unused(
 def test_gc_takes_the_mark_of_an_uplink_whose_bridge_another_program_removed(
     namespace: NetworkNamespace, driver: GenericVIFDriver
 ) -> None:
-    namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire")
-    namespace.ip("link", "set", "eth1", "up")
-    namespace.ip("link", "set", "wire", "up")
+    uplink(namespace)
     before = namespace.everything()
     driver.plug(None, bridge_vif(0, interface="eth1"))
     namespace.ip("link", "del", "br100")

@@ -96,12 +96,10 @@ class AgentCloud:
         programs = self.neutron.programs
         conf = self.agent_conf.with_name(f"firewall-{firewall}.conf")
         conf.write_text(f"[securitygroup]\nfirewall_driver = {firewall}\n")
-        program = f"{programs.packages}/bin/neutron-{AGENT}"
-        words = ("--config-file", str(self.agent_conf), "--config-file", str(conf))
         programs.said(AGENT).write_bytes(b"")
         # It also calls ovs-vsctl without a name of the database.
         env = self.host.ovs.environment
-        programs.start(AGENT, program, *words, at=self.host.namespace, env=env)
+        programs.start_agent(AGENT, self.agent_conf, conf, at=self.host.namespace, env=env)
         said = programs.said(AGENT)
         programs.wait_for(AGENT, lambda: b"Agent initialized successfully" in said.read_bytes())
         path = "/agents?agent_type=Open%20vSwitch%20agent"

@@ -37,10 +37,8 @@ class BridgeCloud:
         mapped = f"physical_interface_mappings = {_MAPPED[name]}"
         firewall = f"firewall_driver = {_FIREWALLS[name]}"
         own.write_text(f"[{_SECTIONS[name]}]\n{mapped}\n[securitygroup]\n{firewall}\n")
-        program = f"{programs.packages}/bin/neutron-{name}"
-        words = ("--config-file", str(self.conf), "--config-file", str(own))
-        programs.start(name, program, *words, at=self.host.namespace, sysfs=True,
-                       env={"KEEP_HELPERS": "1"})  # fmt: skip
+        programs.start_agent(name, self.conf, own, at=self.host.namespace, sysfs=True,
+                             env={"KEEP_HELPERS": "1"})  # fmt: skip
 
         def knows() -> bool:
             agents = self.neutron.call("GET", "/agents")["agents"]

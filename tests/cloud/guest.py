@@ -121,26 +121,25 @@ class Guest:
 
         ``source`` and ``ip`` are forged.
         """
-        until = time.monotonic() + within
-        while time.monotonic() < until:
-            number = next(_NUMBERS) & 0xFFFF
-            request = echo(number)
+
+        def send() -> bytes:
+            request = echo(next(_NUMBERS) & 0xFFFF)
             self.send(
                 _IP, packet(ip or self.ip, other.ip, _ICMP, request), to=other.mac, source=source
             )
-            if other.wait_for(lambda frame: request in frame, 0.5):  # noqa: B023
-                return True
-        return False
+            return request
+
+        return _arrives(other, send, within)
 
     def announces(self, other: Guest, ip: str, *, within: float = 60.0) -> bool:
         """Whether an ARP request with an address comes to another guest; it is sent until then."""
-        until = time.monotonic() + within
-        while time.monotonic() < until:
+
+        def send() -> bytes:
             message = arp(1, (self.mac, ip), ("00:00:00:00:00:00", other.ip))
             self.send(_ARP, message)
-            if other.wait_for(lambda frame: message in frame, 0.5):  # noqa: B023
-                return True
-        return False
+            return message
+
+        return _arrives(other, send, within)
 
     def announces_itself(self) -> None:
         """Send a RARP, as QEMU does where a guest arrives."""
@@ -149,22 +148,32 @@ class Guest:
 
     def offers_addresses(self, other: Guest, *, within: float = 60.0) -> bool:
         """Whether a DHCP server's message comes to another guest; it is sent until then."""
-        until = time.monotonic() + within
-        while time.monotonic() < until:
+
+        def send() -> bytes:
             words = b"a DHCP server's %d" % next(_NUMBERS)
             datagram = struct.pack("!HHHH", 67, 68, 8 + len(words), 0) + words
             self.send(_IP, packet(self.ip, other.ip, _UDP, datagram), to=other.mac)
-            if other.wait_for(lambda frame: words in frame, 0.5):  # noqa: B023
-                return True
-        return False
+            return words
+
+        return _arrives(other, send, within)
 
     def reaches_from_vlan(self, other: Guest, vlan: int, *, within: float = 60.0) -> bool:
         """Whether a frame with a tag of the guest's comes to another guest; sent until then."""
-        until = time.monotonic() + within
-        while time.monotonic() < until:
+
+        def send() -> bytes:
             words = b"from VLAN %d, %d" % (vlan, next(_NUMBERS))
             frame = vlan.to_bytes(2) + b"\x88\xb5" + words.ljust(50, b".")
             self.send(b"\x81\x00", frame)
-            if other.wait_for(lambda frame: words in frame, 0.5):  # noqa: B023
-                return True
-        return False
+            return words
+
+        return _arrives(other, send, within)
+
+
+def _arrives(guest: Guest, send: Callable[[], bytes], within: float) -> bool:
+    """Whether a frame comes to a guest; ``send`` sends it, until then, and returns its text."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        sent = send()
+        if guest.wait_for(lambda frame: sent in frame, 0.5):  # noqa: B023
+            return True
+    return False

@@ -125,6 +125,15 @@ class Programs:
         """Return the file with all output of a program."""
         return self.folder / f"{name}.said"
 
+    def start_agent(
+        self, name: str, *confs: Path, at: NetworkNamespace, env: dict[str, str] | None = None,
+        sysfs: bool = False,
+    ) -> None:  # fmt: skip
+        """Start an agent with its configuration files, as :meth:`start`."""
+        words = (word for conf in confs for word in ("--config-file", str(conf)))
+        program = f"{self.packages}/bin/neutron-{name}"
+        self.start(name, program, *words, at=at, env=env, sysfs=sysfs)
+
     def wait_for(self, name: str, ready: Callable[[], object]) -> None:
         """Wait until a program is ready; RuntimeError with its last words if it ends before."""
         until = time.monotonic() + STARTS_WITHIN

@@ -19,7 +19,7 @@ _LITTLE = 1
 
 
 def _wired(cloud: AgentCloud, port: dict[str, Any], *, prefix: str = "tap") -> bool:
-    """Whether a port is in a VLAN of the agent's, and a trunk no longer."""
+    """Whether a port is in a VLAN of the agent's, and is no trunk."""
     row = cloud.host.row(port, prefix=prefix)
     return bool(row and row[0] and row[0] != 4095 and row[1:] == ([], []))
 

@@ -151,7 +151,7 @@ class _Reader:
         return _Notes(self._machine.state)
 
     def folder(self) -> Path:
-        """Return a folder in which nobody holds a lock."""
+        """Return a folder in which no process holds a lock."""
         return Path("/nonexistent/vifplug")
 
 

@@ -84,7 +84,7 @@ class Guest:
 class State:
     """All that a simulated host has.
 
-    ``links`` hold their claims. ``mtu_set`` are the bridges whose MTU somebody has set: the kernel
+    ``links`` hold their claims. ``mtu_set`` are the bridges whose MTU a program has set: the kernel
     changes that of no other with its ports. ``guests`` are by the VIF's id. ``closed`` are the
     ports that vswitchd could not open: of a device that goes later, it says nothing.
     """

@@ -8,16 +8,31 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from oslo_config.fixture import Config
+
 from tests.libvirts_tap import LibvirtsTap
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch, TapEnd
 from vifplug.testing.claims import every_claim
+from vifplug.testing.configured import forked
+from vifplug_bridge import opts as bridge_opts
+from vifplug_bridge.plugin import BridgePlugin
+from vifplug_ovs.plugin import OvsPlugin
 
 ID = IDS[0]
 TAP, QBR, QVB, QVO = (f"{prefix}{ID[:11]}" for prefix in ("tap", "qbr", "qvb", "qvo"))
 BRIDGES = ("brq-a", "brq-b")
 """Linux bridges of the host."""
+
+
+@contextmanager
+def both_daemons(conf: Config, *, create_tap: bool) -> Iterator[GenericVIFDriver]:
+    """Have a driver with the daemons of both plugins; ``create_tap`` is that of vif_type bridge."""
+    conf.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
+    conf.config(group=bridge_opts.GROUP, create_tap=create_tap)
+    with forked(OvsPlugin, BridgePlugin) as both:
+        yield both
 
 
 @dataclass(frozen=True)

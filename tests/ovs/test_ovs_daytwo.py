@@ -214,7 +214,7 @@ def test_a_bridge_of_its_own_that_os_vif_left_goes(
     before = namespace.everything()["links"], br_int.everything()
     namespace.ip("tuntap", "add", TAP, "mode", "tap")
     a_bridge_of_its_own(br_int)
-    # A bridge of the same form of which no patch has a VIF's ids is anybody's.
+    # A bridge of the same form of which no patch has a VIF's ids may be another program's.
     br_int.add_bridge(f"pb{IDS[4]}"[:14])
     with TapEnd(namespace, TAP):
         namespace.ip("link", "set", TAP, "up")

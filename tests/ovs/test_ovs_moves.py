@@ -28,6 +28,7 @@ from tests.ovs.moves import (
     TAP,
     Spot,
     as_neutron_does,
+    both_daemons,
     found,
     index,
     make_bridges,
@@ -40,10 +41,8 @@ from vifplug.apply import means
 from vifplug.daemon import locks
 from vifplug.operations import Operation, RemoveLink
 from vifplug.testing import Capture, NetworkNamespace, OpenVSwitch, TapEnd, veth
-from vifplug.testing.configured import fork, forked
+from vifplug.testing.configured import fork
 from vifplug.testing.dumps import differences
-from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge.plugin import BridgePlugin
 from vifplug_ovs.plugin import OvsPlugin
 
 OURS, LIBVIRTS = "our tap", "libvirt's tap"
@@ -97,13 +96,11 @@ def driver(
     whose: str, namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> Iterator[GenericVIFDriver]:
     """A driver with the daemons of both plugins, on a host with bridges of both kinds."""
-    conf.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-    conf.config(group=bridge_opts.GROUP, create_tap=whose == OURS)
     br_int.add_bridge("br-two")
     for bridge in ("br-int", "br-two"):  # else it follows the smallest of its ports' MTUs
         br_int.vsctl("set", "Interface", bridge, "mtu_request=1400")
     make_bridges(namespace)
-    with forked(OvsPlugin, BridgePlugin) as both:
+    with both_daemons(conf, create_tap=whose == OURS) as both:
         yield both
 
 

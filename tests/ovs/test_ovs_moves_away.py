@@ -9,15 +9,20 @@ from collections.abc import Iterator
 import pytest
 from oslo_config.fixture import Config
 
-from tests.ovs.moves import AUTOMATIC, BRIDGE, ID, MANUAL, TAP, found, make_bridges
+from tests.ovs.moves import (
+    AUTOMATIC,
+    BRIDGE,
+    ID,
+    MANUAL,
+    TAP,
+    both_daemons,
+    found,
+    make_bridges,
+)
 from tests.ovs.vifs import IDS
 from vifplug import VIF, Conflict, GenericVIFDriver
 from vifplug.model.mark import Owner, derived_name
 from vifplug.testing import NetworkNamespace, OpenVSwitch
-from vifplug.testing.configured import forked
-from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge.plugin import BridgePlugin
-from vifplug_ovs.plugin import OvsPlugin
 
 TIMES = 3
 """How often the VIF moves: vswitchd is quick, but not every time."""
@@ -28,10 +33,8 @@ def driver(
     namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> Iterator[GenericVIFDriver]:
     """A driver with the daemons of both plugins, on a host with bridges of both kinds."""
-    conf.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-    conf.config(group=bridge_opts.GROUP, create_tap=True)
     make_bridges(namespace)
-    with forked(OvsPlugin, BridgePlugin) as both:
+    with both_daemons(conf, create_tap=True) as both:
         yield both
 
 

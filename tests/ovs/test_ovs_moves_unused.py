@@ -10,14 +10,11 @@ import pytest
 from oslo_config.fixture import Config
 
 from tests.ovs.conftest import Host
-from tests.ovs.moves import MANUAL
+from tests.ovs.moves import MANUAL, both_daemons
 from tests.ovs.vifs import IDS
 from vifplug import VIF, GenericVIFDriver
 from vifplug.testing import NetworkNamespace, OpenVSwitch, veth
-from vifplug.testing.configured import forked
 from vifplug_bridge import opts as bridge_opts
-from vifplug_bridge.plugin import BridgePlugin
-from vifplug_ovs.plugin import OvsPlugin
 
 ADDRESS = "192.0.2.7/24"
 
@@ -51,12 +48,10 @@ def driver(
     namespace: NetworkNamespace, br_int: OpenVSwitch, conf: Config
 ) -> Iterator[GenericVIFDriver]:
     """A driver with both plugins' daemons on a host with an uplink that has the host's address."""
-    conf.register_opts(bridge_opts.OPTS, group=bridge_opts.GROUP)
-    conf.config(group=bridge_opts.GROUP, create_tap=True)
     with NetworkNamespace() as far:
         veth(namespace, "eth1", far, "far")
         namespace.ip("address", "add", ADDRESS, "dev", "eth1")
-        with forked(OvsPlugin, BridgePlugin) as both:
+        with both_daemons(conf, create_tap=True) as both:
             yield both
 
 

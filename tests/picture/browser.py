@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -122,11 +121,6 @@ class Browser:
     def point(self, x: float, y: float) -> None:
         """Move the mouse."""
         self("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-
-    def shoot(self, path: Path) -> None:
-        """Write an image of what the window shows."""
-        found = self("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(found["data"]))
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that nobody has, to be drawn: a described one, and any number of VIFs from a seed."""
+"""Hosts to be drawn that are no real ones: a described one, and any number of VIFs from a seed."""
 
 from __future__ import annotations
 
